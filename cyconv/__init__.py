@@ -1,0 +1,35 @@
+"""cyconv: the convolution operation, whole, for NumPy arrays.
+
+::
+
+    arrays -> api -> Problem -> lowering -> Plan -> algorithm -> micro-kernel -> array
+             (names) (validate, (few forms) (choose,  (one room    (SIMD, one
+                     geometry)              cache)    each)        contract)
+
+- :mod:`cyconv.api`: the functions; each builds a Problem, gets a Plan and runs it.
+- :mod:`cyconv.problem`: *what* is computed: the only validation, the only geometry.
+- :mod:`cyconv.lowering`: rewrites that leave a few primitive problems.
+- :mod:`cyconv.plan`, :mod:`cyconv.choose`: *how*: the algorithm, its cost, the packed weights.
+- :mod:`cyconv.registry`, :mod:`cyconv.algorithms`: a line and a file for each algorithm.
+- :mod:`cyconv.kernels`: C, one table for each instruction set behind one contract.
+"""
+
+import cyconv.algorithms  # noqa: F401  (the package, before the function takes its name here)
+from cyconv._parallel import get_num_threads, set_num_threads
+from cyconv.api import conv1d, conv2d
+from cyconv.plan import PackedConv, Plan, algorithms, plan
+from cyconv.problem import Problem
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PackedConv",
+    "Plan",
+    "Problem",
+    "algorithms",
+    "conv1d",
+    "conv2d",
+    "get_num_threads",
+    "plan",
+    "set_num_threads",
+]

@@ -1,0 +1,56 @@
+"""The one door to BLAS: row-major matrix products over ``scipy.linalg.cython_blas``."""
+
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+
+ctypedef void (*sgemm_function)(char *, char *, int *, int *, int *, float *, float *, int *,
+                                float *, int *, float *, float *, int *) noexcept nogil
+ctypedef void (*dgemm_function)(char *, char *, int *, int *, int *, double *, double *, int *,
+                                double *, int *, double *, double *, int *) noexcept nogil
+
+cdef sgemm_function sgemm = NULL
+cdef dgemm_function dgemm = NULL
+
+
+def load():
+    """Find the BLAS SciPy was built with; not at import, because ``scipy.linalg`` is large."""
+    global sgemm, dgemm
+    if dgemm != NULL:
+        return
+    from scipy.linalg import cython_blas
+
+    capsules = cython_blas.__pyx_capi__
+    sgemm = <sgemm_function>PyCapsule_GetPointer(
+        capsules["sgemm"], PyCapsule_GetName(capsules["sgemm"]))
+    dgemm = <dgemm_function>PyCapsule_GetPointer(
+        capsules["dgemm"], PyCapsule_GetName(capsules["dgemm"]))
+
+
+def info():
+    """The BLAS behind SciPy, in a few words."""
+    from threadpoolctl import threadpool_info
+
+    load()
+    found = [
+        f"{library['internal_api']} {library.get('version') or ''}".strip()
+        for library in threadpool_info()
+        if library["user_api"] == "blas" and "scipy" in library["filepath"]
+    ]
+    return ", ".join(found) or "unknown"
+
+
+cdef void gemm(bint f64, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const void *A, ptrdiff_t lda,
+               const void *B, ptrdiff_t ldb, void *C, ptrdiff_t ldc) noexcept nogil:
+    """C (m, n) = A (m, k) @ B (k, n), row-major; load() must have been called.
+
+    BLAS is column-major: there the same memory reads C^T = B^T A^T.
+    """
+    cdef int M = <int>n, N = <int>m, K = <int>k
+    cdef int LDA = <int>ldb, LDB = <int>lda, LDC = <int>ldc
+    cdef float one = 1, zero = 0
+    cdef double one64 = 1, zero64 = 0
+    if f64:
+        dgemm(b"n", b"n", &M, &N, &K, &one64, <double *>B, &LDA, <double *>A, &LDB, &zero64,
+              <double *>C, &LDC)
+    else:
+        sgemm(b"n", b"n", &M, &N, &K, &one, <float *>B, &LDA, <float *>A, &LDB, &zero,
+              <float *>C, &LDC)

@@ -1,0 +1,5 @@
+cdef class Buffer:
+    cdef char *data
+    cdef readonly size_t size
+
+    cdef reserve(self, size_t size, str what)

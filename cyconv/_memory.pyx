@@ -1,0 +1,51 @@
+"""The one door to memory: aligned, checked, reusable workspace."""
+
+import threading
+
+from libc.stdlib cimport free
+from libc.stdint cimport uintptr_t
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void **memory, size_t alignment, size_t size)
+
+cdef enum:
+    ALIGNMENT = 64
+    KEPT = 64 << 20  # bytes of scratch a thread keeps between calls
+
+
+cdef class Buffer:
+    """Owns `size` bytes, aligned to a cache line."""
+
+    def __dealloc__(self):
+        free(self.data)
+
+    cdef reserve(self, size_t size, str what):
+        """Make room for `size` bytes; what was there is lost. MemoryError names `what`."""
+        cdef void *memory = NULL
+        if size <= self.size:
+            return
+        free(self.data)
+        self.data = NULL
+        self.size = 0
+        if posix_memalign(&memory, ALIGNMENT, size):
+            raise MemoryError(f"cyconv: cannot allocate {size} bytes of {what}")
+        self.data = <char *>memory
+        self.size = size
+
+
+_local = threading.local()
+
+
+def workspace(size_t size):
+    """This Python thread's scratch, at least `size` bytes: taken by one call at a time.
+
+    Small workspaces are kept for the thread's next call, so that a repeated call allocates
+    nothing.
+    """
+    cdef Buffer kept = getattr(_local, "buffer", None)
+    if size > KEPT:
+        kept = Buffer()
+    elif kept is None:
+        kept = _local.buffer = Buffer()
+    kept.reserve(size, "workspace")
+    return kept

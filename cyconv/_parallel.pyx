@@ -1,0 +1,164 @@
+"""The one door to OpenMP: thread count, fork guard, BLAS threads, and the parallel loop."""
+
+import os
+import threading
+from contextlib import contextmanager
+
+from cython.parallel cimport parallel, prange
+
+from cyconv._memory cimport Buffer
+
+from cyconv._memory import workspace
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define CYCONV_OPENMP 1
+    #else
+    #define CYCONV_OPENMP 0
+    static int omp_get_thread_num(void) { return 0; }
+    #endif
+    """
+    const bint CYCONV_OPENMP
+    int omp_get_thread_num() nogil
+
+# Python looks at signals (Ctrl-C) at least this often, in seconds of predicted work.
+cdef double SLICE = 0.1
+
+# libgomp's threads do not survive fork(): a child that enters a parallel region after its parent
+# did waits for them for ever. Such a child runs serially.
+cdef bint forked = False
+
+
+def _after_fork():
+    global forked
+    forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def openmp():
+    """Whether this build uses OpenMP; without it every call runs on one thread."""
+    return bool(CYCONV_OPENMP)
+
+
+def _default_threads():
+    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if text.strip().isdigit() and int(text) > 0:
+        return int(text)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_threads = _default_threads() if CYCONV_OPENMP else 1
+
+
+def get_num_threads():
+    """The number of threads a call uses when it does not say (``threads=None``)."""
+    return _threads
+
+
+def set_num_threads(n):
+    """Set the number of threads a call uses when it does not say.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. The default is ``OMP_NUM_THREADS``, else the processors this process may use.
+    """
+    global _threads
+    _threads = check_threads("set_num_threads", n)
+
+
+def check_threads(operation, n):
+    """`n` as a thread count; None is the default."""
+    if n is None:
+        return _threads
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"{operation}: threads must be an int >= 1, got {n!r}")
+    if not 1 <= int(n) <= 4096:
+        raise ValueError(f"{operation}: threads must be in 1..4096, got {n}")
+    return int(n)
+
+
+cdef parallel_for(item_function run, const void *context, ptrdiff_t items, int threads,
+                  size_t scratch, double seconds):
+    """run(context, i, scratch) for every i in [0, items), on up to `threads` threads.
+
+    Items write disjoint outputs, so their order and the number of threads change nothing.
+    `seconds` is the predicted time of all; Ctrl-C is seen between slices of the range.
+    """
+    cdef Buffer memory
+    cdef ptrdiff_t i, begin = 0, end, slice_
+    cdef char *mine
+    cdef int n = 1 if forked or not CYCONV_OPENMP else threads
+    cdef int chunk = 1
+    if items <= 0:
+        return
+    n = <int>min(n, items)
+    memory = workspace(n * scratch)
+    slice_ = items if seconds <= SLICE else max(n, <ptrdiff_t>(items * (SLICE / seconds)))
+    while begin < items:
+        end = min(items, begin + slice_)
+        with nogil:
+            if n == 1:
+                for i in range(begin, end):
+                    run(context, i, memory.data)
+            else:
+                with parallel(num_threads=n):
+                    mine = memory.data + omp_get_thread_num() * scratch
+                    for i in prange(begin, end, schedule="dynamic", chunksize=chunk):
+                        run(context, i, mine)
+        begin = end
+        if begin < items:
+            check_signals()
+
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
+
+cdef check_signals():
+    PyErr_CheckSignals()
+
+
+_blas_lock = threading.Lock()
+_blas_users = 0
+_blas_limit = None
+
+
+@contextmanager
+def single_threaded_blas():
+    """BLAS on one thread for as long as any caller is inside: our own threads call it."""
+    global _blas_users, _blas_limit
+    with _blas_lock:
+        if _blas_users == 0:
+            _blas_limit = _blas_controller().limit(limits=1, user_api="blas")
+        _blas_users += 1
+    try:
+        yield
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0:
+                _blas_limit.restore_original_limits()
+                _blas_limit = None
+
+
+_controller = None
+
+
+def _blas_controller():
+    global _controller
+    if _controller is None:
+        from threadpoolctl import ThreadpoolController
+
+        from cyconv import _blas
+
+        _blas.load()
+        _controller = ThreadpoolController()
+    return _controller

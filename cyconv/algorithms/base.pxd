@@ -1,0 +1,31 @@
+from cyconv._memory cimport Buffer
+from cyconv.kernels.kernels cimport epilogue_t, geometry_t, kernels_t
+
+
+cdef class Packed:
+    cdef readonly tuple arrays
+    cdef readonly size_t nbytes
+    cdef Buffer panels
+
+
+cdef class Algorithm:
+    cdef geometry_t g
+    cdef const kernels_t *k
+    cdef readonly object problem
+    cdef readonly str isa
+    cdef readonly Py_ssize_t workspace_per_thread
+    cdef readonly Py_ssize_t workspace_limit
+    cdef readonly int threads
+
+    cdef geometry_t placed(self, x, y)
+    cdef int threads_for(self, int threads)
+    cdef Packed new_packed(self, size_t elements, tuple arrays)
+
+
+cdef epilogue_t epilogue(bias, clamp)
+cdef fill(y, bias, clamp)
+cdef epilogue_t from_row(const epilogue_t *e, ptrdiff_t row, int itemsize) noexcept nogil
+
+
+cdef inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) noexcept nogil:
+    return (a + b - 1) // b

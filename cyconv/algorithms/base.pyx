@@ -1,0 +1,141 @@
+"""What every algorithm is: one file, one class ``Algorithm``, one line in the registry.
+
+An algorithm solves *primitive* problems, what :mod:`cyconv.lowering` leaves over: forward, batched,
+channels first, at least two spatial axes, zero padding, no flip. Its instance is that algorithm
+laid out for one problem, instruction set and workspace limit; it holds no data and may be used by
+many Python threads at once.
+
+    class                                    instance
+      supports(problem) -> None | reason       pack(w)                     -> Packed
+      cost(problem, threads) -> seconds        run(x, packed, y, bias, clamp, threads, seconds)
+      error_bound(problem) -> times direct's   workspace_per_thread        bytes
+"""
+
+cimport numpy as cnp
+from libc.math cimport INFINITY
+
+from cyconv._memory cimport Buffer
+from cyconv.kernels.kernels cimport CYCONV_OVERREAD, axis_t, epilogue_t, geometry_t, kernels_for
+
+import numpy as np
+
+import cyconv.kernels
+from cyconv import choose
+
+cnp.import_array()
+
+
+cdef class Packed:
+    """Weights in the order in which one algorithm reads them, and the arrays it reads as they are."""
+
+
+cdef axis_t axis(problem, int i):
+    """Sizes of spatial axis `i`. Where one output or one tap makes a step meaningless it is 1,
+    so that no product of sizes and steps can leave 64 bits."""
+    cdef axis_t a
+    a.in_ = problem.spatial[i]
+    a.out = problem.output_spatial[i]
+    a.kernel = problem.kernel[i]
+    a.stride = problem.stride[i] if a.out > 1 else 1
+    a.dilation = problem.dilation[i] if a.kernel > 1 else 1
+    a.pad = problem.padding[i][0]
+    a.x_stride = a.y_stride = 0
+    return a
+
+
+cdef class Algorithm:
+    """One algorithm for one problem: see the module."""
+
+    def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, isa=None):
+        cdef int i, rank = problem.rank
+        cdef ptrdiff_t planes, slabs
+        self.problem = problem
+        self.isa = isa or cyconv.kernels.isa()
+        self.k = kernels_for(self.isa, problem.dtype)
+        self.workspace_limit = workspace_limit
+        self.g.N = problem.batch
+        self.g.G = problem.groups
+        self.g.C = problem.channels // problem.groups
+        self.g.K = problem.filters // problem.groups
+        self.g.outer_rank = rank - 2
+        planes, slabs = self.g.C, self.g.N * self.g.G
+        for i in range(rank - 2):
+            self.g.outer[i] = axis(problem, i)
+            planes *= self.g.outer[i].kernel
+            slabs *= self.g.outer[i].out
+        self.g.h = axis(problem, rank - 2)
+        self.g.w = axis(problem, rank - 1)
+        self.g.D, self.g.slabs = planes, slabs
+        self.layout()
+        if self.workspace_per_thread > workspace_limit:
+            raise MemoryError(
+                f"{problem.operation}: needs {self.workspace_per_thread} bytes of workspace, "
+                f"limit {workspace_limit}"
+            )
+
+    def layout(self):
+        """Choose the blocking and set ``workspace_per_thread``, within the limit if possible.
+
+        A function of the problem, the instruction set and the limit, never of the threads: how
+        the work is divided may not change a bit of the result.
+        """
+        raise NotImplementedError
+
+    def workspace(self, int threads):
+        """Bytes of scratch that a call on `threads` threads takes, all together."""
+        return self.threads_for(threads) * self.workspace_per_thread
+
+    cdef int threads_for(self, int threads):
+        """As many of `threads` as the workspace limit lets run."""
+        if self.workspace_per_thread == 0:
+            return threads
+        return max(1, min(threads, self.workspace_limit // self.workspace_per_thread))
+
+    cdef geometry_t placed(self, x, y):
+        """The geometry with the strides of these arrays, in elements."""
+        cdef geometry_t g = self.g
+        cdef cnp.npy_intp *xs = cnp.PyArray_STRIDES(x)
+        cdef cnp.npy_intp *ys = cnp.PyArray_STRIDES(y)
+        cdef ptrdiff_t size = self.k.itemsize
+        cdef int i
+        g.x_n, g.x_c = xs[0] // size, xs[1] // size
+        g.y_n, g.y_k = ys[0] // size, ys[1] // size
+        for i in range(<int>g.outer_rank):
+            g.outer[i].x_stride = xs[2 + i] // size
+            g.outer[i].y_stride = ys[2 + i] // size
+        g.h.x_stride, g.w.x_stride = xs[2 + g.outer_rank] // size, xs[3 + g.outer_rank] // size
+        g.h.y_stride, g.w.y_stride = ys[2 + g.outer_rank] // size, ys[3 + g.outer_rank] // size
+        return g
+
+    cdef Packed new_packed(self, size_t elements, tuple arrays):
+        """Room for `elements` packed weights, and what a vector may read beyond them."""
+        cdef Packed packed = Packed()
+        packed.arrays = arrays
+        packed.panels = Buffer()
+        packed.nbytes = (elements + CYCONV_OVERREAD) * self.k.itemsize
+        packed.panels.reserve(packed.nbytes, "packed weights")
+        return packed
+
+
+cdef epilogue_t epilogue(bias, clamp):
+    """The last step y = clamp(y + bias, low, high); `bias` a contiguous array or None."""
+    cdef epilogue_t e
+    e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
+    e.clamp = clamp is not None
+    e.low, e.high = (-INFINITY, INFINITY) if clamp is None else clamp
+    return e
+
+
+cdef epilogue_t from_row(const epilogue_t *e, ptrdiff_t row, int itemsize) noexcept nogil:
+    """The epilogue of the filters from `row` on."""
+    cdef epilogue_t shifted = e[0]
+    if shifted.bias != NULL:
+        shifted.bias = <const char *>shifted.bias + row * itemsize
+    return shifted
+
+
+cdef fill(y, bias, clamp):
+    """The empty sum: no channels leave the bias alone."""
+    y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * (y.ndim - 2))
+    if clamp is not None:
+        np.clip(y, *clamp, out=y)

@@ -1,0 +1,125 @@
+"""im2col: patches as the columns of a matrix, and the convolution as one matrix product.
+
+.. math:: Y_{(K \\times P Q)} = W_{(K \\times D R S)} \\, X_{(D R S \\times P Q)}, \\quad
+   X_{(d r s), (p q)} = x[d, p s_h + r d_h - p_h, q s_w + s d_w - p_w]
+
+X repeats every pixel up to R*S times, so it is never built whole: a tile of neighbouring pixels at
+a time is unrolled, multiplied by BLAS while it is in cache, and stored through the epilogue [1]_.
+
+References
+----------
+.. [1] K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Networks for
+   Document Processing", IWFHR 2006.
+"""
+
+cimport numpy as cnp
+
+from cyconv._blas cimport gemm
+from cyconv._parallel cimport parallel_for
+from cyconv.algorithms.base cimport Algorithm as Base
+from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
+from cyconv.kernels.kernels cimport epilogue_t, geometry_slab, geometry_t, kernels_t
+
+import numpy as np
+
+from cyconv import _blas, choose
+from cyconv._parallel import single_threaded_blas
+
+cnp.import_array()
+
+# Wide enough for BLAS to reach its rate, small enough for the shared cache: about 2 MiB of columns.
+cdef enum:
+    COLUMN_BYTES = 2 << 20
+    MOST_PIXELS = 1024
+    FEWEST_PIXELS = 64
+
+
+cdef struct Context:
+    geometry_t g
+    const kernels_t *k
+    const char *x
+    char *y
+    const char *w
+    ptrdiff_t pixels, tiles  # of one item; items per slab
+    epilogue_t e
+
+
+cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
+    """One tile of pixels of one slab, all its filters."""
+    cdef const Context *c = <const Context *>context
+    cdef int size = c.k.itemsize
+    cdef ptrdiff_t group, depth = c.g.D * c.g.h.kernel * c.g.w.kernel
+    cdef ptrdiff_t l0 = item % c.tiles * c.pixels
+    cdef ptrdiff_t l1 = min(l0 + c.pixels, c.g.h.out * c.g.w.out)
+    cdef const char **planes = <const char **>scratch
+    cdef char *columns = scratch + (c.g.D * sizeof(void *) + 63) // 64 * 64
+    cdef char *block = columns + depth * c.pixels * size
+    cdef ptrdiff_t start = geometry_slab(&c.g, item // c.tiles, c.x, size, planes, &group)
+    cdef epilogue_t e = from_row(&c.e, group * c.g.K, size)
+    c.k.patches(&c.g, planes, l0, l1, columns, c.pixels)
+    gemm(size == 8, c.g.K, l1 - l0, depth, c.w + group * c.g.K * depth * size, depth, columns,
+         c.pixels, block, c.pixels)
+    c.k.store_pixels(&c.g, block, c.pixels, l0, l1, c.y + start * size, &e)
+
+
+cdef class Algorithm(Base):
+    """Patches into columns, then BLAS; see the module."""
+
+    name = "im2col"
+    cdef ptrdiff_t pixels
+
+    @classmethod
+    def supports(cls, problem):
+        """Any problem whose patch fits BLAS's 32-bit sizes."""
+        if problem.parameters // problem.filters >= 2**31 or problem.filters >= 2**31:
+            return "im2col needs C/groups * prod(kernel) and K under 2**31, for BLAS"
+        return None
+
+    @classmethod
+    def cost(cls, problem, threads):
+        """Seconds: the product at BLAS's rate, and every patch written and read once."""
+        per_output = problem.parameters // problem.filters
+        outputs = problem.flops // (2 * max(per_output, 1) * problem.filters)
+        columns = outputs * per_output * problem.groups * problem.dtype.itemsize
+        return choose.seconds(
+            problem, threads, problem.flops, choose.GEMM, problem.bytes + 2 * columns)
+
+    @classmethod
+    def error_bound(cls, problem):
+        """Error relative to direct summation: the same sum in another order."""
+        return 1.0
+
+    def layout(self):
+        """Pixels of one tile: bounded columns and results."""
+        size = self.k.itemsize
+        depth = self.g.D * self.g.h.kernel * self.g.w.kernel
+        fixed = (self.g.D * sizeof(void *) + 63) // 64 * 64
+        per_pixel = max(1, (depth + self.g.K) * size)
+        best = max(FEWEST_PIXELS, min(MOST_PIXELS, COLUMN_BYTES // per_pixel))
+        allowed = max(1, (self.workspace_limit - fixed) // per_pixel)
+        self.pixels = max(1, min(best, allowed, self.g.h.out * self.g.w.out))
+        self.workspace_per_thread = fixed + self.pixels * per_pixel
+
+    def pack(self, w):
+        """The weights as the matrix W, a contiguous copy."""
+        cdef Packed packed = self.new_packed(0, (np.array(w, order="C"),))
+        packed.nbytes = packed.arrays[0].nbytes
+        return packed
+
+    def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
+            double seconds):
+        """y = x correlated with the packed weights, through the epilogue."""
+        cdef Context c
+        cdef cnp.ndarray w = packed.arrays[0]
+        if self.g.D == 0:
+            return fill(y, bias, clamp)
+        c.g = self.placed(x, y)
+        c.k, c.x, c.y = self.k, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
+        c.w = cnp.PyArray_BYTES(w)
+        c.pixels = self.pixels
+        c.tiles = ceil_div(c.g.h.out * c.g.w.out, c.pixels)
+        c.e = epilogue(bias, clamp)
+        _blas.load()
+        with single_threaded_blas():
+            parallel_for(run_item, &c, c.g.slabs * c.tiles, self.threads_for(threads),
+                         self.workspace_per_thread, seconds)

@@ -1,0 +1,64 @@
+"""The kernels' contract as Cython sees it; kernel_table.h is the text of it."""
+
+cdef extern from "geometry.h" nogil:
+    ctypedef struct axis_t:
+        ptrdiff_t in_ "in"
+        ptrdiff_t out, kernel, stride, pad, dilation, x_stride, y_stride
+
+    ctypedef struct geometry_t:
+        ptrdiff_t N, G, C, K, D, slabs, outer_rank
+        axis_t outer[6]
+        axis_t h, w
+        ptrdiff_t x_n, x_c, y_n, y_k
+
+    ptrdiff_t geometry_slab(const geometry_t *g, ptrdiff_t index, const char *x,
+                            ptrdiff_t itemsize, const char **planes, ptrdiff_t *group)
+
+cdef extern from "kernel_table.h" nogil:
+    enum:
+        CYCONV_MAX_OUTER
+        CYCONV_MR
+        CYCONV_OVERREAD
+        CYCONV_WINOGRAD_VARIANTS
+
+    ctypedef struct epilogue_t:
+        const void *bias
+        double low, high
+        int clamp
+
+    ctypedef struct strip_t:
+        ptrdiff_t row_phases, column_phases, rows, pitch
+        const ptrdiff_t *row_phase
+        const ptrdiff_t *column_phase
+
+    ctypedef struct winograd_t:
+        int m, r, alpha
+        void (*weights)(const void *, ptrdiff_t, ptrdiff_t, void *, ptrdiff_t) noexcept nogil
+        void (*input)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *,
+                      ptrdiff_t) noexcept nogil
+        int (*output)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
+                      ptrdiff_t, void *, const epilogue_t *) noexcept nogil
+
+    ctypedef struct kernels_t:
+        int itemsize, lanes
+        void (*multiply)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const void *, ptrdiff_t,
+                         const ptrdiff_t *, void *, ptrdiff_t, ptrdiff_t, int,
+                         const epilogue_t *) noexcept nogil
+        void (*pack_panel)(const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*fill_strip)(const geometry_t *, const strip_t *, const char **, ptrdiff_t,
+                           ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*patches)(const geometry_t *, const char **, ptrdiff_t, ptrdiff_t, void *,
+                        ptrdiff_t) noexcept nogil
+        void (*store_pixels)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
+                             void *, const epilogue_t *) noexcept nogil
+        void (*define)(const geometry_t *, const char **, const void *, ptrdiff_t, ptrdiff_t,
+                       ptrdiff_t, ptrdiff_t, void *, const epilogue_t *) noexcept nogil
+        winograd_t winograd[2]
+
+    ctypedef struct kernel_table_t:
+        const char *name
+        const kernels_t *f32
+        const kernels_t *f64
+
+
+cdef const kernels_t *kernels_for(str isa, dtype) except NULL

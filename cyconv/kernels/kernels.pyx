@@ -1,0 +1,65 @@
+"""The door to the kernels: which instruction sets this machine has, and which one is used."""
+
+import os
+
+from cyconv.kernels.kernels cimport kernel_table_t, kernels_t
+
+
+cdef extern from "kernel_table.h" nogil:
+    const kernel_table_t **kernel_tables()
+    const kernel_table_t *kernel_table(const char *)
+
+
+def available():
+    """Names of the instruction sets this machine can run, best first."""
+    cdef const kernel_table_t **table = kernel_tables()
+    names = []
+    while table[0] != NULL:
+        names.append(table[0].name.decode())
+        table += 1
+    return tuple(names)
+
+
+_isa = None
+
+
+def isa():
+    """Name of the instruction set in use: ``CYCONV_ISA``, else the best available."""
+    return _isa
+
+
+def set_isa(name):
+    """Use another instruction set for the plans made from now on.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`available`.
+
+    Raises
+    ------
+    ValueError
+        If this machine cannot run it, or it is unknown.
+    """
+    global _isa
+    if name not in available():
+        raise ValueError(
+            f"CYCONV_ISA: must be one of {', '.join(available())} on this machine, got {name!r}"
+        )
+    _isa = name
+
+
+set_isa(os.environ.get("CYCONV_ISA") or available()[0])
+
+
+cdef const kernels_t *kernels_for(str isa, dtype) except NULL:
+    """The kernels of instruction set `isa` for float32 or float64."""
+    cdef const kernel_table_t *table = kernel_table(isa.encode())
+    if table == NULL or dtype.kind != "f" or dtype.itemsize not in (4, 8):
+        raise ValueError(f"kernels: no table {isa!r} for {dtype}")
+    return table.f32 if dtype.itemsize == 4 else table.f64
+
+
+def lanes(isa, dtype):
+    """Elements of `dtype` in one vector register of instruction set `isa`."""
+    return kernels_for(isa, dtype).lanes

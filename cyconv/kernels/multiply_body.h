@@ -1,0 +1,139 @@
+/* The micro-kernel: see the contract in kernel_table.h.
+ *
+ * A register tile of m filters x v vectors keeps m * v sums; per tap it loads v vectors of B and
+ * broadcasts m values of A. The widest v for each m fills the register file: with 16 registers
+ * 6 x 2 + 2 + 1 = 15. */
+
+#ifndef TILE_VECTORS
+#if REGISTERS == 32
+#define TILE_VECTORS {0, 8, 8, 6, 5, 4, 4}
+#else
+#define TILE_VECTORS {0, 8, 5, 3, 3, 2, 2}
+#endif
+#define TILE_MAX 8 /* the most vectors in a row of a tile */
+#endif
+
+/* The last step of one output: the same operations in the same order as the vectors' below. */
+INLINE real finish(real sum, const epilogue_t *e, ptrdiff_t k) {
+    if (e && e->bias) sum += ((const real *)e->bias)[k];
+    if (e && e->clamp) {
+        sum = sum < (real)e->low ? (real)e->low : sum;
+        sum = sum > (real)e->high ? (real)e->high : sum;
+    }
+    return sum;
+}
+
+/* A tile that hangs over the edge, or whose columns are not contiguous. */
+static __attribute__((noinline)) void store_edge(ptrdiff_t m, ptrdiff_t n, const real *sum,
+                                                 ptrdiff_t ld, real *C, ptrdiff_t c_row,
+                                                 ptrdiff_t c_column, int accumulate,
+                                                 const epilogue_t *e) {
+    for (ptrdiff_t i = 0; i < m; i++)
+        for (ptrdiff_t j = 0; j < n; j++) {
+            real *c = C + i * c_row + j * c_column;
+            *c = finish(accumulate ? sum[i * ld + j] + *c : sum[i * ld + j], e, i);
+        }
+}
+
+INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const real *A,
+                 const real *B, ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
+                 ptrdiff_t c_column, int accumulate, const epilogue_t *e) {
+    vec sum[CYCONV_MR][TILE_MAX];
+#pragma GCC unroll 6
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+        for (int k = 0; k < v; k++) sum[i][k] = (vec){0};
+    for (ptrdiff_t t = 0; t < taps; t++, A += m) {
+        const real *row = offset ? B + offset[t] : B + t * ldb;
+        vec b[TILE_MAX];
+#pragma GCC unroll 8
+        for (int k = 0; k < v; k++) b[k] = load(row + k * LANES);
+#pragma GCC unroll 6
+        for (int i = 0; i < m; i++) {
+            const vec a = splat(A[i]);
+#pragma GCC unroll 8
+            for (int k = 0; k < v; k++) sum[i][k] += a * b[k];
+        }
+    }
+    if (n < v * LANES || c_column != 1) {
+        real edge[CYCONV_MR * TILE_MAX * LANES];
+        for (int i = 0; i < m; i++)
+            for (int k = 0; k < v; k++) store(edge + (i * v + k) * LANES, sum[i][k]);
+        store_edge(m, n, edge, v * LANES, C, c_row, c_column, accumulate, e);
+        return;
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+        for (int k = 0; k < v; k++) {
+            vec out = sum[i][k];
+            if (accumulate) out += load(C + i * c_row + k * LANES);
+            if (e && e->bias) out += splat(((const real *)e->bias)[i]);
+            if (e && e->clamp) out = clamp(out, splat((real)e->low), splat((real)e->high));
+            store(C + i * c_row + k * LANES, out);
+        }
+}
+
+typedef void tile_function(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B,
+                           ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
+                           ptrdiff_t c_column, int accumulate, const epilogue_t *e);
+
+/* Separate loops for B by pitch and B by offsets: the compiler sees which. */
+#define TILE(m, v)                                                                              \
+    static void tile_##m##x##v(                                                  \
+        ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B, ptrdiff_t ldb,               \
+        const ptrdiff_t *offset, real *C, ptrdiff_t c_row, ptrdiff_t c_column, int accumulate,  \
+        const epilogue_t *e) {                                                                  \
+        if (offset)                                                                             \
+            tile(m, v, n, taps, A, B, ldb, offset, C, c_row, c_column, accumulate, e);          \
+        else                                                                                    \
+            tile(m, v, n, taps, A, B, ldb, NULL, C, c_row, c_column, accumulate, e);            \
+    }
+
+TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8)
+TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5)
+TILE(3, 1) TILE(3, 2) TILE(3, 3)
+TILE(4, 1) TILE(4, 2) TILE(4, 3)
+TILE(5, 1) TILE(5, 2)
+TILE(6, 1) TILE(6, 2)
+#if REGISTERS == 32
+TILE(2, 6) TILE(2, 7) TILE(2, 8)
+TILE(3, 4) TILE(3, 5) TILE(3, 6)
+TILE(4, 4) TILE(4, 5)
+TILE(5, 3) TILE(5, 4)
+TILE(6, 3) TILE(6, 4)
+#endif
+
+#define T(m, v) tile_##m##x##v
+static tile_function *const tile_table[CYCONV_MR + 1][TILE_MAX + 1] = {
+    {0},
+    {0, T(1, 1), T(1, 2), T(1, 3), T(1, 4), T(1, 5), T(1, 6), T(1, 7), T(1, 8)},
+#if REGISTERS == 32
+    {0, T(2, 1), T(2, 2), T(2, 3), T(2, 4), T(2, 5), T(2, 6), T(2, 7), T(2, 8)},
+    {0, T(3, 1), T(3, 2), T(3, 3), T(3, 4), T(3, 5), T(3, 6)},
+    {0, T(4, 1), T(4, 2), T(4, 3), T(4, 4), T(4, 5)},
+    {0, T(5, 1), T(5, 2), T(5, 3), T(5, 4)},
+    {0, T(6, 1), T(6, 2), T(6, 3), T(6, 4)},
+#else
+    {0, T(2, 1), T(2, 2), T(2, 3), T(2, 4), T(2, 5)},
+    {0, T(3, 1), T(3, 2), T(3, 3)},
+    {0, T(4, 1), T(4, 2), T(4, 3)},
+    {0, T(5, 1), T(5, 2)},
+    {0, T(6, 1), T(6, 2)},
+#endif
+};
+#undef T
+
+static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
+                     ptrdiff_t ldb, const ptrdiff_t *offset, void *C, ptrdiff_t c_row,
+                     ptrdiff_t c_column, int accumulate, const epilogue_t *e) {
+    static const int widest[CYCONV_MR + 1] = TILE_VECTORS;
+    for (ptrdiff_t j = 0; j < n;) {
+        ptrdiff_t width = (n - j + LANES - 1) / LANES;
+        width = width < widest[m] ? width : widest[m];
+        const ptrdiff_t columns = n - j < width * LANES ? n - j : width * LANES;
+        tile_table[m][width](columns, taps, A, (const real *)B + j, ldb, offset,
+                             (real *)C + j * c_column, c_row, c_column, accumulate, e);
+        j += columns;
+    }
+}

@@ -1,0 +1,4 @@
+#define TARGET neon
+#define VECTOR_BYTES 16
+#define REGISTERS 32
+#include "kernels_body.h"

@@ -1,0 +1,494 @@
+"""The plan: how a problem is computed. Chosen algorithms, packed weights, and the cache of plans."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import asdict, dataclass
+from math import inf
+
+import numpy as np
+
+import cyconv.kernels
+from cyconv import choose, lowering, registry
+from cyconv._parallel import check_threads
+from cyconv.problem import Problem, as_int
+
+ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
+EFFORTS = ("estimate",)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One algorithm beside the others: why not, or what it would cost."""
+
+    name: str
+    reason: str | None
+    seconds: float | None = None
+    workspace_bytes: int | None = None
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a plan is as it is; ``str()`` is the text, :meth:`to_dict` is for programs."""
+
+    problem: Problem
+    chain: tuple[str, ...]
+    algorithm: str
+    candidates: tuple[Candidate, ...]
+    threads: int
+    workspace_limit: int
+
+    def to_dict(self):
+        """The explanation as JSON-ready values."""
+        return {
+            "problem": {
+                "x_shape": list(self.problem.x_shape), "w_shape": list(self.problem.w_shape),
+                "dtype": str(self.problem.dtype), "stride": list(self.problem.stride),
+                "padding": [list(pair) for pair in self.problem.padding],
+                "dilation": list(self.problem.dilation), "groups": self.problem.groups,
+                "padding_mode": self.problem.padding_mode,
+                "data_format": self.problem.data_format, "flip": self.problem.flip,
+                "direction": self.problem.direction,
+            },
+            "output_shape": list(self.problem.output_shape),
+            "parameters": self.problem.parameters,
+            "flops": self.problem.flops,
+            "chain": list(self.chain),
+            "algorithm": self.algorithm,
+            "threads": self.threads,
+            "workspace_limit": self.workspace_limit,
+            "candidates": [asdict(candidate) for candidate in self.candidates],
+        }  # fmt: skip
+
+    def __str__(self):
+        p = self.problem
+        lines = [
+            f"{p.direction} {p.x_shape} * {p.w_shape} -> {p.output_shape}, {p.dtype}",
+            f"  {p.parameters:,} parameters, {p.flops:,} FLOPs, "
+            f"receptive field {' x '.join(map(str, p.receptive_field))}",
+        ]
+        lines += [f"  rewritten: {sentence}" for sentence in self.chain]
+        lines.append(f"  chosen: {self.algorithm}, {self.threads} thread(s)")
+        for c in self.candidates:
+            if c.reason:
+                lines.append(f"    {c.name:10s} no: {c.reason}")
+            else:
+                lines.append(
+                    f"    {c.name:10s} {c.seconds * 1e3:10.3f} ms predicted, "
+                    f"{c.workspace_bytes / 2**20:8.2f} MiB workspace, error {c.error:g} x direct"
+                )
+        return "\n".join(lines)
+
+
+class _Leaf:
+    """A primitive problem and the algorithm that solves it."""
+
+    def __init__(self, problem, algorithm, seconds):
+        self.problem, self.algorithm, self.seconds = problem, algorithm, seconds
+
+    def leaves(self):
+        yield self
+
+    def chain(self):
+        return ()
+
+    def pack(self, w):
+        return self.algorithm.pack(w)
+
+    def run(self, x, packed, y, bias, clamp, threads):
+        if y.size:
+            self.algorithm.run(_strided(x), packed, y, bias, clamp, threads, self.seconds)
+
+
+class _Branch:
+    """A rewritten problem: its rule, and the plans of what the rule leaves."""
+
+    def __init__(self, rule, children):
+        self.rule, self.children = rule, children
+
+    def leaves(self):
+        for child in self.children:
+            yield from child.leaves()
+
+    def chain(self):
+        return (str(self.rule), *(self.children[0].chain() if self.children else ()))
+
+    def pack(self, w):
+        weights = self.rule.weights(w)
+        return tuple(c.pack(w) for c, w in zip(self.children, weights, strict=True))
+
+    def run(self, x, packed, y, bias, clamp, threads):
+        def solve(i, x, y):
+            self.children[i].run(x, packed[i], y, bias, clamp, threads)
+
+        self.rule.run(x, y, solve)
+
+
+class Plan:
+    """How a problem is computed; made by :func:`plan`, immutable, usable from many threads.
+
+    Attributes
+    ----------
+    problem : Problem
+    algorithm : str
+        Name of the algorithm chosen for the primitive problems.
+    workspace_bytes : int
+        Scratch of one call on the plan's threads, without the packed weights.
+    """
+
+    def __init__(self, problem, algorithm, threads, accuracy, workspace_limit, isa):
+        self.problem, self.threads, self.accuracy = problem, threads, accuracy
+        self.workspace_limit = workspace_limit
+        self._isa = isa
+        self._count = check_threads(problem.operation, threads)
+        self._requested = algorithm
+        self._root = self._build(problem)
+        names = dict.fromkeys(leaf.algorithm.name for leaf in self._root.leaves())
+        self.algorithm = "+".join(names)
+
+    def _build(self, problem):
+        rule = lowering.lower(problem)
+        if rule is not None:
+            return _Branch(rule, [self._build(child) for child in rule.children])
+        candidates = self._candidates(problem)
+        if self._requested != "auto":
+            candidates = [c for c in candidates if c[0].name == self._requested]
+            (candidate, algorithm) = candidates[0]
+            if algorithm is None:
+                raise _refusal(problem, candidate, f"algorithm={self._requested!r}: ")
+            return _Leaf(problem, algorithm, candidate.seconds)
+        fitting = [(c, a) for c, a in candidates if a is not None]
+        if not fitting:
+            raise _refusal(problem, next(c for c, _ in candidates if c.workspace_bytes), "")
+        accurate = [
+            (c, a) for c, a in fitting if choose.accurate_enough(problem, type(a), self.accuracy)
+        ]
+        if not accurate:
+            raise ValueError(
+                f"{problem.operation}: accuracy={self.accuracy!r} is beyond every algorithm for "
+                f"this problem in {problem.dtype}"
+            )
+        candidate, algorithm = min(accurate, key=lambda pair: pair[0].seconds)
+        return _Leaf(problem, algorithm, candidate.seconds)
+
+    def _candidates(self, problem):
+        """For every algorithm: its Candidate, and its instance if it can be used."""
+        found = []
+        for name in registry.names():
+            cls = registry.get(name)
+            reason, instance, workspace = cls.supports(problem), None, None
+            if reason is None:
+                try:
+                    instance = cls(problem, self.workspace_limit, self._isa)
+                    workspace = instance.workspace(self._count)
+                except MemoryError as error:
+                    reason = str(error).partition(": ")[2]
+                    workspace = -1
+            if instance is None:
+                found.append((Candidate(name, reason, workspace_bytes=workspace), None))
+                continue
+            found.append((
+                Candidate(
+                    name, None, cls.cost(problem, self._count), workspace, cls.error_bound(problem)
+                ),
+                instance,
+            ))  # fmt: skip
+        return found
+
+    @property
+    def workspace_bytes(self):
+        """Scratch of one call, in bytes: the largest of its parts, which run one after another."""
+        return max(
+            (leaf.algorithm.workspace(self._count) for leaf in self._root.leaves()), default=0
+        )
+
+    def explain(self):
+        """What was chosen, over what, and why.
+
+        Returns
+        -------
+        Explanation
+            Print it, or take ``to_dict()``.
+        """
+        leaf = next(self._root.leaves(), None)
+        candidates = () if leaf is None else tuple(c for c, _ in self._candidates(leaf.problem))
+        return Explanation(
+            self.problem, self._root.chain(), self.algorithm, candidates, self._count,
+            self.workspace_limit,
+        )  # fmt: skip
+
+    def pack(self, w, bias=None, activation=None):
+        """Transform or pack the weights once, for many calls.
+
+        Parameters
+        ----------
+        w : array of the problem's w_shape
+        bias : array of K, optional
+        activation : {None, 'relu', 'relu6'} or (low, high), optional
+
+        Returns
+        -------
+        PackedConv
+            ``packed(x, out=None)``. It keeps no reference to `w` or `bias`.
+        """
+        op = self.problem.operation
+        w = check_array(op, "w", w, self.problem.w_shape, self.problem.dtype)
+        return PackedConv(self, w, check_bias(self.problem, bias), check_activation(op, activation))
+
+    def __call__(self, x, w, bias=None, out=None, activation=None, threads=None):
+        """Compute the problem for these arrays.
+
+        Parameters
+        ----------
+        x, w : arrays of the problem's shapes and dtype
+        bias : array of K, optional
+        out : array of the output's shape and dtype, optional
+        activation : {None, 'relu', 'relu6'} or (low, high), optional
+        threads : int, optional
+            Default the plan's.
+
+        Returns
+        -------
+        ndarray
+            `out` if it was given.
+        """
+        problem = self.problem
+        op = problem.operation
+        x = check_array(op, "x", x, problem.x_shape, problem.dtype)
+        w = check_array(op, "w", w, problem.w_shape, problem.dtype)
+        bias = check_bias(problem, bias)
+        clamp = check_activation(op, activation)
+        count = self._count if threads is None else check_threads(op, threads)
+        out, target = check_out(problem, out, x, w, bias)
+        self._root.run(x, self._root.pack(w), target, bias, clamp, count)
+        return _deliver(out, target)
+
+    def __repr__(self):
+        return f"<Plan {self.algorithm} for {self.problem}>"
+
+
+class PackedConv:
+    """A plan with its weights packed: ``packed(x, out=None)``."""
+
+    def __init__(self, plan, w, bias, clamp):
+        self.plan = plan
+        self._bias = None if bias is None else bias.copy()
+        self._clamp = clamp
+        self._packed = plan._root.pack(w)
+
+    def __call__(self, x, out=None, threads=None):
+        """Compute the plan's problem for `x`, with the packed weights.
+
+        Parameters
+        ----------
+        x : array of the problem's shape and dtype
+        out : array of the output's shape and dtype, optional
+        threads : int, optional
+            Default the plan's.
+        """
+        plan = self.plan
+        problem = plan.problem
+        x = check_array(problem.operation, "x", x, problem.x_shape, problem.dtype)
+        count = plan._count if threads is None else check_threads(problem.operation, threads)
+        out, target = check_out(problem, out, x)
+        plan._root.run(x, self._packed, target, self._bias, self._clamp, count)
+        return _deliver(out, target)
+
+    def __repr__(self):
+        return f"<PackedConv of {self.plan!r}>"
+
+
+def _refusal(problem, candidate, prefix):
+    """The error for a problem that cannot be computed as asked."""
+    kind = ValueError if candidate.workspace_bytes is None else MemoryError
+    return kind(f"{problem.operation}: {prefix}{candidate.reason}")
+
+
+def _strided(x):
+    """x itself if its strides are whole elements, as the kernels count them; else a copy."""
+    if all(stride % x.itemsize == 0 for stride in x.strides):
+        return x
+    return x.copy()
+
+
+def check_array(operation, name, array, shape, dtype):
+    """`array` as a native, aligned ndarray of this shape and dtype; TypeError or ValueError."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{operation}: {name} must not be a masked array: masks are not kept")
+    array = np.asarray(array)
+    if array.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{operation}: {name} must have dtype {dtype}, got {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{operation}: {name} must have shape {shape}, got {array.shape}")
+    if not (array.dtype.isnative and array.flags.aligned):
+        array = array.astype(dtype, order="K", copy=True)
+    return array
+
+
+def check_bias(problem, bias):
+    """The bias as a contiguous vector of K values of the problem's dtype, or None."""
+    if bias is None:
+        return None
+    op, shape = problem.operation, (problem.filters,)
+    return np.ascontiguousarray(check_array(op, "bias", bias, shape, problem.dtype))
+
+
+def check_activation(operation, activation):
+    """The activation as clamp bounds (low, high), or None."""
+    if activation is None:
+        return None
+    if isinstance(activation, str) and activation in ACTIVATIONS:
+        return ACTIVATIONS[activation]
+    try:
+        low, high = map(float, activation)
+    except (TypeError, ValueError):
+        low, high = 1, 0
+    if not low <= high:
+        raise ValueError(
+            f"{operation}: activation must be None, 'relu', 'relu6' or bounds (low, high) with "
+            f"low <= high, got {activation!r}"
+        )
+    return low, high
+
+
+def check_out(problem, out, *inputs):
+    """(out, where to compute): a new array, `out` itself, or scratch where `out` cannot serve."""
+    shape, dtype, op = problem.output_shape, problem.out_dtype, problem.operation
+    if out is None:
+        out = np.empty(shape, dtype)
+        return out, out
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"{op}: out must be an ndarray, got {type(out).__name__}")
+    if out.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{op}: out must have dtype {dtype}, got {out.dtype}")
+    if out.shape != shape:
+        raise ValueError(f"{op}: out must have shape {shape}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError(f"{op}: out must be writeable, got a read-only array")
+    if any(stride == 0 and n > 1 for stride, n in zip(out.strides, shape, strict=True)):
+        raise ValueError(f"{op}: out must not overlap itself, got strides {out.strides}")
+    usable = (
+        out.dtype.isnative
+        and out.flags.aligned
+        and all(stride % out.itemsize == 0 for stride in out.strides)
+        and not any(a is not None and np.may_share_memory(out, a) for a in inputs)
+    )
+    return out, out if usable else np.empty(shape, dtype)
+
+
+def _deliver(out, computed):
+    if computed is not out:
+        out[...] = computed
+    return out
+
+
+class _Cache:
+    """The plans made last, by what they were asked for."""
+
+    def __init__(self, size):
+        self.size, self._plans, self._lock = size, OrderedDict(), threading.Lock()
+
+    def get(self, key):
+        """The plan for `key`, or None."""
+        with self._lock:
+            found = self._plans.get(key)
+            if found is not None:
+                self._plans.move_to_end(key)
+            return found
+
+    def put(self, key, plan):
+        """Keep `plan`; the one used longest ago goes."""
+        with self._lock:
+            self._plans[key] = plan
+            while len(self._plans) > self.size:
+                self._plans.popitem(last=False)
+
+    def __len__(self):
+        return len(self._plans)
+
+
+cache = _Cache(256)
+
+
+def plan(
+    problem,
+    algorithm="auto",
+    device="cpu",
+    threads=None,
+    accuracy="balanced",
+    workspace_limit=None,
+    effort="estimate",
+):
+    """Decide how `problem` is computed.
+
+    Parameters
+    ----------
+    problem : Problem
+    algorithm : str, default 'auto'
+        A name from :func:`algorithms`, or the library's choice.
+    device : {'cpu'}
+    threads : int, optional
+        Default :func:`get_num_threads` at this moment.
+    accuracy : {'strict', 'balanced', 'fast'} or float
+        Error within 1.5 times direct summation's, within 4 times, any; or a bound on the relative
+        error. Asks the choice; an algorithm that was named is used.
+    workspace_limit : int, optional
+        Bytes of scratch a call may take, all threads together. Default 256 MiB.
+    effort : {'estimate'}
+        Choose by the cost model.
+
+    Returns
+    -------
+    Plan
+        The same object for the same question, while it is among the last 256.
+
+    Raises
+    ------
+    ValueError
+        For a wrong argument, or an algorithm that does not support the problem (with the reason).
+    MemoryError
+        If no algorithm fits the workspace limit.
+    """
+    if not isinstance(problem, Problem):
+        raise TypeError(f"plan: problem must be a Problem, got {type(problem).__name__}")
+    op = problem.operation if problem.operation != "Problem" else "plan"
+    registry.check_name(op, algorithm)
+    if device != "cpu":
+        raise ValueError(f"{op}: device must be 'cpu', got {device!r}")
+    if effort not in EFFORTS:
+        raise ValueError(f"{op}: effort must be one of {EFFORTS}, got {effort!r}")
+    accuracy = choose.check_accuracy(op, accuracy)
+    count = check_threads(op, threads)
+    if workspace_limit is None:
+        workspace_limit = choose.WORKSPACE_LIMIT
+    workspace_limit = as_int(op, "workspace_limit", workspace_limit, 0)
+    isa = cyconv.kernels.isa()
+    key = (problem, algorithm, count, accuracy, workspace_limit, isa)
+    found = cache.get(key)
+    if found is None:
+        found = Plan(problem, algorithm, count, accuracy, workspace_limit, isa)
+        cache.put(key, found)
+    return found
+
+
+def algorithms(problem):
+    """Every algorithm, and why it cannot solve `problem`.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    dict of str to (None or str)
+        None where the algorithm can; else the reason, in one sentence.
+    """
+    if not isinstance(problem, Problem):
+        raise TypeError(f"algorithms: problem must be a Problem, got {type(problem).__name__}")
+    reasons = dict.fromkeys(registry.names())
+    for primitive in lowering.primitives(problem):
+        for name in registry.names():
+            reasons[name] = reasons[name] or registry.get(name).supports(primitive)
+    return reasons

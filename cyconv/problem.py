@@ -1,0 +1,363 @@
+"""The problem: what is to be computed, checked once, with the library's only geometry.
+
+For one axis of input size H, kernel size R, padding (lo, hi), stride s and dilation d, the
+cross-correlation
+
+.. math:: y[p] = \\sum_r w[r] \\, x[p s + r d - lo]
+
+has :math:`P = \\lfloor (H + lo + hi - d (R - 1) - 1) / s \\rfloor + 1` outputs [1]_.
+
+References
+----------
+.. [1] V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning",
+   arXiv:1603.07285.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from operator import index
+
+import numpy as np
+
+DIRECTIONS = ("forward", "grad_input", "grad_weight")
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
+DATA_FORMATS = {
+    "channels_first": False, "NCW": False, "NCHW": False, "NCDHW": False,
+    "channels_last": True, "NWC": True, "NHWC": True, "NDHWC": True,
+}  # fmt: skip
+MAX_RANK = 8  # six outer axes beside the plane's two, as in kernels/geometry.h
+_LIMIT = 2**62  # index arithmetic in the kernels is 64-bit and adds two such numbers at most
+
+
+def as_int(operation, name, value, minimum):
+    """`value` as a Python int of at least `minimum`; bool and fractions are refused."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{operation}: {name} must be an int, got {value!r}")
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{operation}: {name} must be an int, got {value!r}") from None
+    if number < minimum:
+        raise ValueError(f"{operation}: {name} must be >= {minimum}, got {number}")
+    return number
+
+
+def as_shape(operation, name, shape):
+    """`shape` as a tuple of ints >= 0."""
+    try:
+        sizes = tuple(shape)
+    except TypeError:
+        raise TypeError(
+            f"{operation}: {name} must be a tuple of sizes, got {shape!r}"
+        ) from None
+    return tuple(as_int(operation, f"{name}[{i}]", n, 0) for i, n in enumerate(sizes))
+
+
+def per_axis(operation, name, value, rank, minimum):
+    """An int for every axis, or a sequence of one int per axis, as a tuple of `rank` ints."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+        value = (value,) * rank
+    elif getattr(value, "ndim", 1) == 0:
+        value = (value.item(),) * rank
+    if len(value) != rank:
+        raise ValueError(
+            f"{operation}: {name} must be an int or {rank} ints, one per axis, got {value!r}"
+        )
+    return tuple(as_int(operation, f"{name}[{i}]", v, minimum) for i, v in enumerate(value))
+
+
+def same_padding(size, kernel, stride, dilation, lower=False):
+    """(lo, hi) for ceil(size / stride) outputs: ONNX SAME_UPPER, or SAME_LOWER."""
+    outputs = -(-size // stride)
+    total = max(0, (outputs - 1) * stride + dilation * (kernel - 1) + 1 - size)
+    return (total - total // 2, total // 2) if lower else (total // 2, total - total // 2)
+
+
+def _pad_pairs(operation, padding, spatial, kernel, stride, dilation):
+    """`padding` in any of its forms as one (lo, hi) pair per axis."""
+    rank = len(kernel)
+    if isinstance(padding, str):
+        if padding == "valid":
+            return ((0, 0),) * rank
+        if padding in ("same", "same_lower"):
+            lower = padding == "same_lower"
+            return tuple(
+                same_padding(n, k, s, d, lower)
+                for n, k, s, d in zip(spatial, kernel, stride, dilation, strict=True)
+            )
+        raise ValueError(
+            f"{operation}: padding must be ints, (lo, hi) pairs or one of "
+            f"'valid', 'same', 'same_lower', got {padding!r}"
+        )
+    if not hasattr(padding, "__len__") or len(padding) != rank:
+        return tuple((p, p) for p in per_axis(operation, "padding", padding, rank, 0))
+    pairs = []
+    for axis, value in enumerate(padding):
+        name = f"padding[{axis}]"
+        if isinstance(value, str) or not hasattr(value, "__len__"):
+            value = (value, value)
+        if len(value) != 2:
+            raise ValueError(f"{operation}: {name} must be an int or (lo, hi), got {value!r}")
+        pairs.append(tuple(as_int(operation, name, v, 0) for v in value))
+    return tuple(pairs)
+
+
+def output_size(size, kernel, stride, padding, dilation):
+    """Outputs along one axis (see the module's formula); <= 0 where the kernel does not fit."""
+    return (size + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A convolution: shapes, dtype, geometry and direction, validated.
+
+    Parameters
+    ----------
+    x_shape : tuple of int
+        ``(N, C, *spatial)``, or unbatched ``(C, *spatial)``; with channels last ``(N, *spatial,
+        C)`` or ``(*spatial, C)``. For every direction this is the shape of the forward input.
+    w_shape : tuple of int
+        ``(K, C / groups, *kernel)``; its rank gives the number of spatial axes.
+    dtype : dtype, default float32
+        Of x and w.
+    stride, dilation : int or one int per axis, default 1
+    padding : int, one int per axis, (lo, hi) pairs, 'valid', 'same' or 'same_lower', default 0
+    groups : int, default 1
+    out_dtype : dtype, optional
+        Of the result; default `dtype`. Sums are kept in the wider of the two and rounded once.
+    padding_mode : {'zeros', 'reflect', 'replicate', 'circular', 'symmetric'}
+        What lies outside the input.
+    data_format : {'channels_first', 'channels_last'}
+        Or the letters, such as 'NHWC'.
+    flip : bool
+        True convolution: the kernel is rotated by 180 degrees.
+    direction : {'forward', 'grad_input', 'grad_weight'}
+        What is computed: the output, or the gradient with respect to x or w given the output's.
+    operation : str
+        The name that error messages begin with.
+
+    Raises
+    ------
+    TypeError
+        For an argument of the wrong type, or a dtype that is not a number's.
+    ValueError
+        For an argument that breaks a rule; the message names it, its axis, value and the rule.
+
+    Examples
+    --------
+    >>> problem = Problem((1, 3, 224, 224), (64, 3, 3, 3), padding=1)
+    >>> problem.output_shape, problem.parameters
+    ((1, 64, 224, 224), 1728)
+    """
+
+    x_shape: tuple
+    w_shape: tuple
+    dtype: np.dtype = "float32"
+    stride: tuple = 1
+    padding: tuple = 0
+    dilation: tuple = 1
+    groups: int = 1
+    out_dtype: np.dtype | None = field(default=None, kw_only=True)
+    padding_mode: str = field(default="zeros", kw_only=True)
+    data_format: str = field(default="channels_first", kw_only=True)
+    flip: bool = field(default=False, kw_only=True)
+    direction: str = field(default="forward", kw_only=True)
+    operation: str = field(default="Problem", kw_only=True, compare=False, repr=False)
+
+    def __post_init__(self):
+        op = self.operation
+        set_ = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        set_("x_shape", as_shape(op, "x.shape", self.x_shape))
+        set_("w_shape", as_shape(op, "w.shape", self.w_shape))
+        set_("dtype", _checked_dtype(op, "dtype", self.dtype))
+        out_dtype = self.dtype if self.out_dtype is None else self.out_dtype
+        set_("out_dtype", _checked_dtype(op, "out_dtype", out_dtype))
+        self._check_choices()
+        self._check_ranks()
+        rank = self.rank
+        set_("stride", per_axis(op, "stride", self.stride, rank, 1))
+        set_("dilation", per_axis(op, "dilation", self.dilation, rank, 1))
+        set_("groups", as_int(op, "groups", self.groups, 1))
+        self._check_channels()
+        for axis, k in enumerate(self.kernel):
+            if k < 1:
+                raise ValueError(f"{op}: w.shape[{axis + 2}], the kernel's size, must be >= 1, got 0")
+        pairs = _pad_pairs(op, self.padding, self.spatial, self.kernel, self.stride, self.dilation)
+        set_("padding", pairs)
+        self._check_extents()
+
+    def _check_choices(self):
+        for name, value, choices in (
+            ("padding_mode", self.padding_mode, PADDING_MODES),
+            ("data_format", self.data_format, tuple(DATA_FORMATS)),
+            ("direction", self.direction, DIRECTIONS),
+        ):
+            if not isinstance(value, str) or value not in choices:
+                raise ValueError(
+                    f"{self.operation}: {name} must be one of "
+                    f"{', '.join(map(repr, choices))}, got {value!r}"
+                )
+        if not isinstance(self.flip, (bool, np.bool_)):
+            raise TypeError(f"{self.operation}: flip must be a bool, got {self.flip!r}")
+        object.__setattr__(self, "flip", bool(self.flip))
+        last = "channels_last" if DATA_FORMATS[self.data_format] else "channels_first"
+        object.__setattr__(self, "_letters", self.data_format)
+        object.__setattr__(self, "data_format", last)
+
+    def _check_ranks(self):
+        op, rank = self.operation, len(self.w_shape) - 2
+        if not 1 <= rank <= MAX_RANK:
+            raise ValueError(
+                f"{op}: w must be (K, C/groups, *kernel) with 1 to {MAX_RANK} kernel axes, "
+                f"got shape {self.w_shape}"
+            )
+        if len(self.x_shape) not in (rank + 1, rank + 2):
+            raise ValueError(
+                f"{op}: x must have {rank + 2} axes, or {rank + 1} unbatched, for w of shape "
+                f"{self.w_shape}, got shape {self.x_shape}"
+            )
+        letters = object.__getattribute__(self, "_letters")
+        if not letters.startswith("channels") and len(letters) != rank + 2:
+            raise ValueError(
+                f"{op}: data_format {letters!r} has {len(letters) - 2} spatial axes, w has {rank}"
+            )
+
+    def _check_channels(self):
+        op, (filters, depth), groups = self.operation, self.w_shape[:2], self.groups
+        if self.channels % groups:
+            raise ValueError(f"{op}: groups must divide the {self.channels} channels of x, got {groups}")
+        if filters < groups or filters % groups:
+            raise ValueError(f"{op}: groups must divide the {filters} filters of w, got {groups}")
+        if depth != self.channels // groups:
+            raise ValueError(
+                f"{op}: w.shape[1] must be C/groups = {self.channels}/{groups} = "
+                f"{self.channels // groups}, got {depth}"
+            )
+
+    def _check_extents(self):
+        op = self.operation
+        for axis in range(self.rank):
+            size, (lo, hi) = self.spatial[axis], self.padding[axis]
+            extent = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+            if size + lo + hi >= _LIMIT:
+                raise ValueError(
+                    f"{op}: padding[{axis}] must keep the padded input under 2**62, got {(lo, hi)}"
+                )
+            if extent > size + lo + hi:
+                raise ValueError(
+                    f"{op}: the kernel's extent dilation * (size - 1) + 1 = {extent} must be <= the "
+                    f"padded input's {size + lo + hi} on spatial axis {axis}"
+                )
+            if self.padding_mode != "zeros" and size == 0 and lo + hi:
+                raise ValueError(
+                    f"{op}: padding[{axis}] must be 0 for padding_mode={self.padding_mode!r} on an "
+                    f"empty axis, got {(lo, hi)}"
+                )
+        for name, shape in (("output", self.output_shape), ("x", self.x_shape)):
+            if prod(shape) * max(8, self.dtype.itemsize) >= 2**63:
+                raise ValueError(f"{op}: {name} of shape {shape} has more than 2**63 bytes")
+
+    @property
+    def rank(self):
+        """Number of spatial axes."""
+        return len(self.w_shape) - 2
+
+    @property
+    def batched(self):
+        """Whether x has a batch axis."""
+        return len(self.x_shape) == self.rank + 2
+
+    @cached_property
+    def batch(self):
+        """N; 1 for an unbatched input."""
+        return self.x_shape[0] if self.batched else 1
+
+    @cached_property
+    def channels(self):
+        """C, the input channels of all groups."""
+        return self.x_shape[-1] if self.channels_last else self.x_shape[-self.rank - 1]
+
+    @property
+    def channels_last(self):
+        """Whether the channel axis is the last one."""
+        return self.data_format == "channels_last"
+
+    @property
+    def filters(self):
+        """K, the output channels of all groups."""
+        return self.w_shape[0]
+
+    @cached_property
+    def spatial(self):
+        """Sizes of the input's spatial axes."""
+        return self.x_shape[-self.rank - 1 : -1] if self.channels_last else self.x_shape[-self.rank :]
+
+    @property
+    def kernel(self):
+        """Sizes of the kernel's axes."""
+        return self.w_shape[2:]
+
+    @cached_property
+    def output_spatial(self):
+        """Sizes of the forward output's spatial axes."""
+        return tuple(
+            output_size(*axis)
+            for axis in zip(
+                self.spatial, self.kernel, self.stride, self.padding, self.dilation, strict=True
+            )
+        )
+
+    @cached_property
+    def y_shape(self):
+        """Shape of the forward output, whatever the direction."""
+        head = self.x_shape[:1] if self.batched else ()
+        if self.channels_last:
+            return (*head, *self.output_spatial, self.filters)
+        return (*head, self.filters, *self.output_spatial)
+
+    @property
+    def output_shape(self):
+        """Shape of what this problem computes: y, or a gradient the shape of x or w."""
+        return {
+            "forward": self.y_shape, "grad_input": self.x_shape, "grad_weight": self.w_shape
+        }[self.direction]  # fmt: skip
+
+    @cached_property
+    def flops(self):
+        """Floating-point operations of the direct algorithm: a multiply and an add for every
+        output, channel and tap, the same for every direction."""
+        outputs = self.batch * self.filters * prod(self.output_spatial)
+        return 2 * outputs * prod(self.w_shape[1:])
+
+    @cached_property
+    def bytes(self):
+        """Bytes of x, w and y, each touched once."""
+        return self.dtype.itemsize * (prod(self.x_shape) + prod(self.w_shape) + prod(self.y_shape))
+
+    @property
+    def parameters(self):
+        """Learnable weights K * C/groups * prod(kernel), without biases."""
+        return prod(self.w_shape)
+
+    @property
+    def parameters_with_bias(self):
+        """Learnable weights and one bias for each filter."""
+        return self.parameters + self.filters
+
+    @cached_property
+    def receptive_field(self):
+        """Input elements that one output spans along each axis: dilation * (kernel - 1) + 1."""
+        return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))
+
+
+def _checked_dtype(operation, name, dtype):
+    try:
+        found = np.dtype(dtype).newbyteorder("=")
+    except TypeError:
+        raise TypeError(f"{operation}: {name} must be a NumPy dtype, got {dtype!r}") from None
+    if found.names or found.char not in "fd":
+        raise TypeError(f"{operation}: {name} must be float32 or float64, got {found}")
+    return found

@@ -1,0 +1,34 @@
+"""The table of algorithms: a line each, and nothing else to edit to add one.
+
+The room ``cyconv.algorithms.<name>`` holds a class ``Algorithm`` with the interface of
+:class:`cyconv.algorithms.base.Algorithm`. It is imported when first asked for.
+"""
+
+from functools import cache
+from importlib import import_module
+
+ALGORITHMS = (
+    "direct",  # the image itself read through tap offsets; any problem
+    "im2col",  # patches into columns, then BLAS
+    "winograd",  # F(m, r): fewer multiplications for small kernels of stride 1
+)
+
+
+def names():
+    """Names of all algorithms."""
+    return ALGORITHMS
+
+
+@cache
+def get(name):
+    """The class of algorithm `name`; the caller has checked it with :func:`check_name`."""
+    return import_module(f"cyconv.algorithms.{name}").Algorithm
+
+
+def check_name(operation, name):
+    """Refuse a name that is neither 'auto' nor in the table, listing those that are."""
+    if name != "auto" and name not in ALGORITHMS:
+        raise ValueError(
+            f"{operation}: algorithm must be one of 'auto', "
+            f"{', '.join(map(repr, ALGORITHMS))}, got {name!r}"
+        )
