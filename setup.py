@@ -11,6 +11,7 @@ import os
 import runpy
 import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
 
@@ -36,7 +37,7 @@ FAMILY = {"amd64": "x86_64", "x86_64": "x86_64", "aarch64": "aarch64", "arm64": 
 # Fused multiply-adds are wanted; -ffast-math is not: it would change the process's float mode.
 CFLAGS = ["-O3", "-std=gnu11", "-Wall", "-Wextra", "-ffp-contract=fast", "-fno-math-errno",
           "-fno-trapping-math", "-fvisibility=hidden"]  # fmt: skip
-ELEMENT_BYTES = (4, 8)
+ELEMENTS = ("f32", "f64", "u32", "u64")
 
 KERNELS = Path("cyconv/kernels")
 MATRICES = "cyconv/algorithms/winograd_matrices.py"
@@ -51,6 +52,11 @@ def isa_flags():
 
 class BuildExt(build_ext):
     """Builds the kernels' objects, and uses OpenMP where the compiler has it."""
+
+    def finalize_options(self):
+        """Build extensions side by side."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self):
         """Add the flags every extension shares."""
@@ -67,19 +73,21 @@ class BuildExt(build_ext):
     def build_extension(self, extension):
         """Compile each instruction set's kernels with its own flags."""
         if extension.name == "cyconv.kernels.kernels":
-            extension.extra_objects = [
-                self.kernel_object(isa, flags, size, extension)
-                for isa, flags in isa_flags().items()
-                for size in ELEMENT_BYTES
-            ]
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                jobs = [
+                    pool.submit(self.kernel_object, isa, flags, element, extension)
+                    for isa, flags in isa_flags().items()
+                    for element in ELEMENTS
+                ]
+            extension.extra_objects = [job.result() for job in jobs]
         super().build_extension(extension)
 
-    def kernel_object(self, isa, flags, size, extension):
-        """target_<isa>.c for elements of `size` bytes, as an object file."""
+    def kernel_object(self, isa, flags, element, extension):
+        """target_<isa>.c for one element type, as an object file."""
         (compiled,) = self.compiler.compile(
             [str(KERNELS / f"target_{isa}.c")],
-            output_dir=os.path.join(self.build_temp, f"f{8 * size}"),
-            macros=[("REAL_BYTES", str(size))],
+            output_dir=os.path.join(self.build_temp, element),
+            macros=[(f"ELEMENT_{element}", None)],
             extra_postargs=extension.extra_compile_args + flags,
             depends=extension.depends,
         )

@@ -12,13 +12,30 @@
 - :mod:`cyconv.plan`, :mod:`cyconv.choose`: *how*: the algorithm, its cost, the packed weights.
 - :mod:`cyconv.registry`, :mod:`cyconv.algorithms`: a line and a file for each algorithm.
 - :mod:`cyconv.kernels`: C, one table for each instruction set behind one contract.
+
+Beside the convolutions: :mod:`cyconv.filters` (classic image filters), :mod:`cyconv.cli` (the
+command ``cyconv``).
 """
 
 import cyconv.algorithms  # noqa: F401  (the package, before the function takes its name here)
 from cyconv._parallel import get_num_threads, set_num_threads
-from cyconv.api import conv1d, conv2d
+from cyconv.api import (
+    conv,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_grad_bias,
+    conv_grad_input,
+    conv_grad_weight,
+    conv_transpose,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    conv_vjp,
+)
 from cyconv.plan import PackedConv, Plan, algorithms, plan
 from cyconv.problem import Problem
+from cyconv.unfolding import fold, unfold
 
 __version__ = "0.1.0"
 
@@ -27,9 +44,21 @@ __all__ = [
     "Plan",
     "Problem",
     "algorithms",
+    "conv",
     "conv1d",
     "conv2d",
+    "conv3d",
+    "conv_grad_bias",
+    "conv_grad_input",
+    "conv_grad_weight",
+    "conv_transpose",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "conv_vjp",
+    "fold",
     "get_num_threads",
     "plan",
     "set_num_threads",
+    "unfold",
 ]

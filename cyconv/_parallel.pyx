@@ -23,6 +23,9 @@ cdef extern from *:
     const bint CYCONV_OPENMP
     int omp_get_thread_num() nogil
 
+# Predicted work worth waking one more thread for, in seconds.
+cdef double SHARE = 3e-5
+
 # Python looks at signals (Ctrl-C) at least this often, in seconds of predicted work.
 cdef double SLICE = 0.1
 
@@ -94,12 +97,12 @@ cdef parallel_for(item_function run, const void *context, ptrdiff_t items, int t
     """
     cdef Buffer memory
     cdef ptrdiff_t i, begin = 0, end, slice_
-    cdef char *mine
+    cdef char *mine = NULL
     cdef int n = 1 if forked or not CYCONV_OPENMP else threads
     cdef int chunk = 1
     if items <= 0:
         return
-    n = <int>min(n, items)
+    n = <int>max(1, min(n, items, <ptrdiff_t>(seconds / SHARE)))
     memory = workspace(n * scratch)
     slice_ = items if seconds <= SLICE else max(n, <ptrdiff_t>(items * (SLICE / seconds)))
     while begin < items:

@@ -5,47 +5,32 @@ from __future__ import annotations
 import numpy as np
 
 import cyconv.kernels
+from cyconv import documentation
 from cyconv._parallel import get_num_threads
+from cyconv.operands import as_array
 from cyconv.plan import cache, plan
-from cyconv.problem import Problem
+from cyconv.problem import DATA_FORMATS, Problem, as_shape, checked_dtype, sum_dtype
+from cyconv.transposed import transposed
 
 
-def _convolve(
-    operation, rank, x, w, bias, stride, padding, dilation, groups, padding_mode, data_format,
-    flip, activation, algorithm, device, threads, accuracy, workspace_limit, out, out_dtype,
-):  # fmt: skip
-    x, w = _as_array(operation, "x", x), _as_array(operation, "w", w)
-    if rank is not None and w.ndim != rank + 2:
-        raise ValueError(
-            f"{operation}: w must have {rank + 2} axes (K, C/groups, *kernel), got shape {w.shape}"
-        )
-    geometry = (stride, padding, dilation, groups)
-    options = (padding_mode, data_format, flip, algorithm, device, accuracy, workspace_limit)
+def _solve(operation, direction, shapes, dtypes, geometry, problem_options, plan_options):
+    """The cached Plan for this question."""
     key = None
-    if all(map(_plain, geometry)) and all(map(_plain, options)) and _plain(threads):
-        key = (
-            operation, x.shape, w.shape, x.dtype, w.dtype, *geometry, *options, out_dtype,
-            threads or get_num_threads(), cyconv.kernels.isa(),
-        )  # fmt: skip
+    options = (*problem_options.values(), *plan_options.values())
+    if all(map(_plain, geometry)) and all(map(_plain, options)):
+        key = (operation, direction, shapes, dtypes, geometry, options, get_num_threads(),
+               cyconv.kernels.isa())  # fmt: skip
         found = cache.get(key)
         if found is not None:
-            return found(x, w, bias, out, activation)
-    if x.dtype.newbyteorder("=") != w.dtype.newbyteorder("="):
-        raise TypeError(f"{operation}: x and w must have one dtype, got {x.dtype} and {w.dtype}")
+            return found
     problem = Problem(
-        x.shape, w.shape, x.dtype, *geometry, padding_mode=padding_mode, data_format=data_format,
-        flip=flip, out_dtype=out_dtype, operation=operation,
+        *shapes, _promoted(operation, dtypes), *geometry, **problem_options, direction=direction,
+        operation=operation,
     )  # fmt: skip
-    found = plan(problem, algorithm, device, threads, accuracy, workspace_limit)
+    found = plan(problem, **plan_options)
     if key is not None:
         cache.put(key, found)
-    return found(x, w, bias, out, activation)
-
-
-def _as_array(operation, name, array):
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(f"{operation}: {name} must not be a masked array: masks are not kept")
-    return np.asarray(array)
+    return found
 
 
 def _plain(value):
@@ -53,92 +38,247 @@ def _plain(value):
     kind = type(value)
     if kind is tuple:
         return all(map(_plain, value))
-    return kind is int or kind is str or value is None or value is False or value is True
+    return (
+        kind is int or kind is str or value is None or value is False or value is True
+        or isinstance(value, (np.dtype, type))
+    )  # fmt: skip
 
 
-_DOCUMENTATION = """{summary}
-
-    .. math:: y[n, k, p] = b[k] + \\\\sum_{{c, r}} w[k, c, r] \\\\, x[n, c, p s + r d - lo]
-
-    with p, r running over {axes}: cross-correlation, as CNNs use it; ``flip=True`` rotates the
-    kernel by 180 degrees and gives the true convolution of signal processing.
-
-    Parameters
-    ----------
-    x : array (N, C, {sizes}), or unbatched (C, {sizes})
-        Any strides; never modified.
-    w : array (K, C / groups, {kernel}) of x's dtype
-    bias : array (K,), optional
-    stride, dilation : int or one int per axis, default 1
-    padding : default 0
-        An int, one int per axis, one (lo, hi) pair per axis, 'valid', 'same' (ceil(in / stride)
-        outputs, the odd cell at the end) or 'same_lower'.
-    groups : int, default 1
-        Divides C and K; each group of channels meets its own filters.
-    padding_mode : {{'zeros', 'reflect', 'replicate', 'circular', 'symmetric'}}
-    data_format : {{'channels_first', 'channels_last'}} or letters such as 'NHWC'
-        How x and the result lie; w does not change.
-    flip : bool, default False
-    activation : {{None, 'relu', 'relu6'}} or (low, high)
-        Applied to the result while it is in registers.
-    algorithm : str, default 'auto'
-        One of ``cyconv.algorithms(problem)``, or the library's choice.
-    device : {{'cpu'}}
-    threads : int, optional
-        Default :func:`get_num_threads`. The result's bits do not depend on it.
-    accuracy : {{'balanced', 'strict', 'fast'}} or float
-        What the choice of algorithm may cost: error within 4 times direct summation's, within 1.5
-        times, any; or a bound on the relative error.
-    workspace_limit : int, optional
-        Bytes of scratch, all threads together; default 256 MiB.
-    out : array of the result's shape and dtype, optional
-        Not written by a call that raises. May overlap x and w.
-    out_dtype : dtype, optional
-        Default x's.
-
-    Returns
-    -------
-    y : array (N, K, {outputs}), or (K, {outputs})
-        P = floor((H + lo + hi - d (R - 1) - 1) / s) + 1 along each axis. Zero padding counts as
-        multiplied: an infinite weight on it gives NaN, as on an explicit border of zeros.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an argument that is wrong, or an algorithm that cannot; the message names it.
-    MemoryError
-        If no algorithm fits `workspace_limit`, or there is no memory for the result.
-
-    References
-    ----------
-    .. [1] V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning",
-       arXiv:1603.07285.
-    """
+def _promoted(operation, dtypes):
+    """Operands of two dtypes meet in the one to which NumPy promotes both."""
+    if dtypes[0] == dtypes[1]:
+        return dtypes[0]
+    try:
+        return np.result_type(*dtypes)
+    except TypeError:
+        raise TypeError(f"{operation}: no common dtype for {dtypes[0]} and {dtypes[1]}") from None
 
 
-def _correlation(name, rank, summary, axes, sizes, kernel, outputs):
-    """The public function `name`; all of them share one signature and one body."""
+def _call(found, a, b, bias, out, activation):
+    dtype = found.problem.dtype
+    a = a if a.dtype == dtype else a.astype(dtype)
+    b = b if b.dtype == dtype else b.astype(dtype)
+    return found(a, b, bias, out, activation)
+
+
+def _check_rank(operation, rank, w_shape):
+    if rank is not None and len(w_shape) != rank + 2:
+        raise ValueError(
+            f"{operation}: w must have {rank + 2} axes (K, C/groups, *kernel), "
+            f"got shape {tuple(w_shape)}"
+        )
+
+
+def _forward(name, rank):
+    """The public cross-correlation `name`; all ranks share one signature and one body."""
 
     def convolution(
         x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros",
         data_format="channels_first", flip=False, activation=None, algorithm="auto", device="cpu",
         threads=None, accuracy="balanced", workspace_limit=None, out=None, out_dtype=None,
     ):  # fmt: skip
-        return _convolve(
-            name, rank, x, w, bias, stride, padding, dilation, groups, padding_mode, data_format,
-            flip, activation, algorithm, device, threads, accuracy, workspace_limit, out, out_dtype,
+        x, w = as_array(name, "x", x), as_array(name, "w", w)
+        _check_rank(name, rank, w.shape)
+        found = _solve(
+            name, "forward", (x.shape, w.shape), (x.dtype, w.dtype),
+            (stride, padding, dilation, groups),
+            {"padding_mode": padding_mode, "data_format": data_format, "flip": flip,
+             "out_dtype": out_dtype},
+            {"algorithm": algorithm, "device": device, "threads": threads, "accuracy": accuracy,
+             "workspace_limit": workspace_limit},
         )  # fmt: skip
+        return _call(found, x, w, bias, out, activation)
 
-    convolution.__name__ = convolution.__qualname__ = name
-    convolution.__doc__ = _DOCUMENTATION.format(
-        summary=summary, axes=axes, sizes=sizes, kernel=kernel, outputs=outputs
+    return _named(convolution, name, rank, documentation.FORWARD)
+
+
+def _transpose(name, rank):
+    """The public transposed convolution `name`."""
+
+    def convolution(
+        x, w, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
+        output_shape=None, padding_mode="zeros", data_format="channels_first", flip=False,
+        activation=None, algorithm="auto", device="cpu", threads=None, accuracy="balanced",
+        workspace_limit=None, out=None, out_dtype=None,
+    ):  # fmt: skip
+        x, w = as_array(name, "x", x), as_array(name, "w", w)
+        _check_rank(name, rank, w.shape)
+        shape, padding, beyond = transposed(
+            name, x.shape, w.shape, stride, padding, output_padding, dilation, groups,
+            output_shape, data_format,
+        )  # fmt: skip
+        if any(n for pair in beyond for n in pair):
+            x = np.pad(x, beyond)
+        found = _solve(
+            name, "grad_input", (shape, w.shape), (x.dtype, w.dtype),
+            (stride, padding, dilation, groups),
+            {"padding_mode": padding_mode, "data_format": data_format, "flip": flip,
+             "out_dtype": out_dtype},
+            {"algorithm": algorithm, "device": device, "threads": threads, "accuracy": accuracy,
+             "workspace_limit": workspace_limit},
+        )  # fmt: skip
+        return _call(found, x, w, bias, out, activation)
+
+    return _named(convolution, name, rank, documentation.TRANSPOSE)
+
+
+def _named(function, name, rank, text):
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = documentation.for_rank(text, rank)
+    return function
+
+
+conv = _forward("conv", None)
+conv1d = _forward("conv1d", 1)
+conv2d = _forward("conv2d", 2)
+conv3d = _forward("conv3d", 3)
+conv_transpose = _transpose("conv_transpose", None)
+conv_transpose1d = _transpose("conv_transpose1d", 1)
+conv_transpose2d = _transpose("conv_transpose2d", 2)
+conv_transpose3d = _transpose("conv_transpose3d", 3)
+
+
+def conv_grad_input(
+    input_shape, w, grad_output, stride=1, padding=0, dilation=1, groups=1, *,
+    padding_mode="zeros", data_format="channels_first", flip=False, algorithm="auto",
+    device="cpu", threads=None, accuracy="balanced", workspace_limit=None, out=None,
+    out_dtype=None,
+):  # fmt: skip
+    """Gradient of a convolution with respect to its input.
+
+    .. math:: dx[n, c, h] = \\sum_{k, r, p:\\, p s + r d - lo = h} \\bar{w}[k, c, r] \\, g[n, k, p]
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of the x of the forward call.
+    w : array (K, C / groups, *kernel)
+    grad_output : array of the forward result's shape
+    stride, padding, dilation, groups, padding_mode, data_format, flip
+        As in the forward call (:func:`conv`).
+    algorithm, device, threads, accuracy, workspace_limit, out, out_dtype
+        As for :func:`conv`.
+
+    Returns
+    -------
+    array of shape input_shape
+        For complex w the sum takes its conjugate: the adjoint map, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As :func:`conv`; ValueError if grad_output's shape is not the forward result's.
+    """
+    name = "conv_grad_input"
+    w, g = as_array(name, "w", w), as_array(name, "grad_output", grad_output)
+    found = _solve(
+        name, "grad_input", (as_shape(name, "input_shape", input_shape), w.shape),
+        (g.dtype, w.dtype), (stride, padding, dilation, groups),
+        {"padding_mode": padding_mode, "data_format": data_format, "flip": flip,
+         "out_dtype": out_dtype},
+        {"algorithm": algorithm, "device": device, "threads": threads, "accuracy": accuracy,
+         "workspace_limit": workspace_limit},
+    )  # fmt: skip
+    return _call(found, g, _conjugate(w), None, out, None)
+
+
+def conv_grad_weight(
+    x, weight_shape, grad_output, stride=1, padding=0, dilation=1, groups=1, *,
+    padding_mode="zeros", data_format="channels_first", flip=False, algorithm="auto",
+    device="cpu", threads=None, accuracy="balanced", workspace_limit=None, out=None,
+    out_dtype=None,
+):  # fmt: skip
+    """Gradient of a convolution with respect to its weights.
+
+    .. math:: dw[k, c, r] = \\sum_{n, p} g[n, k, p] \\, \\bar{x}[n, c, p s + r d - lo]
+
+    Parameters
+    ----------
+    x : array, the input of the forward call
+    weight_shape : tuple of int
+        Shape of the w of the forward call.
+    grad_output : array of the forward result's shape
+    stride, padding, dilation, groups, padding_mode, data_format, flip
+        As in the forward call (:func:`conv`).
+    algorithm, device, threads, accuracy, workspace_limit, out, out_dtype
+        As for :func:`conv`.
+
+    Returns
+    -------
+    array of shape weight_shape
+        For complex x the sum takes its conjugate: the adjoint map, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As :func:`conv`; ValueError if grad_output's shape is not the forward result's.
+    """
+    name = "conv_grad_weight"
+    x, g = as_array(name, "x", x), as_array(name, "grad_output", grad_output)
+    found = _solve(
+        name, "grad_weight", (x.shape, as_shape(name, "weight_shape", weight_shape)),
+        (x.dtype, g.dtype), (stride, padding, dilation, groups),
+        {"padding_mode": padding_mode, "data_format": data_format, "flip": flip,
+         "out_dtype": out_dtype},
+        {"algorithm": algorithm, "device": device, "threads": threads, "accuracy": accuracy,
+         "workspace_limit": workspace_limit},
+    )  # fmt: skip
+    return _call(found, _conjugate(x), g, None, out, None)
+
+
+def conv_grad_bias(grad_output, *, data_format="channels_first"):
+    """Gradient of a convolution with respect to its bias: the sum over images and positions.
+
+    Parameters
+    ----------
+    grad_output : array (N, K, *spatial), or (N, *spatial, K) with channels last
+    data_format : {'channels_first', 'channels_last'} or letters such as 'NHWC'
+
+    Returns
+    -------
+    array (K,) of grad_output's dtype; integers are summed as :func:`conv` sums them
+    """
+    name = "conv_grad_bias"
+    g = as_array(name, "grad_output", grad_output)
+    if data_format not in DATA_FORMATS:
+        raise ValueError(
+            f"{name}: data_format must be one of {', '.join(map(repr, DATA_FORMATS))}, "
+            f"got {data_format!r}"
+        )
+    if g.ndim < 3:
+        raise ValueError(f"{name}: grad_output must be (N, K, *spatial), got shape {g.shape}")
+    channel = g.ndim - 1 if DATA_FORMATS[data_format] else 1
+    sums = sum_dtype(checked_dtype(name, "grad_output", g.dtype))
+    total = g.sum(axis=tuple(a for a in range(g.ndim) if a != channel), dtype=sums)
+    return total if g.dtype.kind in "iu" else total.astype(g.dtype.newbyteorder("="), copy=False)
+
+
+def conv_vjp(x, w, grad_output, stride=1, padding=0, dilation=1, groups=1, **options):
+    """All three gradients of a convolution at once: its vector-Jacobian product.
+
+    Parameters
+    ----------
+    x, w : arrays of the forward call
+    grad_output : array of the forward result's shape
+    stride, padding, dilation, groups
+        As in the forward call (:func:`conv`).
+    **options
+        Keywords of :func:`conv_grad_input`, except `out` and `out_dtype`.
+
+    Returns
+    -------
+    grad_x, grad_w, grad_bias : arrays of the shapes of x, w and (K,)
+    """
+    geometry = (stride, padding, dilation, groups)
+    return (
+        conv_grad_input(np.shape(x), w, grad_output, *geometry, **options),
+        conv_grad_weight(x, np.shape(w), grad_output, *geometry, **options),
+        conv_grad_bias(
+            grad_output if np.ndim(x) == np.ndim(w) else np.asarray(grad_output)[None],
+            data_format=options.get("data_format", "channels_first"),
+        ),
     )
-    return convolution
 
 
-conv1d = _correlation(
-    "conv1d", 1, "Convolution over one axis: signals, sequences.", "one axis", "L", "R", "P"
-)
-conv2d = _correlation(
-    "conv2d", 2, "Convolution over two axes: images.", "two axes", "H, W", "R, S", "P, Q"
-)
+def _conjugate(array):
+    return array.conj() if array.dtype.kind == "c" else array

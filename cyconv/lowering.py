@@ -1,16 +1,26 @@
 """The rewrite rules: every problem becomes a few primitive forms that kernels solve.
 
+A convolution has three arrays, x, w and y, in three roles; it is bilinear in the two that are given.
+Its direction says which:
+
+    forward      x, w -> y          grad_input   y, w -> x          grad_weight   x, y -> w
+
 A primitive problem is forward, batched, channels first, of two or more spatial axes, zero padded,
 not flipped, and of a dtype that kernels have. Each rule below takes one feature away. It knows the
-problems it leaves (``children``), how their weights come from the problem's (``weights``), and how
-their results make the problem's (``run``); a chain of rules is applied outermost first.
+problems it leaves (``children``), how their second operand comes from the problem's (``second``),
+and how their results make the problem's (``run``). Rules are tried in the order of ``RULES``.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
-KERNEL_DTYPES = tuple(np.dtype(name) for name in ("float32", "float64"))
+from cyconv.problem import ROLES
+
+KERNEL_DTYPES = tuple(
+    np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint32", "uint64")
+)
 
 
 class Rule:
@@ -35,19 +45,34 @@ class Rule:
         """Whether this rule has something to take away."""
         raise NotImplementedError
 
-    def weights(self, w):
-        """The children's weights."""
-        return (w,)
+    def second(self, b):
+        """The children's second operands, from the problem's."""
+        return (b,)
 
-    def run(self, x, y, solve):
-        """Fill y from x; ``solve(i, x_i, y_i)`` solves child i with its weights."""
+    def run(self, a, out, solve):
+        """Fill `out` from the first operand; ``solve(i, a_i, out_i)`` solves child i."""
         raise NotImplementedError
 
     def __str__(self):
         return self.__doc__.splitlines()[0].rstrip(".")
 
 
-class Unbatched(Rule):
+class Views(Rule):
+    """A rule that only looks at the three arrays in another way: strides change, no data moves."""
+
+    def view(self, role, array):
+        """How the child sees this array: 'x', 'w' or 'y'."""
+        raise NotImplementedError
+
+    def second(self, b):  # noqa: D102
+        return (self.view(ROLES[self.problem.direction][1], b),)
+
+    def run(self, a, out, solve):  # noqa: D102
+        first, _, last = ROLES[self.problem.direction]
+        solve(0, self.view(first, a), self.view(last, out))
+
+
+class Unbatched(Views):
     """unbatched input -> a batch of one."""
 
     def __init__(self, problem):
@@ -57,11 +82,11 @@ class Unbatched(Rule):
     def applies(problem):  # noqa: D102
         return not problem.batched
 
-    def run(self, x, y, solve):  # noqa: D102
-        solve(0, x[None], y[None])
+    def view(self, role, array):  # noqa: D102
+        return array if role == "w" else array[None]
 
 
-class ChannelsLast(Rule):
+class ChannelsLast(Views):
     """channels last -> channels first, through strides."""
 
     def __init__(self, problem):
@@ -74,34 +99,11 @@ class ChannelsLast(Rule):
     def applies(problem):  # noqa: D102
         return problem.channels_last
 
-    def run(self, x, y, solve):  # noqa: D102
-        solve(0, np.moveaxis(x, -1, 1), np.moveaxis(y, -1, 1))
+    def view(self, role, array):  # noqa: D102
+        return array if role == "w" else np.moveaxis(array, -1, 1)
 
 
-class Cast(Rule):
-    """storage dtype -> the dtype of the sums; one rounding at the end."""
-
-    epilogue = True
-
-    def __init__(self, problem):
-        self.dtype = np.promote_types(problem.dtype, problem.out_dtype)
-        super().__init__(problem, replace(problem, dtype=self.dtype, out_dtype=self.dtype))
-
-    @staticmethod
-    def applies(problem):  # noqa: D102
-        return problem.dtype != problem.out_dtype
-
-    def weights(self, w):  # noqa: D102
-        return (w.astype(self.dtype, copy=False),)
-
-    def run(self, x, y, solve):  # noqa: D102
-        sums = y if y.dtype == self.dtype else np.empty(y.shape, self.dtype)
-        solve(0, x.astype(self.dtype, copy=False), sums)
-        if sums is not y:
-            y[...] = sums
-
-
-class Flip(Rule):
+class Flip(Views):
     """true convolution -> cross-correlation with the kernel rotated by 180 degrees."""
 
     def __init__(self, problem):
@@ -111,49 +113,19 @@ class Flip(Rule):
     def applies(problem):  # noqa: D102
         return problem.flip
 
-    def weights(self, w):  # noqa: D102
-        return (np.flip(w, tuple(range(2, w.ndim))),)
-
-    def run(self, x, y, solve):  # noqa: D102
-        solve(0, x, y)
+    def view(self, role, array):  # noqa: D102
+        return np.flip(array, tuple(range(2, array.ndim))) if role == "w" else array
 
 
-class Border(Rule):
-    """padding mode -> an explicit border, then no padding."""
-
-    NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap",
-                   "symmetric": "symmetric"}  # fmt: skip
-
-    def __init__(self, problem):
-        padded = tuple(
-            n + lo + hi for n, (lo, hi) in zip(problem.spatial, problem.padding, strict=True)
-        )
-        super().__init__(
-            problem,
-            replace(
-                problem, x_shape=problem.x_shape[:2] + padded, padding=0, padding_mode="zeros"
-            ),
-        )
-
-    @staticmethod
-    def applies(problem):  # noqa: D102
-        return problem.padding_mode != "zeros"
-
-    def run(self, x, y, solve):  # noqa: D102
-        mode = self.NUMPY_MODES[self.problem.padding_mode]
-        solve(0, np.pad(x, ((0, 0), (0, 0), *self.problem.padding), mode), y)
-
-
-class OneAxis(Rule):
+class OneAxis(Views):
     """one spatial axis -> two, of height 1."""
 
     def __init__(self, problem):
-        n, c, length = problem.x_shape
         super().__init__(
             problem,
             replace(
                 problem,
-                x_shape=(n, c, 1, length),
+                x_shape=(*problem.x_shape[:2], 1, problem.x_shape[2]),
                 w_shape=(*problem.w_shape[:2], 1, problem.w_shape[2]),
                 stride=(1, *problem.stride),
                 dilation=(1, *problem.dilation),
@@ -165,22 +137,308 @@ class OneAxis(Rule):
     def applies(problem):  # noqa: D102
         return problem.rank == 1
 
-    def weights(self, w):  # noqa: D102
-        return (w[:, :, None],)
-
-    def run(self, x, y, solve):  # noqa: D102
-        solve(0, x[:, :, None], y[:, :, None])
+    def view(self, role, array):  # noqa: D102
+        return array[:, :, None]
 
 
-RULES = (Unbatched, ChannelsLast, Cast, Flip, Border, OneAxis)
-"""In the order in which they are tried: each takes away a feature that those after need not know."""
+class Cast(Rule):
+    """storage dtype -> the dtype of the sums; one rounding at the end."""
+
+    def __init__(self, problem):
+        self.dtype = problem.sum_dtype
+        super().__init__(problem, replace(problem, dtype=self.dtype, out_dtype=self.dtype))
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return not problem.dtype == problem.sum_dtype == problem.out_dtype
+
+    def second(self, b):  # noqa: D102
+        return (b.astype(self.dtype, copy=False),)
+
+    def run(self, a, out, solve):  # noqa: D102
+        sums = out if out.dtype == self.dtype else np.empty(out.shape, self.dtype)
+        solve(0, a.astype(self.dtype, copy=False), sums)
+        if sums is not out:
+            out[...] = sums
+
+    def __str__(self):
+        return f"{self.problem.dtype} -> sums in {self.dtype}, rounded once"
 
 
-def lower(problem):
-    """The first rule that applies to `problem`, or None if it is primitive."""
+class Complex(Rule):
+    """complex -> three real convolutions (Gauss).
+
+    (a + ib)(c + id) = (t1 - t3) + i (t1 + t2) with t1 = c (a + b), t2 = a (d - c), t3 = b (c + d).
+    """
+
+    epilogue = False
+
+    def __init__(self, problem):
+        real = np.dtype(f"f{problem.dtype.itemsize // 2}")
+        super().__init__(problem, *[replace(problem, dtype=real, out_dtype=real)] * 3)
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return problem.dtype.kind == "c"
+
+    def second(self, b):  # noqa: D102
+        return b.real, b.imag - b.real, b.real + b.imag
+
+    def run(self, a, out, solve):  # noqa: D102
+        t1, t2, t3 = (np.empty(out.shape, self.children[0].dtype) for _ in range(3))
+        solve(0, a.real + a.imag, t1)
+        solve(1, a.real, t2)
+        solve(2, a.imag, t3)
+        np.subtract(t1, t3, out=out.real)
+        np.add(t1, t2, out=out.imag)
+
+
+class ComplexStrict(Complex):
+    """complex -> four real convolutions, none of a sum."""
+
+    def __init__(self, problem):
+        super().__init__(problem)
+        self.children = self.children[:1] * 4
+
+    def second(self, b):  # noqa: D102
+        return b.real, b.imag, b.imag, b.real
+
+    def run(self, a, out, solve):  # noqa: D102
+        parts = [np.empty(out.shape, self.children[0].dtype) for _ in range(4)]
+        for i, operand in enumerate((a.real, a.imag, a.real, a.imag)):
+            solve(i, operand, parts[i])
+        np.subtract(parts[0], parts[1], out=out.real)
+        np.add(parts[2], parts[3], out=out.imag)
+
+
+class Border(Rule):
+    """padding mode -> an explicit border, then no padding."""
+
+    NUMPY_MODES = {
+        "reflect": "reflect",
+        "replicate": "edge",
+        "circular": "wrap",
+        "symmetric": "symmetric",
+    }
+
+    def __init__(self, problem):
+        padded = tuple(
+            n + lo + hi for n, (lo, hi) in zip(problem.spatial, problem.padding, strict=True)
+        )
+        super().__init__(
+            problem,
+            replace(problem, x_shape=problem.x_shape[:2] + padded, padding=0, padding_mode="zeros"),
+        )
+        self.mode = self.NUMPY_MODES[problem.padding_mode]
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return problem.padding_mode != "zeros" and problem.direction != "grad_input"
+
+    def run(self, a, out, solve):  # noqa: D102
+        solve(0, np.pad(a, ((0, 0), (0, 0), *self.problem.padding), self.mode), out)
+
+    def __str__(self):
+        return f"padding mode {self.problem.padding_mode} -> an explicit border, no padding"
+
+
+class BorderAdjoint(Border):
+    """gradient of a padding mode -> the border's gradient is added to the cells it copied."""
+
+    epilogue = False
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return problem.padding_mode != "zeros"
+
+    def run(self, a, out, solve):  # noqa: D102
+        sums = np.empty(self.children[0].x_shape, out.dtype)
+        solve(0, a, sums)
+        for axis, (size, pair) in enumerate(
+            zip(self.problem.spatial, self.problem.padding, strict=True), 2
+        ):
+            source = np.pad(np.arange(size), pair, self.mode)
+            folded = np.take(sums, np.arange(pair[0], pair[0] + size), axis)
+            moved, border = np.moveaxis(folded, axis, 0), np.moveaxis(sums, axis, 0)
+            for i in (*range(pair[0]), *range(pair[0] + size, len(source))):
+                moved[source[i]] += border[i]
+            sums = folded
+        out[...] = sums
+
+    def __str__(self):
+        return f"padding mode {self.problem.padding_mode} -> its border's gradient, folded back"
+
+
+class GradWeight(Rule):
+    """gradient of the weights -> a forward problem over the batch, stride and dilation exchanged.
+
+    dw[k, c, r] = sum_{n, p} y[n, k, p] x[n, c, p s + r d - lo]: images are the channels, y is the
+    filters, and r is the output, which steps by d over taps s apart.
+    """
+
+    def __init__(self, problem):
+        p = problem
+        groups = p.groups
+        self.keep, padding = [], []  # of each axis of x: what the (R - 1) d + (P - 1) s + 1 reach
+        for axis, taps in enumerate(p.kernel):
+            reach = (taps - 1) * p.dilation[axis] + (p.output_spatial[axis] - 1) * p.stride[axis] + 1
+            lo = p.padding[axis][0]
+            hi = reach - lo - p.spatial[axis]
+            self.keep.append(slice(0, p.spatial[axis] + min(hi, 0)))
+            padding.append((lo, max(hi, 0)))
+            if self.keep[-1].stop < 0:  # all that is reached lies in the padding before x
+                self.keep[-1], padding[-1] = slice(0, 0), (reach, 0)
+        sizes = tuple(keep.stop for keep in self.keep)
+        super().__init__(
+            problem,
+            replace(
+                problem,
+                direction="forward",
+                x_shape=(p.channels // groups, groups * p.batch, *sizes),
+                w_shape=(p.filters, p.batch, *p.output_spatial),
+                stride=p.dilation,
+                dilation=p.stride,
+                padding=tuple(padding),
+            ),
+        )
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return problem.direction == "grad_weight"
+
+    def second(self, b):  # noqa: D102
+        return (np.moveaxis(b, 0, 1),)
+
+    def run(self, a, out, solve):  # noqa: D102
+        n, groups = self.problem.batch, self.problem.groups
+        x = a[(..., *self.keep)]
+        x = x.reshape(n, groups, x.shape[1] // groups, *x.shape[2:])
+        x = np.moveaxis(x, 2, 0).swapaxes(1, 2)  # (C / groups, groups, N, *spatial)
+        solve(0, x.reshape(self.children[0].x_shape), np.moveaxis(out, 0, 1))
+
+
+class GradInput(Rule):
+    """gradient of the input -> one forward problem for each phase of the stride.
+
+    dx[h] = sum_{r, p: p s + r d = h + lo} w[r] y[p]. The cells h + lo = phase + s m, for one phase,
+    meet only the taps with r d = phase (mod s): every (s / gcd(s, d))-th, and for those y is read
+    at m - e - j d / gcd(s, d): a correlation of stride 1 with the reversed sub-kernel.
+    """
+
+    def __init__(self, problem):
+        super().__init__(problem)
+        p = problem
+        self.phases = [()] if p.channels else []
+        for axis in range(p.rank):
+            phases = _phases(p, axis)
+            self.phases = [(*done, one) for done in self.phases for one in phases]
+        children = [self.child(phase) for phase in self.phases]
+        met = sum(prod(one.count for one in phase) for phase in self.phases)
+        self.gaps = p.channels > 0 and met < prod(p.spatial)
+        if self.gaps:  # cells that no tap meets: the empty sum, under the others
+            children.append(
+                replace(p, direction="forward", x_shape=(p.batch, 0, *p.spatial),
+                        w_shape=(p.channels, 0, *(1,) * p.rank), stride=1, dilation=1, padding=0)
+            )  # fmt: skip
+        self.children = tuple(children)
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return problem.direction == "grad_input"
+
+    def child(self, phase):
+        """The forward problem of one phase."""
+        p = self.problem
+        return replace(
+            p,
+            direction="forward",
+            x_shape=(p.batch, p.filters, *(one.keep.stop - one.keep.start for one in phase)),
+            w_shape=(p.channels, p.filters // p.groups, *(len(range(*one.taps)) for one in phase)),
+            stride=1,
+            dilation=tuple(one.dilation for one in phase),
+            padding=tuple(one.padding for one in phase),
+        )
+
+    def second(self, b):  # noqa: D102
+        p = self.problem
+        w = b.reshape(p.groups, p.filters // p.groups, *b.shape[1:])
+        w = np.moveaxis(w, 1, 2).reshape(p.channels, p.filters // p.groups, *p.kernel)
+        subkernels = [w[(..., *(_backwards(*one.taps) for one in phase))] for phase in self.phases]
+        gaps = [np.empty(self.children[-1].w_shape, b.dtype)] if self.gaps else []
+        return subkernels + gaps
+
+    def run(self, a, out, solve):  # noqa: D102
+        if self.gaps:
+            solve(len(self.phases), np.empty(self.children[-1].x_shape, a.dtype), out)
+        for i, phase in enumerate(self.phases):
+            cells = out[(..., *(slice(one.first, None, one.step) for one in phase))]
+            solve(i, a[(..., *(one.keep for one in phase))], cells)
+
+    def __str__(self):
+        return (
+            f"gradient of the input -> {len(self.phases)} forward problem(s), one for each phase "
+            "of the stride"
+        )
+
+
+@dataclass
+class _Phase:
+    """One axis of one phase of the stride: see GradInput."""
+
+    first: int  # cells of dx: every step-th from the first, count of them
+    step: int
+    count: int
+    taps: tuple  # range of the taps that meet them
+    dilation: int  # between their cells of y
+    keep: slice  # of y, and the zeros around it
+    padding: tuple
+
+
+def _phases(problem, axis):
+    """The phases of `axis` whose cells meet a tap."""
+    s, d = problem.stride[axis], problem.dilation[axis]
+    size, lo = problem.spatial[axis], problem.padding[axis][0]
+    taps_of = {}
+    for r in range(problem.kernel[axis]):
+        taps_of.setdefault(r * d % s, []).append(r)
+    phases = []
+    for phase, taps in taps_of.items():
+        first = (phase - lo) % s
+        if first >= size:
+            continue
+        m, count = (first + lo) // s, -(-(size - first) // s)
+        step = taps[1] - taps[0] if len(taps) > 1 else 1
+        begin = m - (taps[-1] * d - phase) // s  # of y: what the first cell's last tap reads,
+        end = m + count - (taps[0] * d - phase) // s  # and past the last cell's first tap
+        keep = slice(max(0, begin), min(problem.output_spatial[axis], end))
+        if keep.start < keep.stop:
+            padding = (keep.start - begin, end - keep.stop)
+            dilation = step * d // s if len(taps) > 1 else 1
+            taps = (taps[0], taps[-1] + 1, step)
+            phases.append(_Phase(first, s, count, taps, dilation, keep, padding))
+    return phases
+
+
+def _backwards(start, stop, step):
+    """The slice that runs through range(start, stop, step) from its end."""
+    values = range(start, stop, step)
+    return slice(values[-1], start - 1 if start else None, -step)
+
+
+RULES = (
+    Unbatched, ChannelsLast, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis, GradWeight,
+    GradInput,
+)  # fmt: skip
+
+
+def lower(problem, strict=False):
+    """The first rule that applies to `problem`, or None if it is primitive.
+
+    `strict` forbids rewrites that add to the error.
+    """
     for rule in RULES:
         if rule.applies(problem):
-            return rule(problem)
+            return (ComplexStrict if strict and rule is Complex else rule)(problem)
     return None
 
 

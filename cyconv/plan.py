@@ -5,16 +5,21 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
-from math import inf
-
-import numpy as np
 
 import cyconv.kernels
 from cyconv import choose, lowering, registry
 from cyconv._parallel import check_threads
+from cyconv.operands import (
+    check_activation,
+    check_bias,
+    check_operand,
+    check_out,
+    deliver,
+    finish,
+    strided,
+)
 from cyconv.problem import Problem, as_int
 
-ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
 EFFORTS = ("estimate",)
 
 
@@ -76,7 +81,7 @@ class Explanation:
                 lines.append(f"    {c.name:10s} no: {c.reason}")
             else:
                 lines.append(
-                    f"    {c.name:10s} {c.seconds * 1e3:10.3f} ms predicted, "
+                    f"    {c.name:10s} {c.seconds * 1e3:10.3f} ms predicted on one thread, "
                     f"{c.workspace_bytes / 2**20:8.2f} MiB workspace, error {c.error:g} x direct"
                 )
         return "\n".join(lines)
@@ -98,8 +103,12 @@ class _Leaf:
         return self.algorithm.pack(w)
 
     def run(self, x, packed, y, bias, clamp, threads):
-        if y.size:
-            self.algorithm.run(_strided(x), packed, y, bias, clamp, threads, self.seconds)
+        if not y.size:
+            return
+        later = clamp if self.problem.dtype.kind in "iu" else None  # kernels clamp floats
+        now = clamp if later is None else None
+        self.algorithm.run(strided(x), packed, y, bias, now, threads, self.seconds)
+        finish(y, None, later)
 
 
 class _Branch:
@@ -116,14 +125,18 @@ class _Branch:
         return (str(self.rule), *(self.children[0].chain() if self.children else ()))
 
     def pack(self, w):
-        weights = self.rule.weights(w)
-        return tuple(c.pack(w) for c, w in zip(self.children, weights, strict=True))
+        operands = self.rule.second(w)
+        return tuple(c.pack(b) for c, b in zip(self.children, operands, strict=True))
 
     def run(self, x, packed, y, bias, clamp, threads):
+        inner = (bias, clamp) if self.rule.epilogue else (None, None)
+
         def solve(i, x, y):
-            self.children[i].run(x, packed[i], y, bias, clamp, threads)
+            self.children[i].run(x, packed[i], y, *inner, threads)
 
         self.rule.run(x, y, solve)
+        if not self.rule.epilogue:
+            finish(y, bias, clamp)
 
 
 class Plan:
@@ -146,10 +159,10 @@ class Plan:
         self._requested = algorithm
         self._root = self._build(problem)
         names = dict.fromkeys(leaf.algorithm.name for leaf in self._root.leaves())
-        self.algorithm = "+".join(names)
+        self.algorithm = "+".join(names) or "none"  # nothing to compute
 
     def _build(self, problem):
-        rule = lowering.lower(problem)
+        rule = lowering.lower(problem, self.accuracy == "strict")
         if rule is not None:
             return _Branch(rule, [self._build(child) for child in rule.children])
         candidates = self._candidates(problem)
@@ -174,7 +187,11 @@ class Plan:
         return _Leaf(problem, algorithm, candidate.seconds)
 
     def _candidates(self, problem):
-        """For every algorithm: its Candidate, and its instance if it can be used."""
+        """For every algorithm: its Candidate, and its instance if it can be used.
+
+        Costs are one thread's: the choice decides the result's bits, and those may not depend on
+        the number of threads.
+        """
         found = []
         for name in registry.names():
             cls = registry.get(name)
@@ -191,7 +208,7 @@ class Plan:
                 continue
             found.append((
                 Candidate(
-                    name, None, cls.cost(problem, self._count), workspace, cls.error_bound(problem)
+                    name, None, cls.cost(problem, 1), workspace, cls.error_bound(problem)
                 ),
                 instance,
             ))  # fmt: skip
@@ -203,6 +220,11 @@ class Plan:
         return max(
             (leaf.algorithm.workspace(self._count) for leaf in self._root.leaves()), default=0
         )
+
+    @property
+    def seconds(self):
+        """Predicted time of one call on one thread, in seconds."""
+        return sum(leaf.seconds for leaf in self._root.leaves())
 
     def explain(self):
         """What was chosen, over what, and why.
@@ -233,16 +255,18 @@ class Plan:
         PackedConv
             ``packed(x, out=None)``. It keeps no reference to `w` or `bias`.
         """
-        op = self.problem.operation
-        w = check_array(op, "w", w, self.problem.w_shape, self.problem.dtype)
-        return PackedConv(self, w, check_bias(self.problem, bias), check_activation(op, activation))
+        w = check_operand(self.problem, 1, w)
+        bias = check_bias(self.problem, bias)
+        return PackedConv(self, w, bias, check_activation(self.problem, activation))
 
     def __call__(self, x, w, bias=None, out=None, activation=None, threads=None):
         """Compute the problem for these arrays.
 
         Parameters
         ----------
-        x, w : arrays of the problem's shapes and dtype
+        x, w : arrays of the problem's dtype
+            Its two operands: x and w forward, the output's gradient and w for the input's
+            gradient, x and the output's gradient for the weights'.
         bias : array of K, optional
         out : array of the output's shape and dtype, optional
         activation : {None, 'relu', 'relu6'} or (low, high), optional
@@ -256,14 +280,13 @@ class Plan:
         """
         problem = self.problem
         op = problem.operation
-        x = check_array(op, "x", x, problem.x_shape, problem.dtype)
-        w = check_array(op, "w", w, problem.w_shape, problem.dtype)
+        x, w = check_operand(problem, 0, x), check_operand(problem, 1, w)
         bias = check_bias(problem, bias)
-        clamp = check_activation(op, activation)
+        clamp = check_activation(problem, activation)
         count = self._count if threads is None else check_threads(op, threads)
         out, target = check_out(problem, out, x, w, bias)
         self._root.run(x, self._root.pack(w), target, bias, clamp, count)
-        return _deliver(out, target)
+        return deliver(out, target)
 
     def __repr__(self):
         return f"<Plan {self.algorithm} for {self.problem}>"
@@ -290,11 +313,11 @@ class PackedConv:
         """
         plan = self.plan
         problem = plan.problem
-        x = check_array(problem.operation, "x", x, problem.x_shape, problem.dtype)
+        x = check_operand(problem, 0, x)
         count = plan._count if threads is None else check_threads(problem.operation, threads)
         out, target = check_out(problem, out, x)
         plan._root.run(x, self._packed, target, self._bias, self._clamp, count)
-        return _deliver(out, target)
+        return deliver(out, target)
 
     def __repr__(self):
         return f"<PackedConv of {self.plan!r}>"
@@ -304,84 +327,6 @@ def _refusal(problem, candidate, prefix):
     """The error for a problem that cannot be computed as asked."""
     kind = ValueError if candidate.workspace_bytes is None else MemoryError
     return kind(f"{problem.operation}: {prefix}{candidate.reason}")
-
-
-def _strided(x):
-    """x itself if its strides are whole elements, as the kernels count them; else a copy."""
-    if all(stride % x.itemsize == 0 for stride in x.strides):
-        return x
-    return x.copy()
-
-
-def check_array(operation, name, array, shape, dtype):
-    """`array` as a native, aligned ndarray of this shape and dtype; TypeError or ValueError."""
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(f"{operation}: {name} must not be a masked array: masks are not kept")
-    array = np.asarray(array)
-    if array.dtype.newbyteorder("=") != dtype:
-        raise TypeError(f"{operation}: {name} must have dtype {dtype}, got {array.dtype}")
-    if array.shape != shape:
-        raise ValueError(f"{operation}: {name} must have shape {shape}, got {array.shape}")
-    if not (array.dtype.isnative and array.flags.aligned):
-        array = array.astype(dtype, order="K", copy=True)
-    return array
-
-
-def check_bias(problem, bias):
-    """The bias as a contiguous vector of K values of the problem's dtype, or None."""
-    if bias is None:
-        return None
-    op, shape = problem.operation, (problem.filters,)
-    return np.ascontiguousarray(check_array(op, "bias", bias, shape, problem.dtype))
-
-
-def check_activation(operation, activation):
-    """The activation as clamp bounds (low, high), or None."""
-    if activation is None:
-        return None
-    if isinstance(activation, str) and activation in ACTIVATIONS:
-        return ACTIVATIONS[activation]
-    try:
-        low, high = map(float, activation)
-    except (TypeError, ValueError):
-        low, high = 1, 0
-    if not low <= high:
-        raise ValueError(
-            f"{operation}: activation must be None, 'relu', 'relu6' or bounds (low, high) with "
-            f"low <= high, got {activation!r}"
-        )
-    return low, high
-
-
-def check_out(problem, out, *inputs):
-    """(out, where to compute): a new array, `out` itself, or scratch where `out` cannot serve."""
-    shape, dtype, op = problem.output_shape, problem.out_dtype, problem.operation
-    if out is None:
-        out = np.empty(shape, dtype)
-        return out, out
-    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
-        raise TypeError(f"{op}: out must be an ndarray, got {type(out).__name__}")
-    if out.dtype.newbyteorder("=") != dtype:
-        raise TypeError(f"{op}: out must have dtype {dtype}, got {out.dtype}")
-    if out.shape != shape:
-        raise ValueError(f"{op}: out must have shape {shape}, got {out.shape}")
-    if not out.flags.writeable:
-        raise ValueError(f"{op}: out must be writeable, got a read-only array")
-    if any(stride == 0 and n > 1 for stride, n in zip(out.strides, shape, strict=True)):
-        raise ValueError(f"{op}: out must not overlap itself, got strides {out.strides}")
-    usable = (
-        out.dtype.isnative
-        and out.flags.aligned
-        and all(stride % out.itemsize == 0 for stride in out.strides)
-        and not any(a is not None and np.may_share_memory(out, a) for a in inputs)
-    )
-    return out, out if usable else np.empty(shape, dtype)
-
-
-def _deliver(out, computed):
-    if computed is not out:
-        out[...] = computed
-    return out
 
 
 class _Cache:

@@ -22,7 +22,12 @@ from operator import index
 
 import numpy as np
 
-DIRECTIONS = ("forward", "grad_input", "grad_weight")
+ROLES = {
+    "forward": ("x", "w", "y"),
+    "grad_input": ("y", "w", "x"),
+    "grad_weight": ("x", "y", "w"),
+}
+"""For each direction: the two operands' roles and the result's."""
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
 DATA_FORMATS = {
     "channels_first": False, "NCW": False, "NCHW": False, "NCDHW": False,
@@ -76,7 +81,7 @@ def same_padding(size, kernel, stride, dilation, lower=False):
     return (total - total // 2, total // 2) if lower else (total // 2, total - total // 2)
 
 
-def _pad_pairs(operation, padding, spatial, kernel, stride, dilation):
+def pad_pairs(operation, padding, spatial, kernel, stride, dilation):
     """`padding` in any of its forms as one (lo, hi) pair per axis."""
     rank = len(kernel)
     if isinstance(padding, str):
@@ -172,9 +177,8 @@ class Problem:
         set_ = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         set_("x_shape", as_shape(op, "x.shape", self.x_shape))
         set_("w_shape", as_shape(op, "w.shape", self.w_shape))
-        set_("dtype", _checked_dtype(op, "dtype", self.dtype))
-        out_dtype = self.dtype if self.out_dtype is None else self.out_dtype
-        set_("out_dtype", _checked_dtype(op, "out_dtype", out_dtype))
+        set_("dtype", checked_dtype(op, "dtype", self.dtype))
+        self._check_out_dtype()
         self._check_choices()
         self._check_ranks()
         rank = self.rank
@@ -185,15 +189,23 @@ class Problem:
         for axis, k in enumerate(self.kernel):
             if k < 1:
                 raise ValueError(f"{op}: w.shape[{axis + 2}], the kernel's size, must be >= 1, got 0")
-        pairs = _pad_pairs(op, self.padding, self.spatial, self.kernel, self.stride, self.dilation)
+        pairs = pad_pairs(op, self.padding, self.spatial, self.kernel, self.stride, self.dilation)
         set_("padding", pairs)
         self._check_extents()
+
+    def _check_out_dtype(self):
+        op, sums = self.operation, sum_dtype(self.dtype)
+        default = sums if self.dtype.kind in "iu" else self.dtype
+        out = default if self.out_dtype is None else checked_dtype(op, "out_dtype", self.out_dtype)
+        if not np.can_cast(sums, out, "same_kind"):
+            raise TypeError(f"{op}: out_dtype must hold sums in {sums}, got {out}")
+        object.__setattr__(self, "out_dtype", out)
 
     def _check_choices(self):
         for name, value, choices in (
             ("padding_mode", self.padding_mode, PADDING_MODES),
             ("data_format", self.data_format, tuple(DATA_FORMATS)),
-            ("direction", self.direction, DIRECTIONS),
+            ("direction", self.direction, tuple(ROLES)),
         ):
             if not isinstance(value, str) or value not in choices:
                 raise ValueError(
@@ -318,12 +330,20 @@ class Problem:
             return (*head, *self.output_spatial, self.filters)
         return (*head, self.filters, *self.output_spatial)
 
+    def shape_of(self, role):
+        """Shape of the array in this role: 'x', 'w' or 'y'."""
+        return {"x": self.x_shape, "w": self.w_shape, "y": self.y_shape}[role]
+
     @property
     def output_shape(self):
         """Shape of what this problem computes: y, or a gradient the shape of x or w."""
-        return {
-            "forward": self.y_shape, "grad_input": self.x_shape, "grad_weight": self.w_shape
-        }[self.direction]  # fmt: skip
+        return self.shape_of(ROLES[self.direction][2])
+
+    @cached_property
+    def sum_dtype(self):
+        """In which dtype products are summed: wide enough for `dtype` and for `out_dtype`."""
+        sums = sum_dtype(self.dtype)
+        return np.promote_types(sums, self.out_dtype) if sums.kind == self.out_dtype.kind else sums
 
     @cached_property
     def flops(self):
@@ -353,11 +373,28 @@ class Problem:
         return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))
 
 
-def _checked_dtype(operation, name, dtype):
+SUM_DTYPES = {
+    "float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64",
+    "complex64": "complex64", "complex128": "complex128",
+    "int8": "int32", "uint8": "int32", "int16": "int32", "uint16": "int64", "int32": "int64",
+    "int64": "int64", "uint32": "uint64", "uint64": "uint64",
+}  # fmt: skip
+"""The dtypes of x and w, and in which each is summed. Integer sums wrap, as NumPy's do."""
+
+
+def sum_dtype(dtype):
+    """In which dtype products of `dtype` are summed."""
+    return np.dtype(SUM_DTYPES[dtype.name])
+
+
+def checked_dtype(operation, name, dtype):
+    """`dtype` in native byte order, if it is one of SUM_DTYPES; else TypeError."""
     try:
         found = np.dtype(dtype).newbyteorder("=")
     except TypeError:
         raise TypeError(f"{operation}: {name} must be a NumPy dtype, got {dtype!r}") from None
-    if found.names or found.char not in "fd":
-        raise TypeError(f"{operation}: {name} must be float32 or float64, got {found}")
+    if found.name not in SUM_DTYPES:
+        raise TypeError(
+            f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}"
+        )
     return found

@@ -71,6 +71,8 @@ cdef class Algorithm(Base):
     @classmethod
     def supports(cls, problem):
         """Any problem whose patch fits BLAS's 32-bit sizes."""
+        if problem.dtype.kind != "f":
+            return f"im2col needs float32 or float64, which BLAS has, got {problem.dtype}"
         if problem.parameters // problem.filters >= 2**31 or problem.filters >= 2**31:
             return "im2col needs C/groups * prod(kernel) and K under 2**31, for BLAS"
         return None

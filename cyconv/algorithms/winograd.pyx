@@ -124,6 +124,8 @@ cdef class Algorithm(Base):
     @classmethod
     def supports(cls, problem):
         """3 x 3 kernels of stride 1 and dilation 1 (on the last two axes)."""
+        if problem.dtype.kind != "f":
+            return f"winograd needs a float dtype, got {problem.dtype}"
         if problem.kernel[-2:] != (3, 3):
             return "winograd needs a 3 x 3 kernel, got " + " x ".join(map(str, problem.kernel))
         if problem.stride[-2:] != (1, 1):

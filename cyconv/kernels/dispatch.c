@@ -3,9 +3,11 @@
 #include "kernel_table.h"
 #include <string.h>
 
-#define TABLE(isa)                                   \
-    extern const kernels_t kernels_##isa##_f32, kernels_##isa##_f64; \
-    static const kernel_table_t isa = {#isa, &kernels_##isa##_f32, &kernels_##isa##_f64};
+#define TABLE(isa)                                                                              \
+    extern const kernels_t kernels_##isa##_f32, kernels_##isa##_f64, kernels_##isa##_u32,       \
+        kernels_##isa##_u64;                                                                    \
+    static const kernel_table_t isa = {#isa, &kernels_##isa##_f32, &kernels_##isa##_f64,        \
+                                       &kernels_##isa##_u32, &kernels_##isa##_u64};
 
 TABLE(baseline)
 #if defined(__x86_64__)

@@ -1,7 +1,7 @@
 /* The contract between the algorithms and the kernels.
  *
  * Every instruction set fills one kernel_table_t; dispatch.c picks one by cpuid. Kernels are typed
- * by `real` (f32 or f64) and take untyped pointers, so that one driver serves both.
+ * by `real` (f32, f64, u32, u64) and take untyped pointers, so that one driver serves all.
  *
  * THE MICRO-KERNEL `multiply` computes, for one panel of m <= CYCONV_MR filters,
  *
@@ -83,12 +83,12 @@ typedef struct {
      * [p0, p1) x [q0, q1): the yardstick, and the repair of non-finite outputs. */
     void (*define)(const geometry_t *g, const char *const *planes, const void *w, ptrdiff_t p0,
                    ptrdiff_t p1, ptrdiff_t q0, ptrdiff_t q1, void *y, const epilogue_t *e);
-    winograd_t winograd[CYCONV_WINOGRAD_VARIANTS];
+    winograd_t winograd[CYCONV_WINOGRAD_VARIANTS]; /* empty for integers */
 } kernels_t;
 
 typedef struct {
     const char *name;
-    const kernels_t *f32, *f64;
+    const kernels_t *f32, *f64, *u32, *u64;
 } kernel_table_t;
 
 /* dispatch.c */

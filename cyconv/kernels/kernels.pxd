@@ -59,6 +59,8 @@ cdef extern from "kernel_table.h" nogil:
         const char *name
         const kernels_t *f32
         const kernels_t *f64
+        const kernels_t *u32
+        const kernels_t *u64
 
 
 cdef const kernels_t *kernels_for(str isa, dtype) except NULL

@@ -53,11 +53,13 @@ set_isa(os.environ.get("CYCONV_ISA") or available()[0])
 
 
 cdef const kernels_t *kernels_for(str isa, dtype) except NULL:
-    """The kernels of instruction set `isa` for float32 or float64."""
+    """The kernels of instruction set `isa` for a float or integer dtype of 4 or 8 bytes."""
     cdef const kernel_table_t *table = kernel_table(isa.encode())
-    if table == NULL or dtype.kind != "f" or dtype.itemsize not in (4, 8):
+    if table == NULL or dtype.kind not in "fiu" or dtype.itemsize not in (4, 8):
         raise ValueError(f"kernels: no table {isa!r} for {dtype}")
-    return table.f32 if dtype.itemsize == 4 else table.f64
+    if dtype.kind == "f":
+        return table.f32 if dtype.itemsize == 4 else table.f64
+    return table.u32 if dtype.itemsize == 4 else table.u64
 
 
 def lanes(isa, dtype):

@@ -1,22 +1,22 @@
 /* One instruction set's kernels for one element type, as a table. A target file sets TARGET (its
- * name), VECTOR_BYTES and REGISTERS; the build sets REAL_BYTES. */
+ * name), VECTOR_BYTES and REGISTERS; the build sets ELEMENT_*. */
 #include "kernel_table.h"
 #include "simd.h"
 
 #include "multiply_body.h"
 #include "patches_body.h"
+#if defined(ELEMENT_f32) || defined(ELEMENT_f64)
 #include "winograd_body.h"
-
-#define JOIN_(a, b, c) a##b##c
-#define JOIN(a, b, c) JOIN_(a, b, c)
-#if REAL_BYTES == 4
-#define TABLE JOIN(kernels_, TARGET, _f32)
+#define WINOGRAD_TABLE {WINOGRAD_ENTRY(2, 3), WINOGRAD_ENTRY(4, 3)}
 #else
-#define TABLE JOIN(kernels_, TARGET, _f64)
+#define WINOGRAD_TABLE {{0}}
 #endif
 
-extern const kernels_t TABLE;
-const kernels_t TABLE = {
+#define JOIN_(isa, element) kernels_##isa##_##element
+#define JOIN(isa, element) JOIN_(isa, element)
+
+extern const kernels_t JOIN(TARGET, ELEMENT);
+const kernels_t JOIN(TARGET, ELEMENT) = {
     .itemsize = REAL_BYTES,
     .lanes = LANES,
     .multiply = multiply,
@@ -25,5 +25,5 @@ const kernels_t TABLE = {
     .patches = patches,
     .store_pixels = store_pixels,
     .define = define_outputs,
-    .winograd = {WINOGRAD_ENTRY(2, 3), WINOGRAD_ENTRY(4, 3)},
+    .winograd = WINOGRAD_TABLE,
 };

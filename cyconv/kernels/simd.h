@@ -1,21 +1,39 @@
 /* The vocabulary of the kernels: one vector type `vec` of LANES `real`s and its few operations,
  * in the compiler's vector extensions. Set before:
- *   REAL_BYTES                4 (float) or 8 (double), by the build: each target is compiled twice
- *   VECTOR_BYTES, REGISTERS   the vector register's width and count, by the target file */
+ *   ELEMENT_f32, _f64, _u32 or _u64   by the build: each target is compiled once for each
+ *   VECTOR_BYTES, REGISTERS            the vector register's width and count, by the target file
+ * Integers are unsigned, whose sums and products wrap as two's complement does. */
 #ifndef CYCONV_SIMD_H
 #define CYCONV_SIMD_H
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
-#define LANES (VECTOR_BYTES / REAL_BYTES)
 #define INLINE static inline __attribute__((always_inline, unused))
 
-#if REAL_BYTES == 4
+#if defined(ELEMENT_f32)
 typedef float real;
-typedef int lane_mask __attribute__((vector_size(VECTOR_BYTES)));
-#else
+#define ELEMENT f32
+#define REAL_BYTES 4
+#elif defined(ELEMENT_f64)
 typedef double real;
-typedef long long lane_mask __attribute__((vector_size(VECTOR_BYTES)));
+#define ELEMENT f64
+#define REAL_BYTES 8
+#elif defined(ELEMENT_u32)
+typedef uint32_t real;
+#define ELEMENT u32
+#define REAL_BYTES 4
+#else
+typedef uint64_t real;
+#define ELEMENT u64
+#define REAL_BYTES 8
+#endif
+#define LANES (VECTOR_BYTES / REAL_BYTES)
+
+#if REAL_BYTES == 4
+typedef int32_t lane_mask __attribute__((vector_size(VECTOR_BYTES)));
+#else
+typedef int64_t lane_mask __attribute__((vector_size(VECTOR_BYTES)));
 #endif
 typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real vec_unaligned

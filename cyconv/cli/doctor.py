@@ -1,0 +1,179 @@
+"""``cyconv doctor``: what this installation is made of and what it found on this machine."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+
+_DESCRIPTION = """\
+Show what cyconv found on this machine: versions, instruction set, threads, the
+BLAS and OpenMP libraries loaded, OpenCL devices, and the packages of every
+extra.
+"""
+
+_OPENCL_SECONDS = 60
+
+# Runs in a child: a broken driver may crash or hang the process that asks it.
+_OPENCL_PROBE = """
+import json, pyopencl
+found = []
+for platform in pyopencl.get_platforms():
+    for index, device in enumerate(platform.get_devices()):
+        found.append({
+            "platform": platform.name.strip(),
+            "name": device.name.strip(),
+            "version": device.version.strip(),
+            "driver": device.driver_version.strip(),
+            "compute_units": device.max_compute_units,
+            "local_memory_bytes": device.local_mem_size,
+            "global_memory_bytes": device.global_mem_size,
+        })
+print(json.dumps(found))
+"""
+
+
+def add_parser(subparsers):
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="show what cyconv runs on here",
+        description=_DESCRIPTION,
+    )
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(args):
+    """Collect and print."""
+    report = _report()
+    print(json.dumps(report, indent=2) if args.json else _text(report))
+
+
+def _report():
+    import numpy
+    import scipy
+    from threadpoolctl import threadpool_info
+
+    import cyconv
+    from cyconv import _blas, _parallel
+
+    pools = threadpool_info()
+    return {
+        "cyconv": cyconv.__version__,
+        "python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "platform": platform.platform(),
+        "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
+        "isa": {
+            "active": cyconv.kernels.isa(),
+            "available": list(cyconv.kernels.available()),
+            "CYCONV_ISA": os.environ.get("CYCONV_ISA"),
+        },
+        "openmp": _parallel.openmp(),
+        "threads": {"used": cyconv.get_num_threads(), "cpus": os.cpu_count()},
+        "blas": _blas.info(),
+        "openmp_runtimes": [
+            {key: pool[key] for key in ("prefix", "filepath", "num_threads")}
+            for pool in pools
+            if pool["user_api"] == "openmp"
+        ],
+        "opencl": _opencl(),
+        "extras": _extras(),
+    }
+
+
+def _opencl():
+    """``{"devices": [...]}``, or why there are none: ``{"devices": [], "reason": ...}``."""
+
+    def none(reason):
+        return {"devices": [], "reason": reason}
+
+    if importlib.util.find_spec("pyopencl") is None:
+        return none("pyopencl is not installed: pip install 'cyconv[opencl]'")
+    try:
+        child = subprocess.run(
+            [sys.executable, "-P", "-W", "ignore", "-c", _OPENCL_PROBE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_OPENCL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return none(f"the OpenCL driver gave no answer within {_OPENCL_SECONDS} s")
+    except OSError as error:
+        return none(f"the probe could not start: {error}")
+    if child.returncode < 0:
+        return none(f"the OpenCL driver crashed (signal {-child.returncode})")
+    # A driver may print on stdout too: the answer is the last line.
+    lines = (child.stdout if child.returncode == 0 else child.stderr).strip().splitlines()
+    if child.returncode:
+        return none(lines[-1] if lines else f"the probe ended with code {child.returncode}")
+    try:
+        devices = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        return none("the probe gave no readable answer")
+    return {"devices": devices, "reason": None} if devices else none("no device found")
+
+
+def _extras():
+    """``{extra: {package: version or None}}`` as the installed metadata name them, None without."""
+    try:
+        distribution = importlib.metadata.distribution("cyconv")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    extras = {}
+    for requirement in distribution.requires or ():
+        extra = re.search(r"""extra\s*==\s*['"]([^'"]+)""", requirement)
+        name = re.match(r"[\w.-]+", requirement)[0]
+        if extra and name != "cyconv":
+            extras.setdefault(extra[1], {})[name] = _version(name)
+    return extras
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _text(report):
+    isa, threads = report["isa"], report["threads"]
+    forced = f", CYCONV_ISA={isa['CYCONV_ISA']}" if isa["CYCONV_ISA"] else ""
+    rows = [(name, report[name]) for name in ("cyconv", "python", "platform", "numpy", "scipy")]
+    rows.append(("ISA", f"{isa['active']} (available: {', '.join(isa['available'])}{forced})"))
+    rows.append(("OpenMP", "yes" if report["openmp"] else "no: a serial build, always one thread"))
+    rows.append(("threads", f"{threads['used']} of {threads['cpus']} CPUs"))
+    rows.append(("BLAS", report["blas"]))
+    runtimes = [
+        f"{pool['prefix']}, {pool['num_threads']} threads, {pool['filepath']}"
+        for pool in report["openmp_runtimes"]
+    ]
+    rows += _list("OpenMP runtimes", runtimes or ["none loaded"])
+    devices = [
+        f"{device['name']} ({device['platform']}, {device['version']}), "
+        f"{device['compute_units']} compute units, {device['global_memory_bytes'] >> 20} MiB"
+        for device in report["opencl"]["devices"]
+    ]
+    rows += _list("OpenCL devices", devices or [f"none: {report['opencl']['reason']}"])
+    if report["extras"] is None:
+        extras = ["unknown: cyconv runs from its source folder, not installed"]
+    else:
+        extras = [
+            f"{extra}: " + ", ".join(f"{p} {v or '(not installed)'}" for p, v in packages.items())
+            for extra, packages in report["extras"].items()
+        ]
+    rows += _list("extras", extras)
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"{label:{width}}  {text}".rstrip() for label, text in rows)
+
+
+def _list(label, lines):
+    """Rows of one label and several lines."""
+    return [(label if i == 0 else "", line) for i, line in enumerate(lines)]

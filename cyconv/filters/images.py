@@ -1,0 +1,205 @@
+"""Filters in one call, on images (H, W) and (H, W, C)."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from cyconv.api import conv2d
+from cyconv.kernels import isa
+from cyconv.plan import plan
+from cyconv.problem import Problem
+
+from .kernels import GRADIENTS, get_kernel
+from .separable import check_kernel, separate
+
+#: What `conv2d` also takes, and `plan` needs to know.
+_HOW = ("algorithm", "threads", "accuracy", "workspace_limit")
+
+_NUMPY_MODES = {
+    "zeros": "constant",
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+    "symmetric": "symmetric",
+}
+
+
+def _planes(operation, image):
+    """`image` (H, W) or (H, W, C) as (C, 1, H, W), in the dtype its sums are taken in."""
+    image = np.asarray(image)
+    if image.dtype.kind not in "iuf" and image.dtype.name != "bfloat16":
+        raise TypeError(f"{operation}: image must hold real numbers, got dtype {image.dtype}")
+    if image.ndim not in (2, 3) or image.size == 0:
+        raise ValueError(
+            f"{operation}: image must be (H, W) or (H, W, C), not empty, got shape {image.shape}"
+        )
+    dtype = np.result_type(image, np.float32)
+    planes = image[None] if image.ndim == 2 else np.moveaxis(image, 2, 0)
+    return (planes if planes.dtype == dtype else planes.astype(dtype, order="C"))[:, None]
+
+
+def _check_how(operation, how):
+    for name in how:
+        if name not in _HOW:
+            raise TypeError(f"{operation}: no argument is called {name}; {', '.join(_HOW)} are")
+
+
+@lru_cache(maxsize=256)
+def _seconds(problem, accuracy, workspace_limit, isa):
+    """What `problem` is predicted to take on one thread.
+
+    Always on one, so that the choice between one pass and two, and with it the bits, is the
+    same for any number of threads. `isa` is there to tell cached answers apart.
+    """
+    chosen = plan(problem, threads=1, accuracy=accuracy, workspace_limit=workspace_limit)
+    candidates = chosen.explain().to_dict()["candidates"]
+    return min(c["seconds"] for c in candidates if c["reason"] is None)
+
+
+def _borders(kernel):
+    """(lo, hi) for each axis of `kernel`, so that the output is as large as the input."""
+    return tuple(((n - 1) // 2, n // 2) for n in kernel)
+
+
+def _chain(operation, shape, kernels, mode):
+    """One same-size pass on planes of `shape` for each stack (K, R, S) in `kernels`.
+
+    A Problem's border reaches the input's other end at most. Where a kernel reaches further, `_run`
+    writes the border out, and the Problem is one without padding on that larger input.
+    """
+    chain = []
+    for weights in (stack[:, None] for stack in kernels):
+        pads = _borders(weights.shape[2:])
+        x_shape = shape
+        if any(max(pair) >= n for pair, n in zip(pads, shape[2:], strict=True)):
+            x_shape = shape[:2] + tuple(n + sum(p) for n, p in zip(shape[2:], pads, strict=True))
+            pads = 0
+        problem = Problem(
+            x_shape,
+            weights.shape,
+            weights.dtype,
+            padding=pads,
+            padding_mode=mode,
+            operation=operation,
+        )
+        chain.append((problem, weights))
+    return chain
+
+
+def _passes(operation, planes, kernel, mode, separable, how):
+    dtype = planes.dtype
+    if isinstance(kernel, str):
+        kernel = get_kernel(kernel, dtype=dtype)
+    kernel = check_kernel(operation, kernel).astype(dtype)
+    whole = _chain(operation, planes.shape, [kernel[None]], mode)
+    named = how.get("algorithm", "auto") != "auto"
+    if separable is False or (separable is None and (named or 1 in kernel.shape)):
+        return whole
+    accuracy = how.get("accuracy", "balanced")
+    pair = separate(kernel, None if isinstance(accuracy, str) else accuracy)
+    if pair is None:
+        if separable:
+            raise ValueError(f"{operation}: separable=True needs a kernel of rank 1")
+        return whole
+    column, row = pair
+    split = _chain(operation, planes.shape, [column[None, :, None], row[None, None, :]], mode)
+    asked = (accuracy, how.get("workspace_limit"), isa())
+    one, two = (sum(_seconds(problem, *asked) for problem, _ in c) for c in (whole, split))
+    return split if separable or two < one else whole
+
+
+def _gradient_passes(operation, planes, kernel, mode):
+    if kernel not in GRADIENTS:
+        known = ", ".join(GRADIENTS)
+        raise ValueError(f"{operation}: kernel must be one of {known}, got {kernel!r}")
+    return _chain(operation, planes.shape, [np.stack(GRADIENTS[kernel]).astype(planes.dtype)], mode)
+
+
+def passes(image, kernel, *, mode="reflect", separable=None, **how):
+    """The convolutions that `apply` or `gradient` runs one after the other.
+
+    Arguments are those of `apply`; a name in ``GRADIENTS`` stands for `gradient`.
+
+    Returns
+    -------
+    list of (Problem, weights)
+        One pass in 2-D, or two in 1-D. Weights are (K, 1, R, S); ``cyconv.plan`` says more about a
+        problem.
+    """
+    operation = "filters.passes"
+    _check_how(operation, how)
+    planes = _planes(operation, image)
+    if isinstance(kernel, str) and kernel in GRADIENTS:
+        return _gradient_passes(operation, planes, kernel, mode)
+    return _passes(operation, planes, kernel, mode, separable, how)
+
+
+def _run(chain, planes, mode, how):
+    for problem, weights in chain:
+        if planes.shape != problem.x_shape:
+            pads = ((0, 0), (0, 0), *_borders(problem.kernel))
+            planes = np.pad(planes, pads, _NUMPY_MODES[mode])
+        planes = conv2d(planes, weights, padding=problem.padding, padding_mode=mode, **how)
+    return planes
+
+
+def _image(planes, ndim):
+    """(C, H, W) back to (H, W) or (H, W, C)."""
+    return planes[0] if ndim == 2 else np.ascontiguousarray(np.moveaxis(planes, 0, 2))
+
+
+def apply(image, kernel, *, mode="reflect", separable=None, **how):
+    """Filter an image: the cross-correlation of every channel with one kernel.
+
+    Parameters
+    ----------
+    image : array_like, (H, W) or (H, W, C)
+        Integers are taken to floating point (float32 up to 16 bits, float64 above), float16 and
+        bfloat16 to float32.
+    kernel : str or array_like, (R, S)
+        A name in ``KERNELS``, with its defaults, or the kernel itself.
+    mode : {"reflect", "replicate", "circular", "symmetric", "zeros"}
+        What lies beyond the border, the `padding_mode` of `conv2d`. ``scipy.ndimage`` calls these
+        mirror, nearest, grid-wrap, reflect and constant.
+    separable : bool, optional
+        True runs two 1-D passes and refuses a kernel that does not allow it, False never does;
+        None does where the kernel has rank 1 (see `separate`), no algorithm is named, and the
+        plans for two passes cost less.
+    **how
+        `algorithm`, `threads`, `accuracy` and `workspace_limit` of `conv2d`. A float `accuracy`
+        also bounds the error of taking the kernel as separable.
+
+    Returns
+    -------
+    ndarray, as large as the image, floating point
+        Not clipped: a derivative has negative values.
+    """
+    operation = "filters.apply"
+    _check_how(operation, how)
+    planes = _planes(operation, image)
+    chain = _passes(operation, planes, kernel, mode, separable, how)
+    return _image(_run(chain, planes, mode, how)[:, 0], np.ndim(image))
+
+
+def gradient(image, kernel="sobel", *, mode="reflect", **how):
+    """The derivatives ``(gx, gy)`` of an image, both from one convolution with two kernels.
+
+    Parameters
+    ----------
+    image : array_like, (H, W) or (H, W, C)
+    kernel : {"sobel", "prewitt", "scharr", "roberts"}
+        Not normalised: on a ramp of slope 1, Sobel gives 8, Prewitt 6, Scharr 32. Roberts gives the
+        differences along the two diagonals.
+    mode, **how
+        As for `apply`.
+    """
+    operation = "filters.gradient"
+    _check_how(operation, how)
+    planes = _planes(operation, image)
+    y = _run(_gradient_passes(operation, planes, kernel, mode), planes, mode, how)
+    return _image(y[:, 0], np.ndim(image)), _image(y[:, 1], np.ndim(image))
+
+
+def gradient_magnitude(image, kernel="sobel", *, mode="reflect", **how):
+    """``sqrt(gx² + gy²)`` of `gradient`, channel by channel, without overflow."""
+    return np.hypot(*gradient(image, kernel, mode=mode, **how))

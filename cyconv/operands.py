@@ -1,0 +1,134 @@
+"""The arrays of a call: checked against the problem, made readable for kernels, delivered."""
+
+from math import ceil, floor, inf
+
+import numpy as np
+
+from cyconv.problem import ROLES
+
+ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
+
+
+def as_array(operation, name, array):
+    """`array` as an ndarray; masked arrays are refused, because masks would be lost."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{operation}: {name} must not be a masked array: masks are not kept")
+    return np.asarray(array)
+
+
+def argument_name(problem, role):
+    """What the caller calls the array in this role."""
+    if role == "y":
+        return "x" if problem.operation.startswith("conv_transpose") else "grad_output"
+    return role
+
+
+def check_operand(problem, which, array):
+    """Operand 0 or 1 as a native, aligned ndarray of the problem's shape and dtype."""
+    role = ROLES[problem.direction][which]
+    name, shape = argument_name(problem, role), problem.shape_of(role)
+    array = as_array(problem.operation, name, array)
+    if array.dtype.newbyteorder("=") != problem.dtype:
+        raise TypeError(
+            f"{problem.operation}: {name} must have dtype {problem.dtype}, got {array.dtype}"
+        )
+    if array.shape != shape:
+        raise ValueError(f"{problem.operation}: {name} must have shape {shape}, got {array.shape}")
+    return native(array, problem.dtype)
+
+
+def native(array, dtype):
+    """`array` with the machine's byte order and alignment: itself, or a copy."""
+    if array.dtype.isnative and array.flags.aligned:
+        return array
+    return array.astype(dtype, order="K", copy=True)
+
+
+def strided(x):
+    """x itself if its strides are whole elements, as the kernels count them; else a copy."""
+    if all(stride % x.itemsize == 0 for stride in x.strides):
+        return x
+    return x.copy()
+
+
+def check_bias(problem, bias):
+    """The bias as a contiguous vector in the dtype of the sums, or None."""
+    if bias is None:
+        return None
+    op = problem.operation
+    bias = as_array(op, "bias", bias)
+    last = ROLES[problem.direction][2]
+    if last == "w":
+        raise TypeError(f"{op}: bias must be None for the gradient of the weights")
+    size = problem.filters if last == "y" else problem.channels
+    if bias.shape != (size,):
+        raise ValueError(f"{op}: bias must have shape ({size},), got {bias.shape}")
+    if bias.dtype.kind not in "iufcV" or not np.can_cast(bias.dtype, problem.sum_dtype, "safe"):
+        raise TypeError(f"{op}: bias must be safe to cast to {problem.sum_dtype}, got {bias.dtype}")
+    return np.ascontiguousarray(bias, problem.sum_dtype)
+
+
+def check_activation(problem, activation):
+    """The activation as clamp bounds (low, high), or None."""
+    if activation is None:
+        return None
+    op = problem.operation
+    if problem.dtype.kind == "c":
+        raise TypeError(f"{op}: activation must be None for {problem.dtype}, got {activation!r}")
+    if isinstance(activation, str) and activation in ACTIVATIONS:
+        return ACTIVATIONS[activation]
+    try:
+        low, high = () if isinstance(activation, str) else map(float, activation)
+    except (TypeError, ValueError):
+        low, high = 1, 0
+    if not low <= high:
+        raise ValueError(
+            f"{op}: activation must be None, 'relu', 'relu6' or bounds (low, high) with "
+            f"low <= high, got {activation!r}"
+        )
+    return low, high
+
+
+def finish(y, bias, clamp):
+    """y = clamp(y + bias), in place, channels first: where no kernel's epilogue does it."""
+    if bias is not None:
+        y += bias.reshape((-1,) + (1,) * (y.ndim - 2))
+    if clamp is not None:
+        low, high = clamp
+        if y.dtype.kind in "iu":
+            info = np.iinfo(y.dtype)
+            low = info.min if low < info.min else min(info.max, ceil(low))
+            high = info.max if high > info.max else max(info.min, floor(high))
+        np.clip(y, low, high, out=y)
+
+
+def check_out(problem, out, *inputs):
+    """(out, where to compute): a new array, `out` itself, or scratch where `out` cannot serve."""
+    shape, dtype, op = problem.output_shape, problem.out_dtype, problem.operation
+    if out is None:
+        out = np.empty(shape, dtype)
+        return out, out
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"{op}: out must be an ndarray, got {type(out).__name__}")
+    if out.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{op}: out must have dtype {dtype}, got {out.dtype}")
+    if out.shape != shape:
+        raise ValueError(f"{op}: out must have shape {shape}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError(f"{op}: out must be writeable, got a read-only array")
+    if any(stride == 0 and n > 1 for stride, n in zip(out.strides, shape, strict=True)):
+        raise ValueError(f"{op}: out must not overlap itself, got strides {out.strides}")
+    usable = (
+        out.dtype.isnative
+        and out.flags.aligned
+        and all(stride % out.itemsize == 0 for stride in out.strides)
+        and not any(a is not None and np.may_share_memory(out, a) for a in inputs)
+    )
+    return out, out if usable else np.empty(shape, dtype)
+
+
+def deliver(out, computed):
+    """`out`, holding what was computed."""
+    if computed is not out:
+        out[...] = computed
+    return out

@@ -1,0 +1,120 @@
+"""Patches as columns (im2col) and their adjoint (col2im), for any rank and dtype."""
+
+from math import prod
+
+import numpy as np
+
+from cyconv.operands import as_array
+from cyconv.problem import Problem
+
+
+def _problem(operation, shape, kernel_size, dilation, padding, stride):
+    """The one-filter convolution whose windows are the columns."""
+    try:
+        kernel = tuple(kernel_size)
+    except TypeError:
+        kernel = (kernel_size,) * (len(shape) - 2)
+    return Problem(
+        shape, (1, shape[1] if len(shape) == len(kernel) + 2 else shape[0], *kernel),
+        stride=stride, padding=padding, dilation=dilation, operation=operation,
+    )  # fmt: skip
+
+
+def _windows(problem, padded):
+    """All windows of a padded array (N, C, *spatial), as a view (N, C, *kernel, *output)."""
+    rank, strides = problem.rank, padded.strides
+    return np.lib.stride_tricks.as_strided(
+        padded,
+        (*padded.shape[:2], *problem.kernel, *problem.output_spatial),
+        strides[:2]
+        + tuple(strides[2 + i] * problem.dilation[i] for i in range(rank))
+        + tuple(strides[2 + i] * problem.stride[i] for i in range(rank)),
+    )
+
+
+def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
+    """The patches of x as columns: im2col.
+
+    .. math:: columns[n, (c, r), p] = x[n, c, p s + r d - lo]
+
+    so that ``w.reshape(K, -1) @ unfold(x, kernel)`` is ``conv(x, w)``.
+
+    Parameters
+    ----------
+    x : array (N, C, *spatial), or unbatched (C, *spatial), of any dtype
+    kernel_size : int or one int per spatial axis
+        An int needs a batched x, whose rank tells the axes.
+    dilation, padding, stride
+        As for :func:`conv`.
+
+    Returns
+    -------
+    array (N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)
+        L = the number of positions of the window.
+    """
+    x = as_array("unfold", "x", x)
+    problem = _problem("unfold", x.shape, kernel_size, dilation, padding, stride)
+    batched = x if problem.batched else x[None]
+    padded = np.pad(batched, ((0, 0), (0, 0), *problem.padding))
+    columns = _windows(problem, padded).reshape(
+        batched.shape[0], batched.shape[1] * prod(problem.kernel), prod(problem.output_spatial)
+    )
+    return columns if problem.batched else columns[0]
+
+
+def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
+    """The adjoint of :func:`unfold`: columns added back to where they were taken from (col2im).
+
+    Parameters
+    ----------
+    columns : array (N, C * prod(kernel_size), L) or (C * prod(kernel_size), L), of any dtype
+    output_size : one int per spatial axis
+        Spatial shape of the x that was unfolded.
+    kernel_size : int or one int per spatial axis
+    dilation, padding, stride
+        As for :func:`unfold`.
+
+    Returns
+    -------
+    array (N, C, *output_size) or (C, *output_size)
+
+    Raises
+    ------
+    ValueError
+        If the columns are not as many, or not as long, as unfold would give.
+    """
+    columns = as_array("fold", "columns", columns)
+    size = tuple(output_size) if hasattr(output_size, "__len__") else (output_size,)
+    kernel = tuple(kernel_size) if hasattr(kernel_size, "__len__") else (kernel_size,) * len(size)
+    if columns.ndim not in (2, 3):
+        raise ValueError(
+            f"fold: columns must be (N, C * prod(kernel_size), L), got shape {columns.shape}"
+        )
+    batched = columns if columns.ndim == 3 else columns[None]
+    taps = prod(kernel)
+    if taps == 0 or batched.shape[1] % taps:
+        raise ValueError(
+            f"fold: columns must have a multiple of prod(kernel_size) = {taps} rows, "
+            f"got {batched.shape[1]}"
+        )
+    shape = (batched.shape[0], batched.shape[1] // taps, *size)
+    problem = _problem("fold", shape, kernel, dilation, padding, stride)
+    if batched.shape[2] != prod(problem.output_spatial):
+        raise ValueError(
+            f"fold: columns must be {prod(problem.output_spatial)} = prod"
+            f"{problem.output_spatial}, one for each window, got {batched.shape[2]}"
+        )
+    padded = [n + lo + hi for n, (lo, hi) in zip(size, problem.padding, strict=True)]
+    image = np.zeros((*shape[:2], *padded), columns.dtype)
+    blocks = batched.reshape(*shape[:2], taps, *problem.output_spatial)
+    for tap, index in enumerate(np.ndindex(*kernel)):  # one window position a tap: no overlaps
+        cells = tuple(
+            slice(r * d, r * d + (p - 1) * s + 1, s)
+            for r, d, p, s in zip(
+                index, problem.dilation, problem.output_spatial, problem.stride, strict=True
+            )
+        )
+        image[(..., *cells)] += blocks[:, :, tap]
+    inner = tuple(slice(lo, lo + n) for n, (lo, _) in zip(size, problem.padding, strict=True))
+    image = image[(..., *inner)]
+    return image if columns.ndim == 3 else image[0]
