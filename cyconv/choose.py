@@ -27,6 +27,9 @@ CALL = 3e-6  # seconds to enter a kernel from Python
 DIRECT = 0.75  # fractions of peak: full register tiles over strips,
 GEMM = 0.9  # BLAS,
 WINOGRAD = 0.65  # and the micro-kernel over transformed tiles
+FFT_CALL = 1.2e-4  # seconds to start one tile's transforms from Python,
+FFT_TRANSFORM = 0.6e-9  # per point and log2(points) of one real float32 transform,
+FFT_PRODUCT = 1.2e-9  # and per point of one product of spectra
 TRANSFORM = 1.0  # FLOPs that one element of a transform costs, counted in the products' own
 
 ACCURACY = {"strict": 1.5, "balanced": 4.0, "fast": inf}
