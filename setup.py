@@ -99,7 +99,9 @@ class BuildExt(build_ext):
             return []
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "openmp.c")
-            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            source.write_text(
+                "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+            )
             try:
                 objects = self.compiler.compile(
                     [str(source)], output_dir=folder, extra_postargs=["-fopenmp"]

@@ -3,7 +3,6 @@
 import threading
 
 from libc.stdlib cimport free
-from libc.stdint cimport uintptr_t
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **memory, size_t alignment, size_t size)

@@ -144,9 +144,9 @@ def conv_grad_input(
     device="cpu", threads=None, accuracy="balanced", workspace_limit=None, out=None,
     out_dtype=None,
 ):  # fmt: skip
-    """Gradient of a convolution with respect to its input.
+    r"""Gradient of a convolution with respect to its input.
 
-    .. math:: dx[n, c, h] = \\sum_{k, r, p:\\, p s + r d - lo = h} \\bar{w}[k, c, r] \\, g[n, k, p]
+    .. math:: dx[n, c, h] = \sum_{k, r, p:\, p s + r d - lo = h} \bar{w}[k, c, r] \, g[n, k, p]
 
     Parameters
     ----------
@@ -188,9 +188,9 @@ def conv_grad_weight(
     device="cpu", threads=None, accuracy="balanced", workspace_limit=None, out=None,
     out_dtype=None,
 ):  # fmt: skip
-    """Gradient of a convolution with respect to its weights.
+    r"""Gradient of a convolution with respect to its weights.
 
-    .. math:: dw[k, c, r] = \\sum_{n, p} g[n, k, p] \\, \\bar{x}[n, c, p s + r d - lo]
+    .. math:: dw[k, c, r] = \sum_{n, p} g[n, k, p] \, \bar{x}[n, c, p s + r d - lo]
 
     Parameters
     ----------

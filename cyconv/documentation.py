@@ -60,7 +60,7 @@ _NOTES = """
 FORWARD = (
     r"""Convolution over @axes.
 
-    .. math:: y[n, k, p] = b[k] + \\sum_{c, r} w[k, c, r] \\, x[n, c, p s + r d - lo]
+    .. math:: y[n, k, p] = b[k] + \sum_{c, r} w[k, c, r] \, x[n, c, p s + r d - lo]
 
     p and r run over the spatial axes: cross-correlation, as CNNs use it.
 
@@ -90,12 +90,12 @@ FORWARD = (
         multiplied: an infinite weight on it gives NaN, as on an explicit border of zeros.
 """
     + _NOTES
-).replace("\\\\", "\\")
+)
 
 TRANSPOSE = (
     r"""Transposed convolution over @axes: the adjoint of :func:`conv` in x.
 
-    .. math:: y[n, c, h] = b[c] + \\sum_{k, r, p:\\, p s + r d - lo = h} w[k, c, r] \\, x[n, k, p]
+    .. math:: y[n, c, h] = b[c] + \sum_{k, r, p:\, p s + r d - lo = h} w[k, c, r] \, x[n, k, p]
 
     Parameters
     ----------
@@ -125,4 +125,4 @@ TRANSPOSE = (
         are not conjugated.
 """
     + _NOTES
-).replace("\\\\", "\\")
+)

@@ -1,7 +1,7 @@
 """The rewrite rules: every problem becomes a few primitive forms that kernels solve.
 
-A convolution has three arrays, x, w and y, in three roles; it is bilinear in the two that are given.
-Its direction says which:
+A convolution has three arrays, x, w and y, in three roles, and is bilinear in the two that are
+given. Its direction says which:
 
     forward      x, w -> y          grad_input   y, w -> x          grad_weight   x, y -> w
 
@@ -21,6 +21,14 @@ from cyconv.problem import ROLES
 KERNEL_DTYPES = tuple(
     np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint32", "uint64")
 )
+
+NUMPY_MODES = {
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+    "symmetric": "symmetric",
+}
+"""``numpy.pad``'s names of the padding modes."""
 
 
 class Rule:
@@ -214,13 +222,6 @@ class ComplexStrict(Complex):
 class Border(Rule):
     """padding mode -> an explicit border, then no padding."""
 
-    NUMPY_MODES = {
-        "reflect": "reflect",
-        "replicate": "edge",
-        "circular": "wrap",
-        "symmetric": "symmetric",
-    }
-
     def __init__(self, problem):
         padded = tuple(
             n + lo + hi for n, (lo, hi) in zip(problem.spatial, problem.padding, strict=True)
@@ -229,7 +230,7 @@ class Border(Rule):
             problem,
             replace(problem, x_shape=problem.x_shape[:2] + padded, padding=0, padding_mode="zeros"),
         )
-        self.mode = self.NUMPY_MODES[problem.padding_mode]
+        self.mode = NUMPY_MODES[problem.padding_mode]
 
     @staticmethod
     def applies(problem):  # noqa: D102
@@ -281,7 +282,8 @@ class GradWeight(Rule):
         groups = p.groups
         self.keep, padding = [], []  # of each axis of x: what the (R - 1) d + (P - 1) s + 1 reach
         for axis, taps in enumerate(p.kernel):
-            reach = (taps - 1) * p.dilation[axis] + (p.output_spatial[axis] - 1) * p.stride[axis] + 1
+            steps = (taps - 1) * p.dilation[axis] + (p.output_spatial[axis] - 1) * p.stride[axis]
+            reach = steps + 1
             lo = p.padding[axis][0]
             hi = reach - lo - p.spatial[axis]
             self.keep.append(slice(0, p.spatial[axis] + min(hi, 0)))

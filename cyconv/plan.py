@@ -1,4 +1,4 @@
-"""The plan: how a problem is computed. Chosen algorithms, packed weights, and the cache of plans."""
+"""The plan, how a problem is computed: chosen algorithms, packed weights; the cache of plans."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ class Explanation:
         p = self.problem
         lines = [
             f"{p.direction} {p.x_shape} * {p.w_shape} -> {p.output_shape}, {p.dtype}",
-            f"  {p.parameters:,} parameters, {p.flops:,} FLOPs, "
-            f"receptive field {' x '.join(map(str, p.receptive_field))}",
         ]
+        field = " x ".join(map(str, p.receptive_field))
+        lines.append(f"  {p.parameters:,} parameters, {p.flops:,} FLOPs, receptive field {field}")
         lines += [f"  rewritten: {sentence}" for sentence in self.chain]
         lines.append(f"  chosen: {self.algorithm}, {self.threads} thread(s)")
         for c in self.candidates:

@@ -1,11 +1,11 @@
-"""The problem: what is to be computed, checked once, with the library's only geometry.
+r"""The problem: what is to be computed, checked once, with the library's only geometry.
 
 For one axis of input size H, kernel size R, padding (lo, hi), stride s and dilation d, the
 cross-correlation
 
-.. math:: y[p] = \\sum_r w[r] \\, x[p s + r d - lo]
+.. math:: y[p] = \sum_r w[r] \, x[p s + r d - lo]
 
-has :math:`P = \\lfloor (H + lo + hi - d (R - 1) - 1) / s \\rfloor + 1` outputs [1]_.
+has :math:`P = \lfloor (H + lo + hi - d (R - 1) - 1) / s \rfloor + 1` outputs [1]_.
 
 References
 ----------
@@ -55,9 +55,7 @@ def as_shape(operation, name, shape):
     try:
         sizes = tuple(shape)
     except TypeError:
-        raise TypeError(
-            f"{operation}: {name} must be a tuple of sizes, got {shape!r}"
-        ) from None
+        raise TypeError(f"{operation}: {name} must be a tuple of sizes, got {shape!r}") from None
     return tuple(as_int(operation, f"{name}[{i}]", n, 0) for i, n in enumerate(sizes))
 
 
@@ -188,7 +186,9 @@ class Problem:
         self._check_channels()
         for axis, k in enumerate(self.kernel):
             if k < 1:
-                raise ValueError(f"{op}: w.shape[{axis + 2}], the kernel's size, must be >= 1, got 0")
+                raise ValueError(
+                    f"{op}: w.shape[{axis + 2}], the kernel's size, must be >= 1, got 0"
+                )
         pairs = pad_pairs(op, self.padding, self.spatial, self.kernel, self.stride, self.dilation)
         set_("padding", pairs)
         self._check_extents()
@@ -240,7 +240,9 @@ class Problem:
     def _check_channels(self):
         op, (filters, depth), groups = self.operation, self.w_shape[:2], self.groups
         if self.channels % groups:
-            raise ValueError(f"{op}: groups must divide the {self.channels} channels of x, got {groups}")
+            raise ValueError(
+                f"{op}: groups must divide the {self.channels} channels of x, got {groups}"
+            )
         if filters < groups or filters % groups:
             raise ValueError(f"{op}: groups must divide the {filters} filters of w, got {groups}")
         if depth != self.channels // groups:
@@ -260,8 +262,8 @@ class Problem:
                 )
             if extent > size + lo + hi:
                 raise ValueError(
-                    f"{op}: the kernel's extent dilation * (size - 1) + 1 = {extent} must be <= the "
-                    f"padded input's {size + lo + hi} on spatial axis {axis}"
+                    f"{op}: the kernel's extent dilation * (size - 1) + 1 = {extent} must be "
+                    f"<= the padded input's {size + lo + hi} on spatial axis {axis}"
                 )
             if self.padding_mode != "zeros" and size == 0 and lo + hi:
                 raise ValueError(
@@ -305,7 +307,9 @@ class Problem:
     @cached_property
     def spatial(self):
         """Sizes of the input's spatial axes."""
-        return self.x_shape[-self.rank - 1 : -1] if self.channels_last else self.x_shape[-self.rank :]
+        if self.channels_last:
+            return self.x_shape[-self.rank - 1 : -1]
+        return self.x_shape[-self.rank :]
 
     @property
     def kernel(self):
@@ -347,8 +351,10 @@ class Problem:
 
     @cached_property
     def flops(self):
-        """Floating-point operations of the direct algorithm: a multiply and an add for every
-        output, channel and tap, the same for every direction."""
+        """Floating-point operations of the direct algorithm, the same for every direction.
+
+        A multiply and an add for every output, channel and tap.
+        """
         outputs = self.batch * self.filters * prod(self.output_spatial)
         return 2 * outputs * prod(self.w_shape[1:])
 
@@ -394,7 +400,5 @@ def checked_dtype(operation, name, dtype):
     except TypeError:
         raise TypeError(f"{operation}: {name} must be a NumPy dtype, got {dtype!r}") from None
     if found.name not in SUM_DTYPES:
-        raise TypeError(
-            f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}"
-        )
+        raise TypeError(f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}")
     return found

@@ -1,13 +1,13 @@
-"""Transposed convolution as the gradient of a forward one: which forward problem that is.
+r"""Transposed convolution as the gradient of a forward one: which forward problem that is.
 
 With x of size L, the result has
 
-.. math:: (L - 1) s + d (R - 1) + 1 - lo - hi + output\\_padding
+.. math:: (L - 1) s + d (R - 1) + 1 - lo - hi + output\_padding
 
 cells along each axis, as in PyTorch; ONNX's ``output_shape`` chooses lo + hi instead.
 """
 
-from cyconv.problem import DATA_FORMATS, as_int, pad_pairs, per_axis
+from cyconv.problem import DATA_FORMATS, as_int, output_size, pad_pairs, per_axis
 
 
 def transposed(
@@ -38,6 +38,9 @@ def transposed(
     if channels != w_shape[0]:
         raise ValueError(f"{op}: w.shape[0] must be x's {channels} channels, got {w_shape[0]}")
     sizes = [x_shape[axis] for axis in axes]
+    for axis, n in enumerate(w_shape[2:], 2):
+        if n < 1:
+            raise ValueError(f"{op}: w.shape[{axis}], the kernel's size, must be >= 1, got {n}")
     stride = per_axis(op, "stride", stride, rank, 1)
     dilation = per_axis(op, "dilation", dilation, rank, 1)
     extra = per_axis(op, "output_padding", output_padding, rank, 0)
@@ -71,6 +74,6 @@ def transposed(
     shape[-1 if last else -rank - 1] = w_shape[1] * groups
     for i, axis in enumerate(axes):
         shape[axis] = wanted[i]
-        meets = (wanted[i] + sum(pairs[i]) - dilation[i] * (w_shape[2 + i] - 1) - 1) // stride[i] + 1
+        meets = output_size(wanted[i], w_shape[2 + i], stride[i], pairs[i], dilation[i])
         beyond[axis] = (0, max(0, meets - sizes[i]))
     return tuple(shape), pairs, beyond

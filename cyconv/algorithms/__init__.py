@@ -1,0 +1,1 @@
+"""A room for each algorithm; :mod:`cyconv.algorithms.base` tells what all of them are."""

@@ -26,7 +26,7 @@ cnp.import_array()
 
 
 cdef class Packed:
-    """Weights in the order in which one algorithm reads them, and the arrays it reads as they are."""
+    """Weights in the order in which one algorithm reads them, and arrays that it reads as is."""
 
 
 cdef axis_t axis(problem, int i):

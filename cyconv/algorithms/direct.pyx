@@ -1,6 +1,7 @@
-"""Direct: the defining sum over the image itself.
+r"""Direct: the defining sum over the image itself.
 
-.. math:: y[k, p, q] = \\sum_{d, r, s} w[k, d, r, s] \\, x[d, p s_h + r d_h - p_h, q s_w + s d_w - p_w]
+.. math:: y[k, p, q] = \sum_{d, r, s} w[k, d, r, s] \,
+   x[d, p s_h + r d_h - p_h, q s_w + s d_w - p_w]
 
 Rows of the input are copied once into a zero-bordered strip, split by the stride into phases, so
 that every tap (d, r, s) of neighbouring outputs is one contiguous vector at a fixed offset. The

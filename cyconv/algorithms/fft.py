@@ -1,6 +1,6 @@
-"""FFT: cross-correlation as a product of spectra, in overlapping tiles.
+r"""FFT: cross-correlation as a product of spectra, in overlapping tiles.
 
-.. math:: y = F^{-1} \\Big[ \\sum_c F[x_c] \\, \\overline{F[w_{kc}]} \\Big]
+.. math:: y = F^{-1} \Big[ \sum_c F[x_c] \, \overline{F[w_{kc}]} \Big]
 
 Along each axis a tile of `length` inputs gives ``length - extent + 1`` outputs that the circular
 transform does not wrap (overlap-save [1]_); the next tile starts that much later. Real transforms
@@ -62,8 +62,10 @@ class Algorithm:
 
     @classmethod
     def error_bound(cls, problem):
-        """Error relative to direct summation's: sqrt(log2 length) roundings, not sqrt(n), but of
-        the largest value in the tile."""
+        """Error relative to direct summation's.
+
+        It is of sqrt(log2 length) roundings, not sqrt(n), but of the largest value in the tile.
+        """
         taps = max(1, prod(problem.w_shape[1:]))
         return max(2.0, sqrt(6 * log2(max(2, prod(problem.receptive_field))) / taps))
 
@@ -174,7 +176,8 @@ class Tiling:
         self.transformed_lengths = [self.lengths[axis] for axis in taps]
         points = prod(self.lengths)
         self.bytes = p.dtype.itemsize * points * (2 * p.channels + 4 * p.filters)
-        transforms = (p.channels + p.filters) * points * log2(max(2, prod(self.transformed_lengths)))
+        depth = log2(max(2, prod(self.transformed_lengths)))
+        transforms = (p.channels + p.filters) * points * depth
         products = p.filters * p.channels / p.groups * points
         size = p.dtype.itemsize / 4
         self.seconds = p.batch * prod(self.counts) * (

@@ -1,6 +1,6 @@
-"""im2col: patches as the columns of a matrix, and the convolution as one matrix product.
+r"""im2col: patches as the columns of a matrix, and the convolution as one matrix product.
 
-.. math:: Y_{(K \\times P Q)} = W_{(K \\times D R S)} \\, X_{(D R S \\times P Q)}, \\quad
+.. math:: Y_{(K \times P Q)} = W_{(K \times D R S)} \, X_{(D R S \times P Q)}, \quad
    X_{(d r s), (p q)} = x[d, p s_h + r d_h - p_h, q s_w + s d_w - p_w]
 
 X repeats every pixel up to R*S times, so it is never built whole: a tile of neighbouring pixels at

@@ -1,6 +1,6 @@
-"""Winograd F(m x m, r x r): m*m outputs of an r x r kernel with (m + r - 1)^2 multiplications.
+r"""Winograd F(m x m, r x r): m*m outputs of an r x r kernel with (m + r - 1)^2 multiplications.
 
-.. math:: Y = A^T \\Big[ \\sum_d (G g_d G^T) \\odot (B^T x_d B) \\Big] A
+.. math:: Y = A^T \Big[ \sum_d (G g_d G^T) \odot (B^T x_d B) \Big] A
 
 The element-wise products over all planes d are, for each of the alpha^2 points xi, a matrix product
 (filters x planes) (planes x tiles) [1]_. The three stages are fused over a block of tiles, counted
@@ -41,8 +41,7 @@ cdef enum:
     V_BYTES = 384 << 10  # transformed tiles: most of a 512 KiB second-level cache
     FILTERS = 96         # filters whose products are kept before they are transformed back
     MOST_TILES = 96
-    PITCH = 16           # elements between the xi: room for one vector written past the end of
-                         # each, and steps that are no power of two
+    PITCH = 16           # elements after each xi: a vector's overrun; no steps of a power of two
 
 
 cdef struct Context:
@@ -197,7 +196,8 @@ cdef class Algorithm(Base):
         if self.g.D == 0:
             return fill(y, bias, clamp)
         c.g = self.placed(x, y)
-        c.k, c.f = self.k, &self.k.winograd[self.variant]
+        c.k = self.k
+        c.f = &self.k.winograd[self.variant]
         c.x, c.y, c.w = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y), cnp.PyArray_BYTES(w)
         c.panels = packed.panels.data
         c.tile_rows, c.tile_columns = self.tile_rows, self.tile_columns

@@ -1,15 +1,15 @@
-"""Winograd's transform matrices from their points, in exact fractions.
+r"""Winograd's transform matrices from their points, in exact fractions.
 
 ``F(m, r)`` computes m outputs of an r-tap correlation with ``alpha = m + r - 1`` multiplications
-[1]_.  It is the transpose of Toom-Cook polynomial multiplication: choose ``alpha - 1`` finite points
-:math:`p_j` and the point at infinity; with :math:`M_j(x) = \\prod_{l \\ne j} (x - p_l)` and
+[1]_. It is the transpose of Toom-Cook polynomial multiplication: choose ``alpha - 1`` finite
+points :math:`p_j` and the point at infinity; with :math:`M_j(x) = \prod_{l \ne j} (x - p_l)` and
 :math:`f_j = M_j(p_j)`,
 
-.. math:: y = A^T [(G g) \\odot (B^T d)], \\quad
-   A^T_{ij} = p_j^i, \\quad G_{jk} = p_j^k / f_j, \\quad B^T_{jl} = [x^l] M_j(x),
+.. math:: y = A^T [(G g) \odot (B^T d)], \quad
+   A^T_{ij} = p_j^i, \quad G_{jk} = p_j^k / f_j, \quad B^T_{jl} = [x^l] M_j(x),
 
 and for infinity the last column of :math:`A^T` is :math:`e_{m-1}`, the last row of G is
-:math:`e_{r-1}`, the last row of :math:`B^T` holds the coefficients of :math:`\\prod_l (x - p_l)`.
+:math:`e_{r-1}`, the last row of :math:`B^T` holds the coefficients of :math:`\prod_l (x - p_l)`.
 
 The build turns these matrices into C (:func:`header`), so no coefficient is typed anywhere.
 

@@ -3,10 +3,10 @@
 #include "kernel_table.h"
 #include <string.h>
 
-#define TABLE(isa)                                                                              \
-    extern const kernels_t kernels_##isa##_f32, kernels_##isa##_f64, kernels_##isa##_u32,       \
-        kernels_##isa##_u64;                                                                    \
-    static const kernel_table_t isa = {#isa, &kernels_##isa##_f32, &kernels_##isa##_f64,        \
+#define TABLE(isa)                                                                        \
+    extern const kernels_t kernels_##isa##_f32, kernels_##isa##_f64, kernels_##isa##_u32, \
+        kernels_##isa##_u64;                                                              \
+    static const kernel_table_t isa = {#isa, &kernels_##isa##_f32, &kernels_##isa##_f64,  \
                                        &kernels_##isa##_u32, &kernels_##isa##_u64};
 
 TABLE(baseline)
@@ -17,7 +17,7 @@ TABLE(avx512)
 TABLE(neon)
 #endif
 
-const kernel_table_t *const *kernel_tables(void) {
+const kernel_table_t **kernel_tables(void) {
     static const kernel_table_t *found[4];
     size_t n = 0;
 #if defined(__x86_64__)
@@ -25,8 +25,7 @@ const kernel_table_t *const *kernel_tables(void) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
         found[n++] = &avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        found[n++] = &avx2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found[n++] = &avx2;
 #elif defined(__aarch64__)
     found[n++] = &neon;
 #endif
@@ -35,7 +34,7 @@ const kernel_table_t *const *kernel_tables(void) {
 }
 
 const kernel_table_t *kernel_table(const char *name) {
-    for (const kernel_table_t *const *table = kernel_tables(); *table; table++)
+    for (const kernel_table_t **table = kernel_tables(); *table; table++)
         if (!strcmp((*table)->name, name)) return *table;
     return NULL;
 }

@@ -92,6 +92,6 @@ typedef struct {
 } kernel_table_t;
 
 /* dispatch.c */
-const kernel_table_t *const *kernel_tables(void);      /* all this machine can run, best first */
-const kernel_table_t *kernel_table(const char *name);  /* NULL: unknown, or not on this machine */
+const kernel_table_t **kernel_tables(void);           /* all this machine can run, best first */
+const kernel_table_t *kernel_table(const char *name); /* NULL: unknown, or not on this machine */
 #endif

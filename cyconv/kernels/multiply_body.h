@@ -74,34 +74,57 @@ INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const re
         }
 }
 
-typedef void tile_function(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B,
-                           ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
-                           ptrdiff_t c_column, int accumulate, const epilogue_t *e);
+typedef void tile_function(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B, ptrdiff_t ldb,
+                           const ptrdiff_t *offset, real *C, ptrdiff_t c_row, ptrdiff_t c_column,
+                           int accumulate, const epilogue_t *e);
 
 /* Separate loops for B by pitch and B by offsets: the compiler sees which. */
-#define TILE(m, v)                                                                              \
-    static void tile_##m##x##v(                                                  \
-        ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B, ptrdiff_t ldb,               \
-        const ptrdiff_t *offset, real *C, ptrdiff_t c_row, ptrdiff_t c_column, int accumulate,  \
-        const epilogue_t *e) {                                                                  \
-        if (offset)                                                                             \
-            tile(m, v, n, taps, A, B, ldb, offset, C, c_row, c_column, accumulate, e);          \
-        else                                                                                    \
-            tile(m, v, n, taps, A, B, ldb, NULL, C, c_row, c_column, accumulate, e);            \
+#define TILE(m, v)                                                                               \
+    static void tile_##m##x##v(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B,        \
+                               ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row, \
+                               ptrdiff_t c_column, int accumulate, const epilogue_t *e) {        \
+        if (offset)                                                                              \
+            tile(m, v, n, taps, A, B, ldb, offset, C, c_row, c_column, accumulate, e);           \
+        else                                                                                     \
+            tile(m, v, n, taps, A, B, ldb, NULL, C, c_row, c_column, accumulate, e);             \
     }
 
-TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8)
-TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5)
-TILE(3, 1) TILE(3, 2) TILE(3, 3)
-TILE(4, 1) TILE(4, 2) TILE(4, 3)
-TILE(5, 1) TILE(5, 2)
-TILE(6, 1) TILE(6, 2)
+TILE(1, 1)
+TILE(1, 2)
+TILE(1, 3)
+TILE(1, 4)
+TILE(1, 5)
+TILE(1, 6)
+TILE(1, 7)
+TILE(1, 8)
+TILE(2, 1)
+TILE(2, 2)
+TILE(2, 3)
+TILE(2, 4)
+TILE(2, 5)
+TILE(3, 1)
+TILE(3, 2)
+TILE(3, 3)
+TILE(4, 1)
+TILE(4, 2)
+TILE(4, 3)
+TILE(5, 1)
+TILE(5, 2)
+TILE(6, 1)
+TILE(6, 2)
 #if REGISTERS == 32
-TILE(2, 6) TILE(2, 7) TILE(2, 8)
-TILE(3, 4) TILE(3, 5) TILE(3, 6)
-TILE(4, 4) TILE(4, 5)
-TILE(5, 3) TILE(5, 4)
-TILE(6, 3) TILE(6, 4)
+TILE(2, 6)
+TILE(2, 7)
+TILE(2, 8)
+TILE(3, 4)
+TILE(3, 5)
+TILE(3, 6)
+TILE(4, 4)
+TILE(4, 5)
+TILE(5, 3)
+TILE(5, 4)
+TILE(6, 3)
+TILE(6, 4)
 #endif
 
 #define T(m, v) tile_##m##x##v

@@ -11,7 +11,7 @@ static void pack_panel(const void *weights, ptrdiff_t w_row, ptrdiff_t rows, ptr
 
 /* row[j] = from[j * stride + shift], j < n, zero where that index is outside [0, in). */
 INLINE void gather_row(real *row, ptrdiff_t n, const real *from, ptrdiff_t from_stride,
-                             ptrdiff_t shift, ptrdiff_t stride, ptrdiff_t in) {
+                       ptrdiff_t shift, ptrdiff_t stride, ptrdiff_t in) {
     ptrdiff_t begin, end;
     valid_range(shift, stride, in, n, &begin, &end);
     for (ptrdiff_t j = 0; j < begin; j++) row[j] = 0;
@@ -33,7 +33,7 @@ static void fill_strip(const geometry_t *g, const strip_t *s, const char *const 
                     from += h * g->h.x_stride;
                     for (ptrdiff_t b = 0; b < s->column_phases; b++, row += s->pitch)
                         gather_row(row, s->pitch, from, g->w.x_stride,
-                                         q0 * g->w.stride + s->column_phase[b] - g->w.pad, g->w.stride,
+                                   q0 * g->w.stride + s->column_phase[b] - g->w.pad, g->w.stride,
                                    g->w.in);
                 } else {
                     memset(row, 0, (size_t)(s->column_phases * s->pitch) * sizeof(real));
@@ -57,8 +57,7 @@ static void patches(const geometry_t *g, const char *const *planes, ptrdiff_t l0
                     const ptrdiff_t h = p * g->h.stride + r * g->h.dilation - g->h.pad;
                     if (planes[d] && h >= 0 && h < g->h.in)
                         gather_row(to, n, (const real *)planes[d] + h * g->h.x_stride,
-                                         g->w.x_stride, q * g->w.stride + shift, g->w.stride,
-                                         g->w.in);
+                                   g->w.x_stride, q * g->w.stride + shift, g->w.stride, g->w.in);
                     else
                         memset(to, 0, (size_t)n * sizeof(real));
                     to += n;
@@ -76,8 +75,7 @@ static void store_pixels(const geometry_t *g, const void *block, ptrdiff_t ld, p
             const ptrdiff_t p = l / Q, q = l % Q;
             const ptrdiff_t n = Q - q < l1 - l ? Q - q : l1 - l;
             real *to = (real *)y + k * g->y_k + p * g->h.y_stride + q * g->w.y_stride;
-            for (ptrdiff_t j = 0; j < n; j++)
-                to[j * g->w.y_stride] = finish(from[j], e, k);
+            for (ptrdiff_t j = 0; j < n; j++) to[j * g->w.y_stride] = finish(from[j], e, k);
             from += n;
             l += n;
         }
@@ -96,11 +94,12 @@ static void define_outputs(const geometry_t *g, const char *const *planes, const
                     for (ptrdiff_t s = 0; s < g->w.kernel; s++) {
                         const ptrdiff_t i = p * g->h.stride + r * g->h.dilation - g->h.pad;
                         const ptrdiff_t j = q * g->w.stride + s * g->w.dilation - g->w.pad;
-                        const int inside = planes[d] && i >= 0 && i < g->h.in && j >= 0 &&
-                                           j < g->w.in;
-                        const real x = inside ? ((const real *)planes[d])[i * g->h.x_stride +
-                                                                         j * g->w.x_stride]
-                                              : 0;
+                        const int inside =
+                            planes[d] && i >= 0 && i < g->h.in && j >= 0 && j < g->w.in;
+                        const real x =
+                            inside
+                                ? ((const real *)planes[d])[i * g->h.x_stride + j * g->w.x_stride]
+                                : 0;
                         sum += *w++ * x;
                     }
             ((real *)y)[p * g->h.y_stride + q * g->w.y_stride] = finish(sum, e, 0);

@@ -57,8 +57,7 @@ INLINE void join_tiles(const int m, const vec *tiles, real *y) {
 typedef void transform(const vec *in, vec *out);
 
 /* out (rows x rows) = T in T^T for in (columns x columns), T of shape (rows, columns). */
-INLINE void transform_2d(transform T, const int rows, const int columns,
-                               const vec *in, vec *out) {
+INLINE void transform_2d(transform T, const int rows, const int columns, const vec *in, vec *out) {
     vec half[64], column[8];
     for (int j = 0; j < columns; j++) {
         vec result[8];
@@ -69,9 +68,8 @@ INLINE void transform_2d(transform T, const int rows, const int columns,
     for (int i = 0; i < rows; i++) T(half + i * columns, out + i * rows);
 }
 
-INLINE void winograd_weights(const int m, const int r, transform G,
-                                   const real *w, ptrdiff_t rows, ptrdiff_t D, real *U,
-                                   ptrdiff_t xi_stride) {
+INLINE void winograd_weights(const int m, const int r, transform G, const real *w, ptrdiff_t rows,
+                             ptrdiff_t D, real *U, ptrdiff_t xi_stride) {
     const int alpha = m + r - 1;
     for (ptrdiff_t d = 0; d < D; d++, w += r * r, U += rows)
         for (ptrdiff_t i0 = 0; i0 < rows; i0 += LANES) {
@@ -87,8 +85,8 @@ INLINE void winograd_weights(const int m, const int r, transform G,
 }
 
 INLINE void winograd_input(const int m, const int r, transform BT, const geometry_t *g,
-                                 const real *plane, ptrdiff_t row, ptrdiff_t column,
-                                 ptrdiff_t tiles, real *V, ptrdiff_t xi_stride) {
+                           const real *plane, ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles,
+                           real *V, ptrdiff_t xi_stride) {
     const int alpha = m + r - 1;
     enum { SPAN = (LANES + 3) * 8 };
     const int span = (LANES + (alpha - 1) / m) * m;
@@ -104,8 +102,8 @@ INLINE void winograd_input(const int m, const int r, transform BT, const geometr
             for (int i = 0; i < alpha; i++) {
                 const ptrdiff_t h = h0 + i;
                 if (plane && h >= 0 && h < g->h.in)
-                    gather_row(edge + i * span, span, plane + h * g->h.x_stride,
-                                     g->w.x_stride, w0, 1, g->w.in);
+                    gather_row(edge + i * span, span, plane + h * g->h.x_stride, g->w.x_stride, w0,
+                               1, g->w.in);
                 else
                     memset(edge + i * span, 0, (size_t)span * sizeof(real));
             }
@@ -113,17 +111,15 @@ INLINE void winograd_input(const int m, const int r, transform BT, const geometr
             x_row = span;
         }
         vec tile[64], out[64];
-        for (int i = 0; i < alpha; i++)
-            split_tiles(m, alpha, x + i * x_row, tile + i * alpha);
+        for (int i = 0; i < alpha; i++) split_tiles(m, alpha, x + i * x_row, tile + i * alpha);
         transform_2d(BT, alpha, alpha, tile, out);
         for (int xi = 0; xi < alpha * alpha; xi++) store(V + xi * xi_stride + t, out[xi]);
     }
 }
 
-INLINE int winograd_output(const int m, const int r, transform AT,
-                                 const geometry_t *g, const real *M, ptrdiff_t xi_stride,
-                                 ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, real *y,
-                                 const epilogue_t *e) {
+INLINE int winograd_output(const int m, const int r, transform AT, const geometry_t *g,
+                           const real *M, ptrdiff_t xi_stride, ptrdiff_t row, ptrdiff_t column,
+                           ptrdiff_t tiles, real *y, const epilogue_t *e) {
     const int alpha = m + r - 1;
     const ptrdiff_t rows = g->h.out - row * m < m ? g->h.out - row * m : m;
     const vec bias = splat(e && e->bias ? *(const real *)e->bias : 0);
@@ -154,30 +150,23 @@ INLINE int winograd_output(const int m, const int r, transform AT,
     return not_finite(check);
 }
 
-#define WINOGRAD(m, r)                                                                          \
-    static void weights_##m##_##r(const void *w, ptrdiff_t rows, ptrdiff_t D,    \
-                                                 void *U, ptrdiff_t xi_stride) {                \
-        winograd_weights(m, r, winograd_G_##m##_##r, w, rows, D, U, xi_stride);     \
-    }                                                                                           \
-    static void input_##m##_##r(const geometry_t *g, const void *plane,          \
-                                               ptrdiff_t row, ptrdiff_t column,                 \
-                                               ptrdiff_t tiles, void *V, ptrdiff_t xi_stride) { \
-        winograd_input(m, r, winograd_BT_##m##_##r, g, plane, row, column, tiles,   \
-                             V, xi_stride);                                                     \
-    }                                                                                           \
-    static int output_##m##_##r(const geometry_t *g, const void *M,              \
-                                               ptrdiff_t xi_stride, ptrdiff_t row,              \
-                                               ptrdiff_t column, ptrdiff_t tiles, void *y,      \
-                                               const epilogue_t *e) {                           \
-        return winograd_output(m, r, winograd_AT_##m##_##r, g, M, xi_stride, row,   \
-                                     column, tiles, y, e);                                      \
+#define WINOGRAD(m, r)                                                                             \
+    static void weights_##m##_##r(const void *w, ptrdiff_t rows, ptrdiff_t D, void *U,             \
+                                  ptrdiff_t xi_stride) {                                           \
+        winograd_weights(m, r, winograd_G_##m##_##r, w, rows, D, U, xi_stride);                    \
+    }                                                                                              \
+    static void input_##m##_##r(const geometry_t *g, const void *plane, ptrdiff_t row,             \
+                                ptrdiff_t column, ptrdiff_t tiles, void *V, ptrdiff_t xi_stride) { \
+        winograd_input(m, r, winograd_BT_##m##_##r, g, plane, row, column, tiles, V, xi_stride);   \
+    }                                                                                              \
+    static int output_##m##_##r(const geometry_t *g, const void *M, ptrdiff_t xi_stride,           \
+                                ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, void *y,         \
+                                const epilogue_t *e) {                                             \
+        return winograd_output(m, r, winograd_AT_##m##_##r, g, M, xi_stride, row, column, tiles,   \
+                               y, e);                                                              \
     }
 
-#define WINOGRAD_ENTRY(m, r)                                                                    \
-    {                                                                                           \
-        m, r, m + r - 1, weights_##m##_##r, input_##m##_##r,      \
-            output_##m##_##r                                                     \
-    }
+#define WINOGRAD_ENTRY(m, r) {m, r, m + r - 1, weights_##m##_##r, input_##m##_##r, output_##m##_##r}
 
 WINOGRAD(2, 3)
 WINOGRAD(4, 3)

@@ -1,0 +1,217 @@
+"""Derivatives, axis by axis: Prewitt, Sobel, Laplace, and Gaussian ones."""
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from cyconv.ndimage.arguments import bools, chosen_axes, per_axis, result_array
+from cyconv.ndimage.correlation import along_axis
+from cyconv.ndimage.smoothing import gaussian_passes
+
+
+def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):  # noqa: A002
+    r"""Prewitt filter: [-1, 0, 1] along one axis, [1, 1, 1] along the others.
+
+    .. math:: y = [-1, 0, 1]_{axis} \star [1, 1, 1]_{others} \star x
+
+    Parameters
+    ----------
+    input : array_like
+    axis : int, default -1
+        Of the derivative.
+    output : array or dtype, optional
+        Also the dtype of what one pass hands to the next.
+    mode : str or one str per axis
+    cval
+        As for :func:`correlate`.
+
+    Returns
+    -------
+    array of input's shape
+    """
+    return bools(_gradient([1, 1, 1], input, axis, output, mode, cval))
+
+
+def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0):  # noqa: A002
+    r"""Sobel filter: [-1, 0, 1] along one axis, [1, 2, 1] along the others.
+
+    .. math:: y = [-1, 0, 1]_{axis} \star [1, 2, 1]_{others} \star x
+
+    Parameters
+    ----------
+    input, axis, output, mode, cval
+        As for :func:`prewitt`.
+
+    Returns
+    -------
+    array of input's shape
+    """
+    return bools(_gradient([1, 2, 1], input, axis, output, mode, cval))
+
+
+def _gradient(smooth, x, axis, output, mode, cval):
+    x = np.asarray(x)
+    axis = normalize_axis_index(axis, x.ndim)
+    output = result_array(output, x)
+    modes = per_axis("mode", mode, x.ndim)
+    along_axis(x, [-1, 0, 1], axis, output, modes[axis], cval, 0)
+    for other in range(x.ndim):
+        if other != axis:
+            along_axis(output, smooth, other, output, modes[other], cval, 0)
+    return output
+
+
+def generic_laplace(
+    input, derivative2, output=None, mode="reflect", cval=0.0, extra_arguments=(),  # noqa: A002
+    extra_keywords=None, *, axes=None,
+):  # fmt: skip
+    r"""Sum over the axes of the second derivatives that a function gives.
+
+    .. math:: y = \sum_{axis} derivative2(x, axis)
+
+    Parameters
+    ----------
+    input : array_like
+    derivative2 : callable
+        ``derivative2(input, axis, output, mode, cval, *extra_arguments, **extra_keywords)``
+        returns an array; `output` is one to fill, or a dtype.
+    output, mode, cval
+        As for :func:`prewitt`.
+    extra_arguments : sequence, optional
+    extra_keywords : dict, optional
+    axes : int or ints, optional
+        Default all.
+
+    Returns
+    -------
+    array of input's shape
+    """
+    given = extra_arguments, extra_keywords or {}
+    return bools(_sum_over_axes(input, derivative2, output, mode, cval, *given, axes))
+
+
+def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None):  # noqa: A002
+    r"""Laplace filter: second differences, summed over the axes.
+
+    .. math:: y = \sum_{axis} [1, -2, 1]_{axis} \star x
+
+    Parameters
+    ----------
+    input, output, mode, cval, axes
+        As for :func:`generic_laplace`.
+
+    Returns
+    -------
+    array of input's shape
+    """
+
+    def second_difference(x, axis, output, mode, cval):
+        return along_axis(x, [1, -2, 1], axis, output, mode, cval, 0)
+
+    return generic_laplace(input, second_difference, output, mode, cval, axes=axes)
+
+
+def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, **kwargs):  # noqa: A002
+    r"""Laplacian of a Gaussian: second derivatives of a Gaussian, summed over the axes.
+
+    .. math:: y = \sum_{axis} \partial_{axis}^2 g * x
+
+    Parameters
+    ----------
+    input : array_like
+    sigma : float or one float per axis
+    output, mode, cval, axes
+        As for :func:`generic_laplace`.
+    **kwargs
+        For :func:`gaussian_filter`.
+
+    Returns
+    -------
+    array of input's shape
+    """
+    x = np.asarray(input)
+    chosen = chosen_axes(axes, x.ndim)
+    given = dict(zip(chosen, per_axis("sigma", sigma, len(chosen)), strict=True))
+    sigmas = [given.get(axis, 0) for axis in range(x.ndim)]
+    return generic_laplace(
+        x, _gaussian_derivative(2), output, mode, cval, (sigmas,), kwargs, axes=chosen
+    )
+
+
+def generic_gradient_magnitude(
+    input, derivative, output=None, mode="reflect", cval=0.0, extra_arguments=(),  # noqa: A002
+    extra_keywords=None, *, axes=None,
+):  # fmt: skip
+    r"""Length of the gradient whose components a function gives.
+
+    .. math:: y = \sqrt{\sum_{axis} derivative(x, axis)^2}
+
+    Parameters
+    ----------
+    input : array_like
+    derivative : callable
+        As derivative2 of :func:`generic_laplace`.
+    output, mode, cval, extra_arguments, extra_keywords, axes
+        As for :func:`generic_laplace`. Squares and their sum are kept in output's dtype.
+
+    Returns
+    -------
+    array of input's shape
+    """
+
+    def squared(*arguments, **keywords):
+        term = derivative(*arguments, **keywords)
+        term = arguments[2] if isinstance(arguments[2], np.ndarray) else term
+        return np.multiply(term, term, out=term)
+
+    given = extra_arguments, extra_keywords or {}
+    output = _sum_over_axes(input, squared, output, mode, cval, *given, axes)
+    if axes is None or np.size(axes):
+        np.sqrt(output, out=output, casting="unsafe")
+    return bools(output)
+
+
+def gaussian_gradient_magnitude(
+    input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, **kwargs  # noqa: A002
+):  # fmt: skip
+    r"""Length of the gradient, by first derivatives of a Gaussian.
+
+    .. math:: y = \sqrt{\sum_{axis} (\partial_{axis} g * x)^2}
+
+    Parameters
+    ----------
+    input, sigma, output, mode, cval, axes, **kwargs
+        As for :func:`gaussian_laplace`.
+
+    Returns
+    -------
+    array of input's shape
+    """
+    return generic_gradient_magnitude(
+        input, _gaussian_derivative(1), output, mode, cval, (sigma,), kwargs, axes=axes
+    )
+
+
+def _gaussian_derivative(order):
+    """A function of one axis: the derivative of the Gaussian along it, smoothed along all."""
+
+    def derivative(x, axis, output, mode, cval, sigma, **kwargs):
+        orders = [0] * x.ndim
+        orders[axis] = order
+        return gaussian_passes(x, sigma, orders, output, mode, cval, **kwargs)
+
+    return derivative
+
+
+def _sum_over_axes(x, term, output, mode, cval, arguments, keywords, axes):
+    """The sum of ``term(x, axis, ...)`` in output's dtype; x itself where there are no axes."""
+    x = np.asarray(x)
+    output = result_array(output, x)
+    axes = chosen_axes(axes, x.ndim)
+    if not axes:
+        output[...] = x
+        return output
+    modes = per_axis("mode", mode, len(axes))
+    term(x, axes[0], output, modes[0], cval, *arguments, **keywords)
+    for axis, mode in zip(axes[1:], modes[1:], strict=True):
+        output += term(x, axis, output.dtype, mode, cval, *arguments, **keywords)
+    return output

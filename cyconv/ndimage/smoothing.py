@@ -1,0 +1,196 @@
+"""Smoothing, axis by axis: Gaussian and box filters."""
+
+from numbers import Integral
+from operator import index
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from cyconv.ndimage.arguments import bools, chosen_axes, per_axis, result_array
+from cyconv.ndimage.correlation import along_axis
+
+
+def gaussian_kernel(sigma, order, radius):
+    r"""Samples at -radius, ..., radius of a Gaussian of sum 1, or of its derivative.
+
+    .. math::
+        g(x) = e^{-x^2 / 2 \sigma^2} / \sum_x e^{-x^2 / 2 \sigma^2}, \quad
+        g^{(n)} = q_n g, \quad q_0 = 1, \quad q_{n+1} = q_n' - x q_n / \sigma^2
+    """
+    if order < 0:
+        raise ValueError(f"order must be >= 0, got {order}")
+    variance = sigma * sigma
+    x = np.arange(-radius, radius + 1)
+    g = np.exp(-0.5 / variance * x**2)
+    g = g / g.sum()
+    if order == 0:
+        return g
+    powers = np.arange(order + 1)
+    q = np.zeros(order + 1)
+    q[0] = 1
+    for _ in range(order):
+        slope, times_x = np.append(powers[1:] * q[1:], 0), np.insert(q[:-1], 0, 0)
+        q = slope + times_x / -variance
+    return (x[:, None] ** powers).dot(q) * g
+
+
+def gaussian_filter1d(
+    input, sigma, axis=-1, order=0, output=None, mode="reflect", cval=0.0, truncate=4.0, *,  # noqa: A002
+    radius=None,
+):  # fmt: skip
+    r"""Convolve the lines of an array along one axis with a Gaussian or a derivative of it.
+
+    .. math:: y = g^{(order)} * x, \quad g(r) \propto e^{-r^2 / 2 \sigma^2}
+
+    Parameters
+    ----------
+    input : array_like
+    sigma : float
+        Standard deviation, in cells.
+    axis : int, default -1
+    order : int, default 0
+        Of the derivative.
+    output, mode, cval
+        As for :func:`correlate`.
+    truncate : float, default 4.0
+        Where the kernel ends, in standard deviations.
+    radius : int, optional
+        Where it ends, in cells; instead of truncate.
+
+    Returns
+    -------
+    array of input's shape
+    """
+    return bools(_gaussian(input, sigma, axis, order, output, mode, cval, truncate, radius))
+
+
+def _gaussian(x, sigma, axis, order, output, mode, cval, truncate, radius):
+    reach = int(truncate * float(sigma) + 0.5) if radius is None else radius
+    if not isinstance(reach, Integral) or reach < 0:
+        raise ValueError(f"radius must be an int >= 0, got {reach!r}")
+    kernel = gaussian_kernel(sigma, order, reach)[::-1]
+    return along_axis(x, kernel, axis, output, mode, cval, 0)
+
+
+def gaussian_filter(
+    input, sigma, order=0, output=None, mode="reflect", cval=0.0, truncate=4.0, *,  # noqa: A002
+    radius=None, axes=None,
+):  # fmt: skip
+    r"""Convolve an array with a Gaussian or a derivative of it, one axis after the other.
+
+    .. math:: y = g^{(order_0)} *_0 g^{(order_1)} *_1 \cdots x
+
+    Parameters
+    ----------
+    input : array_like
+    sigma : float or one float per axis
+        Standard deviation, in cells; an axis where it is not above 1e-15 is left alone.
+    order : int or one int per axis, default 0
+        Of the derivative.
+    output : array or dtype, optional
+        Also the dtype of what one pass hands to the next.
+    mode : str or one str per axis
+    cval
+        As for :func:`correlate`.
+    truncate : float, default 4.0
+        Where the kernel ends, in standard deviations.
+    radius : int or one int per axis, optional
+        Where it ends, in cells; instead of truncate.
+    axes : int or ints, optional
+        Default all.
+
+    Returns
+    -------
+    array of input's shape
+    """
+    return bools(gaussian_passes(input, sigma, order, output, mode, cval, truncate, radius, axes))
+
+
+def gaussian_passes(x, sigma, order, output, mode, cval, truncate=4.0, radius=None, axes=None):
+    """:func:`gaussian_filter`, its bools still bytes."""
+    x = np.asarray(x)
+    output = result_array(output, x)
+    axes = chosen_axes(axes, x.ndim)
+    given = {"order": order, "sigma": sigma, "mode": mode, "radius": radius}
+    orders, sigmas, modes, radii = (per_axis(k, v, len(axes)) for k, v in given.items())
+    passes = [p for p in zip(axes, sigmas, orders, modes, radii, strict=True) if p[1] > 1e-15]
+    if not passes:
+        output[...] = x
+    for axis, sigma, order, mode, radius in passes:
+        _gaussian(x, sigma, axis, order, output, mode, cval, truncate, radius)
+        x = output
+    return output
+
+
+def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0, origin=0):  # noqa: A002
+    r"""Mean of every window of `size` cells along one axis.
+
+    .. math:: y[p] = \frac{1}{size} \sum_{r < size} x[p + r - \lfloor size / 2 \rfloor - origin]
+
+    Parameters
+    ----------
+    input : array_like
+    size : int
+    axis : int, default -1
+    output, mode, cval
+        As for :func:`correlate`.
+    origin : int, default 0
+
+    Returns
+    -------
+    array of input's shape
+
+    Notes
+    -----
+    Every window is summed afresh, where SciPy keeps a running sum: rounding and non-finite cells do
+    not travel beyond their windows.
+    """
+    return bools(_uniform(input, size, axis, output, mode, cval, origin))
+
+
+def _uniform(x, size, axis, output, mode, cval, origin):
+    x = np.asarray(x)
+    axis = normalize_axis_index(axis, x.ndim)
+    if size < 1:
+        raise RuntimeError(f"size must be >= 1, got {size!r}")
+    size = index(size)
+    return along_axis(x, np.ones(size), axis, output, mode, cval, origin, divisor=size)
+
+
+def uniform_filter(
+    input, size=3, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None  # noqa: A002
+):  # fmt: skip
+    r"""Mean of every box of cells, one axis after the other.
+
+    .. math:: y[p] = \frac{1}{\prod size} \sum_r x[p + r - \lfloor size / 2 \rfloor - origin]
+
+    Parameters
+    ----------
+    input : array_like
+    size : int or one int per axis, default 3
+        An axis where it is not above 1 is left alone.
+    output : array or dtype, optional
+        Also the dtype of what one pass hands to the next.
+    mode : str or one str per axis
+    cval
+        As for :func:`correlate`.
+    origin : int or one int per axis, default 0
+    axes : int or ints, optional
+        Default all.
+
+    Returns
+    -------
+    array of input's shape
+    """
+    x = np.asarray(input)
+    output = result_array(output, x, complex_result=x.dtype.kind == "c")
+    axes = chosen_axes(axes, x.ndim)
+    given = {"size": size, "origin": origin, "mode": mode}
+    sizes, origins, modes = (per_axis(k, v, len(axes)) for k, v in given.items())
+    passes = [p for p in zip(axes, sizes, origins, modes, strict=True) if p[1] > 1]
+    if not passes:
+        output[...] = x
+    for axis, size, origin, mode in passes:
+        _uniform(x, int(size), axis, output, mode, cval, origin)
+        x = output
+    return bools(output)

@@ -1,0 +1,109 @@
+"""The one computation under every filter: a correlation over an explicit border, in float64."""
+
+from math import prod
+
+import numpy as np
+
+import cyconv
+from cyconv._borders import extended, sum_of_taps
+from cyconv.ndimage.arguments import as_bytes, check_dtype, store
+from cyconv.problem import MAX_RANK
+
+EPS = np.finfo(np.float64).eps
+
+
+def correlate_into(output, x, w, widths, mode, cval, terms=None, divisor=1):
+    """output = (w correlated with x's extension) / divisor, summed in float64 and cast once.
+
+    Parameters
+    ----------
+    output, x : arrays of one shape
+    w : array of float64, of as many axes
+    widths : sequence of (before, after), one pair per axis
+        Of the border; before + after + 1 is w's size.
+    mode, cval
+        See :func:`cyconv._borders.extended`.
+    terms : sequence of (weight, tap, sign, other tap), optional
+        The order of summation of one axis, see :func:`axis_terms`. None: the taps that are not
+        zero, as they lie; only they touch a non-finite cell.
+    divisor : int
+    """
+    check_dtype("input", x.dtype)
+    check_dtype("output", output.dtype)
+    if x.size == 0:
+        return
+    x = extended(as_bytes(x), widths, mode, cval, np.float64)
+    whole = output.dtype.kind in "biu"
+    y = _valid(x, w, "direct" if whole else "auto", skip_zeros=terms is None)
+    if divisor != 1:
+        y = y / divisor
+    elif whole:
+        _settle(y, x, w, terms)
+    store(output, y)
+
+
+def _valid(x, w, algorithm, skip_zeros):
+    """The correlation of x with w where w lies inside x."""
+    shape, kernel = _planes(x.shape, w.shape)
+    if len(kernel) > MAX_RANK or (skip_zeros and not w.all() and not np.isfinite(x.sum())):
+        y = sum_of_taps(x, np.flip(w), skip_zeros)
+        return y[tuple(slice(k - 1, n) for n, k in zip(x.shape, w.shape, strict=True))]
+    y = cyconv.conv(
+        x.reshape(shape[0], 1, *shape[1:]), w.reshape(1, 1, *kernel), algorithm=algorithm
+    )
+    return y.reshape([n - k + 1 for n, k in zip(x.shape, w.shape, strict=True)])
+
+
+def _planes(shape, kernel):
+    """(batch, *spatial) and the kernel's sizes: the same sums over few axes, with no data moved.
+
+    Axes before the first that the kernel reaches along are images of a batch, or, where it reaches
+    along the last axis only, the rows of one image; axes after the last that it reaches are one.
+    """
+    reached = [axis for axis, k in enumerate(kernel) if k > 1] or [len(kernel) - 1]
+    first, last = reached[0], reached[-1] + 1
+    before, after = prod(shape[:first]), prod(shape[last:])
+    if first + 1 == len(shape):
+        return (1, before, shape[-1]), (1, kernel[-1])
+    if last == len(shape):
+        return (before, *shape[first:]), kernel[first:]
+    return (before, *shape[first:last], after), (*kernel[first:last], 1)
+
+
+def axis_terms(w):
+    """The order in which SciPy sums along one axis: terms of weight * (x[tap] + sign * x[other]).
+
+    An odd kernel that is symmetric (or antisymmetric) is summed from its centre, then in pairs from
+    the outside in; any other from its last tap, then from its first on.
+    """
+    k, middle = len(w), len(w) // 2
+    if k % 2:
+        for sign in (1, -1):
+            if (np.abs(w - sign * w[::-1])[:middle] <= EPS).all():
+                pairs = [(w[tap], tap, sign, k - 1 - tap) for tap in range(middle)]
+                return [(w[middle], middle, 0, middle), *pairs]
+    return [(w[tap], tap, 0, tap) for tap in (k - 1, *range(k - 1))]
+
+
+def _settle(y, x, w, terms):
+    """Sum again, in SciPy's order, the cells of `y` that truncation may take either way.
+
+    Truncation is not continuous: where the exact sum is an integer, the last rounding decides.
+    """
+    reach = np.abs(w).sum() * np.abs(x).max()
+    if reach < 2**53 and (w == np.rint(w)).all() and (x == np.rint(x)).all():
+        return
+    doubtful = np.flatnonzero(np.abs(y - np.rint(y)) <= 4 * w.size * EPS * reach)
+    if not doubtful.size:
+        return
+    if terms is None:
+        terms = [(w.flat[tap], tap, 0, tap) for tap in np.flatnonzero(w)]
+    offsets = np.ravel_multi_index(np.unravel_index(np.arange(w.size), w.shape), x.shape)
+    cells = np.ravel_multi_index(np.unravel_index(doubtful, y.shape), x.shape)
+    line, sums = x.reshape(-1), np.zeros(doubtful.size)
+    for weight, tap, sign, other in terms:
+        value = line[cells + offsets[tap]]
+        if sign:
+            value += sign * line[cells + offsets[other]]
+        sums += value * weight
+    y.flat[doubtful] = sums

@@ -1,0 +1,105 @@
+"""Convolution over some of the axes by products of spectra."""
+
+from operator import index
+
+import numpy as np
+
+from cyconv.signal.slices import check_valid, convolved, slices
+
+
+def fftconvolve(in1, in2, mode="full", axes=None):
+    r"""Convolve two arrays over some of their axes, by FFT.
+
+    .. math:: y = F^{-1}[F[in1] \, F[in2]]
+
+    Parameters
+    ----------
+    in1, in2 : array_like, the same number of axes
+        They broadcast along the others.
+    mode : {'full', 'valid', 'same'}
+        As for :func:`convolve`.
+    axes : int or ints, optional
+        Default all.
+
+    Returns
+    -------
+    array, floating point
+        float32 and float16 give float32; integers give float64.
+
+    Raises
+    ------
+    ValueError
+        For arguments that do not fit.
+
+    Notes
+    -----
+    The transforms are taken of overlapping tiles, as long as is fastest, so this is
+    :func:`oaconvolve` too.
+    """
+    a, b = np.asarray(in1), np.asarray(in2)
+    if a.ndim == b.ndim == 0:
+        return a * b
+    if a.ndim != b.ndim:
+        raise ValueError(
+            f"in1 and in2 must have the same number of axes, got shapes {a.shape} and {b.shape}"
+        )
+    if 0 in (a.size, b.size):
+        return np.array([])
+    axes = [axis for axis in _chosen_axes(axes, a.ndim) if 1 not in (a.shape[axis], b.shape[axis])]
+    for axis, sizes in enumerate(zip(a.shape, b.shape, strict=True)):
+        if axis not in axes and sizes[0] != sizes[1] and 1 not in sizes:
+            raise ValueError(
+                f"in1 and in2 must broadcast along axis {axis}, got shapes {a.shape} and {b.shape}"
+            )
+    if mode == "valid":
+        check_valid(a.shape, b.shape, axes)
+    window = slices(mode, a.shape, b.shape, axes)
+    if axes:
+        dtype = np.result_type(_spectral(a.dtype), _spectral(b.dtype))
+        y = convolved(a.astype(dtype), b.astype(dtype), axes, window, "fft")
+    else:
+        y = a * b
+    if mode == "same":  # of an axis along which only in1 was broadcast, the middle
+        start = [0 if axis in axes else (y.shape[axis] - n) // 2 for axis, n in enumerate(a.shape)]
+        y = y[tuple(slice(s, s + n) for s, n in zip(start, a.shape, strict=True))]
+    return np.ascontiguousarray(y)
+
+
+def oaconvolve(in1, in2, mode="full", axes=None):
+    """Convolve two arrays over some of their axes, by FFT of overlapping tiles.
+
+    Parameters
+    ----------
+    in1, in2, mode, axes
+        As for :func:`fftconvolve`.
+
+    Returns
+    -------
+    array, floating point
+    """
+    return fftconvolve(in1, in2, mode, axes)
+
+
+def _chosen_axes(axes, ndim):
+    """`axes` as a list of different axes >= 0; None is all of them."""
+    if axes is None:
+        return list(range(ndim))
+    try:
+        given = [index(axis) for axis in (axes if np.iterable(axes) else [axes])]
+    except TypeError:
+        raise ValueError(f"axes must be an int or ints, got {axes!r}") from None
+    if not given:
+        raise ValueError("axes must not be empty")
+    chosen = [axis + ndim if axis < 0 else axis for axis in given]
+    if not all(0 <= axis < ndim for axis in chosen):
+        raise ValueError(f"axes must lie in [{-ndim}, {ndim - 1}], got {axes!r}")
+    if len(set(chosen)) != len(chosen):
+        raise ValueError(f"axes must be different, got {axes!r}")
+    return chosen
+
+
+def _spectral(dtype):
+    """The dtype in which an operand is transformed."""
+    if dtype.kind not in "fc":
+        return np.dtype(np.float64)
+    return np.dtype(np.float32) if dtype.char == "e" else dtype

@@ -1,0 +1,231 @@
+r"""Convolution as a matrix: dense, sparse, or an operator that never stores it.
+
+A convolution is linear in x, so for one w there is a matrix T with
+
+.. math:: \mathrm{vec}(y) = T \, \mathrm{vec}(x), \qquad
+          T_{(n, k, p), (n, c, h)} = \sum_{r:\, p s + r d - lo = h} w[k, c, r]
+
+where vec is ``ravel()``. Its transpose is the transposed convolution, its conjugate transpose the
+gradient with respect to x [1]_. A kernel (a b c) over one axis makes a *Toeplitz* matrix, constant
+along its diagonals::
+
+          x0 x1 x2 x3 x4
+    y0  [  a  b  c  .  . ]
+    y1  [  .  a  b  c  . ]
+    y2  [  .  .  a  b  c ]
+
+Over two axes the matrix is *doubly blocked*: Toeplitz in its blocks, and each block T(w_r) is the
+Toeplitz matrix of one row of the kernel::
+
+             row 0   row 1   row 2   row 3
+    row 0  [ T(w_0)  T(w_1)    .       .   ]
+    row 1  [   .     T(w_0)  T(w_1)    .   ]
+    row 2  [   .       .     T(w_0)  T(w_1)]
+
+and so on for every further axis. Around this stands a K by C grid of such matrices, one for each
+filter and channel, block diagonal where there are groups, and around that the identity over a
+batch. Stride s keeps every s-th row of a block, dilation d sets its diagonals d apart, zero padding
+has no columns, and the other padding modes add a border's columns to those that it copies: with
+``"circular"`` the blocks are circulant.
+
+References
+----------
+.. [1] P. C. Hansen, J. G. Nagy, D. P. O'Leary, "Deblurring Images: Matrices, Spectra, and
+   Filtering", SIAM, 2006, chapter 4.
+"""
+
+from math import prod
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+
+from cyconv.api import conv, conv_grad_input
+from cyconv.lowering import Border
+from cyconv.operands import as_array
+from cyconv.problem import Problem
+from cyconv.unfolding import unfold
+
+__all__ = ["matrix", "operator", "sparse"]
+
+
+def _described(operation, w, input_shape, geometry, padding_mode, flip):
+    """`w` in the dtype of its sums, and the Problem whose matrix is asked for."""
+    w = as_array(operation, "w", w)
+    problem = Problem(
+        input_shape, w.shape, w.dtype, *geometry, padding_mode=padding_mode, flip=flip,
+        operation=operation,
+    )  # fmt: skip
+    return w.astype(problem.sum_dtype, copy=False), problem
+
+
+def _shape(problem):
+    return prod(problem.y_shape), prod(problem.x_shape)
+
+
+def _sparse(w, p):
+    """The matrix of the Problem `p` and its weights, in compressed rows.
+
+    The rows' column numbers are what the windows see of an image that holds its own cells' numbers.
+    """
+    shape = _shape(p)
+    cells = np.arange(1, shape[1] + 1).reshape(p.batch, p.channels, *p.spatial)
+    padding = p.padding
+    if p.padding_mode != "zeros":
+        mode = Border.NUMPY_MODES[p.padding_mode]
+        cells, padding = np.pad(cells, ((0, 0), (0, 0), *padding), mode), 0
+    windows = unfold(cells, p.kernel, p.dilation, padding, p.stride)  # 0 is a zero of the padding
+    taps, positions = prod(p.w_shape[1:]), prod(p.output_spatial)
+    columns = windows.reshape(p.batch, p.groups, 1, taps, positions).swapaxes(-2, -1) - 1
+    weights = np.flip(w, tuple(range(2, w.ndim))) if p.flip else w
+    weights = weights.reshape(1, p.groups, p.filters // p.groups, 1, taps)
+    columns, weights = np.broadcast_arrays(columns, weights)
+    inside = columns >= 0
+    starts = np.zeros(shape[0] + 1, np.intp)
+    np.cumsum(np.count_nonzero(inside, axis=-1).ravel(), out=starts[1:])
+    # int32 where SciPy too would have it, so that it need not convert.
+    index = np.int32 if max(shape[1], starts[-1]) <= np.iinfo(np.int32).max else np.int64
+    result = scipy.sparse.csr_array(
+        (weights[inside], columns[inside].astype(index), starts.astype(index)), shape
+    )
+    result.sum_duplicates()
+    return result
+
+
+def sparse(
+    w, input_shape, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros", flip=False
+):
+    """The matrix of a convolution as a ``scipy.sparse.csr_array``.
+
+    Parameters
+    ----------
+    w, input_shape, stride, padding, dilation, groups, padding_mode, flip
+        As for :func:`matrix`.
+
+    Returns
+    -------
+    scipy.sparse.csr_array (prod(y.shape), prod(input_shape)), with sorted, unique columns
+        At most C / groups * prod(kernel) entries a row, zeros of w among them. Of the dtype in
+        which :func:`cyconv.conv` sums w's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`cyconv.conv`, for an argument that is wrong.
+    MemoryError
+        If there is no memory for the entries.
+    """
+    geometry = (stride, padding, dilation, groups)
+    return _sparse(*_described("toeplitz.sparse", w, input_shape, geometry, padding_mode, flip))
+
+
+def matrix(
+    w, input_shape, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros", flip=False
+):
+    r"""The matrix of a convolution as an ndarray: ``matrix(w, x.shape) @ x.ravel()`` is y.ravel().
+
+    .. math:: T_{(k, p), (c, h)} = \sum_{r:\, p s + r d - lo = h} w[k, c, r]
+
+    Parameters
+    ----------
+    w : array (K, C / groups, *kernel)
+    input_shape : tuple of int
+        ``(C, *spatial)``, or ``(N, C, *spatial)``, of the x that the matrix is for.
+    stride, padding, dilation, groups, padding_mode, flip
+        As for :func:`cyconv.conv`.
+
+    Returns
+    -------
+    ndarray (prod(y.shape), prod(input_shape))
+        Of the dtype in which :func:`cyconv.conv` sums w's: float32 for float16, int32 for int8.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`cyconv.conv`, for an argument that is wrong.
+    MemoryError
+        If there is no memory for the matrix, which is far larger than its non-zeros.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> matrix(np.array([[[1, 2, 3]]]), (1, 5))
+    array([[1, 2, 3, 0, 0],
+           [0, 1, 2, 3, 0],
+           [0, 0, 1, 2, 3]])
+    """
+    geometry = (stride, padding, dilation, groups)
+    w, problem = _described("toeplitz.matrix", w, input_shape, geometry, padding_mode, flip)
+    rows, columns = _shape(problem)
+    try:
+        dense = np.zeros((rows, columns), w.dtype)
+    except (MemoryError, ValueError):  # ValueError: more bytes than an address can count
+        raise MemoryError(
+            f"toeplitz.matrix: {rows} x {columns} needs {rows * columns * w.itemsize} bytes; "
+            "toeplitz.sparse stores only its non-zeros, toeplitz.operator only w"
+        ) from None
+    return _sparse(w, problem).toarray(out=dense)
+
+
+def operator(
+    w, input_shape, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros", flip=False
+):
+    """The matrix of a convolution as a ``scipy.sparse.linalg.LinearOperator``.
+
+    It stores w only: its ``matvec`` is :func:`cyconv.conv`, its ``rmatvec`` the adjoint
+    :func:`cyconv.conv_grad_input`. ``matmat`` convolves all columns in one call, as a batch.
+    SciPy's iterative solvers take it: ``lsqr`` deconvolves, ``svds`` finds its spectrum.
+
+    Parameters
+    ----------
+    w, input_shape, stride, padding, dilation, groups, padding_mode, flip
+        As for :func:`matrix`. w is used as it then is, not copied.
+
+    Returns
+    -------
+    scipy.sparse.linalg.LinearOperator (prod(y.shape), prod(input_shape))
+        Results are of the dtype that NumPy promotes the vector's and w's sums' to.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`cyconv.conv`, for an argument that is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> blur = operator(np.ones((1, 1, 3, 3)) / 9, (1, 8, 8), padding=1)
+    >>> x = np.eye(8).ravel()
+    >>> solution = scipy.sparse.linalg.lsqr(blur, blur @ x, atol=1e-12, btol=1e-12)[0]
+    >>> bool(np.allclose(blur @ solution, blur @ x))
+    True
+    """
+    geometry = (stride, padding, dilation, groups)
+    w, p = _described("toeplitz.operator", w, input_shape, geometry, padding_mode, flip)
+    shape = _shape(p)
+    geometry = (p.stride, p.padding, p.dilation, p.groups)
+    options = {"padding_mode": p.padding_mode, "flip": p.flip}
+
+    def columnwise(function, vectors, length, image_shape):
+        """`function` of each column, all as one batch of images; a vector is one column."""
+        vectors = vectors if vectors.ndim == 2 else vectors[:, None]
+        count = vectors.shape[1]
+        images = vectors.T.reshape(count * p.batch, *image_shape[-p.rank - 1 :])
+        return function(images).reshape(count, length).T
+
+    def forward(vectors):
+        def convolved(x):
+            return conv(x, w, None, *geometry, **options)
+
+        return columnwise(convolved, vectors, shape[0], p.x_shape)
+
+    def adjoint(vectors):
+        def gradient(g):
+            x_shape = (len(g), *p.x_shape[-p.rank - 1 :])
+            return conv_grad_input(x_shape, w, g, *geometry, **options)
+
+        return columnwise(gradient, vectors, shape[1], p.y_shape)
+
+    return scipy.sparse.linalg.LinearOperator(
+        shape, matvec=forward, rmatvec=adjoint, matmat=forward, rmatmat=adjoint, dtype=w.dtype
+    )
