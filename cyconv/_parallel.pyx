@@ -27,7 +27,7 @@ cdef extern from *:
 cdef double SHARE = 3e-5
 
 # Python looks at signals (Ctrl-C) at least this often, in seconds of predicted work.
-cdef double SLICE = 0.1
+SLICE = 0.1
 
 # libgomp's threads do not survive fork(): a child that enters a parallel region after its parent
 # did waits for them for ever. Such a child runs serially.
@@ -100,11 +100,12 @@ cdef parallel_for(item_function run, const void *context, ptrdiff_t items, int t
     cdef char *mine = NULL
     cdef int n = 1 if forked or not CYCONV_OPENMP else threads
     cdef int chunk = 1
+    cdef double most = SLICE
     if items <= 0:
         return
     n = <int>max(1, min(n, items, <ptrdiff_t>(seconds / SHARE)))
     memory = workspace(n * scratch)
-    slice_ = items if seconds <= SLICE else max(n, <ptrdiff_t>(items * (SLICE / seconds)))
+    slice_ = items if seconds <= most else max(n, <ptrdiff_t>(items * (most / seconds)))
     while begin < items:
         end = min(items, begin + slice_)
         with nogil:

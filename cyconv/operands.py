@@ -102,8 +102,11 @@ def finish(y, bias, clamp):
         np.clip(y, low, high, out=y)
 
 
-def check_out(problem, out, *inputs):
-    """(out, where to compute): a new array, `out` itself, or scratch where `out` cannot serve."""
+def check_out(problem, out, all_or_nothing, *inputs):
+    """(out, where to compute): a new array, `out` itself, or scratch where `out` cannot serve.
+
+    `all_or_nothing` says that a call, once it has begun to write, cannot fail.
+    """
     shape, dtype, op = problem.output_shape, problem.out_dtype, problem.operation
     if out is None:
         out = np.empty(shape, dtype)
@@ -119,7 +122,8 @@ def check_out(problem, out, *inputs):
     if any(stride == 0 and n > 1 for stride, n in zip(out.strides, shape, strict=True)):
         raise ValueError(f"{op}: out must not overlap itself, got strides {out.strides}")
     usable = (
-        out.dtype.isnative
+        all_or_nothing
+        and out.dtype.isnative
         and out.flags.aligned
         and all(stride % out.itemsize == 0 for stride in out.strides)
         and not any(a is not None and np.may_share_memory(out, a) for a in inputs)

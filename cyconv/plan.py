@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import cyconv.kernels
 from cyconv import choose, lowering, registry
-from cyconv._parallel import check_threads
+from cyconv._parallel import SLICE, check_threads
 from cyconv.operands import (
     check_activation,
     check_bias,
@@ -158,7 +158,12 @@ class Plan:
         self._count = check_threads(problem.operation, threads)
         self._requested = algorithm
         self._root = self._build(problem)
-        names = dict.fromkeys(leaf.algorithm.name for leaf in self._root.leaves())
+        leaves = list(self._root.leaves())
+        # One kernel call that Ctrl-C cannot stop: nothing can fail once it writes.
+        self._all_or_nothing = (
+            len(leaves) == 1 and leaves[0].algorithm.all_or_nothing and self.seconds < SLICE
+        )
+        names = dict.fromkeys(leaf.algorithm.name for leaf in leaves)
         self.algorithm = "+".join(names) or "none"  # nothing to compute
 
     def _build(self, problem):
@@ -284,7 +289,7 @@ class Plan:
         bias = check_bias(problem, bias)
         clamp = check_activation(problem, activation)
         count = self._count if threads is None else check_threads(op, threads)
-        out, target = check_out(problem, out, x, w, bias)
+        out, target = check_out(problem, out, self._all_or_nothing, x, w, bias)
         self._root.run(x, self._root.pack(w), target, bias, clamp, count)
         return deliver(out, target)
 
@@ -315,7 +320,7 @@ class PackedConv:
         problem = plan.problem
         x = check_operand(problem, 0, x)
         count = plan._count if threads is None else check_threads(problem.operation, threads)
-        out, target = check_out(problem, out, x)
+        out, target = check_out(problem, out, plan._all_or_nothing, x)
         plan._root.run(x, self._packed, target, self._bias, self._clamp, count)
         return deliver(out, target)
 

@@ -8,7 +8,7 @@ many Python threads at once.
     class                                    instance
       supports(problem) -> None | reason       pack(w)                     -> Packed
       cost(problem, threads) -> seconds        run(x, packed, y, bias, clamp, threads, seconds)
-      error_bound(problem) -> times direct's   workspace_per_thread        bytes
+      error_bound(problem) -> times direct's   workspace(threads)          -> bytes
 """
 
 cimport numpy as cnp
@@ -45,6 +45,8 @@ cdef axis_t axis(problem, int i):
 
 cdef class Algorithm:
     """One algorithm for one problem: see the module."""
+
+    all_or_nothing = True  # run() cannot fail once it has begun to write
 
     def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, isa=None):
         cdef int i, rank = problem.rank

@@ -112,37 +112,34 @@ cdef class Algorithm(Base):
     def layout(self):
         """Rows, columns and planes of a strip that fit; filters so that threads find work."""
         h, w = self.g.h, self.g.w
-        row_taps = [r * h.dilation for r in range(h.kernel)]
-        column_taps = [s * w.dilation for s in range(w.kernel)]
-        row_phases = sorted({t % h.stride for t in row_taps})
-        column_phases = sorted({t % w.stride for t in column_taps})
-        self.row_phase = np.array(row_phases, np.intp)
-        self.column_phase = np.array(column_phases, np.intp)
-        self.strip.row_phases, self.strip.column_phases = len(row_phases), len(column_phases)
+        row_steps, row_phases = np.divmod(np.arange(h.kernel) * h.dilation, h.stride)
+        column_steps, column_phases = np.divmod(np.arange(w.kernel) * w.dilation, w.stride)
+        self.row_phase, row_places = np.unique(row_phases, return_inverse=True)
+        self.column_phase, column_places = np.unique(column_phases, return_inverse=True)
+        self.strip.row_phases = len(self.row_phase)
+        self.strip.column_phases = len(self.column_phase)
         self.strip.row_phase = <const ptrdiff_t *>cnp.PyArray_DATA(self.row_phase)
         self.strip.column_phase = <const ptrdiff_t *>cnp.PyArray_DATA(self.column_phase)
-        below, right = max(row_taps) // h.stride, max(column_taps) // w.stride  # the taps' reach
+        below, right = int(row_steps[-1]), int(column_steps[-1])  # the taps' reach
         fixed = self.g.D * sizeof(void *) + CYCONV_OVERREAD * self.k.itemsize
         room = max(min(STRIP_BYTES, self.workspace_limit - fixed), 1) // self.k.itemsize
-        phases = len(row_phases) * len(column_phases)
+        phases = self.strip.row_phases * self.strip.column_phases
         columns = max(1, min(w.out, max(COLUMNS, 2 * right)))
         while columns > 64 and phases * (columns + right) * (below + 1) > room:
             columns = (columns + 1) // 2
         self.columns = columns
         self.strip.pitch = columns + right
-        self.row = len(column_phases) * self.strip.pitch
-        one = len(row_phases) * self.row  # elements of one strip row of one plane
+        self.row = self.strip.column_phases * self.strip.pitch
+        one = self.strip.row_phases * self.row  # elements of one strip row of one plane
         self.planes = max(1, min(self.g.D, room // (one * (below + 1))))
         self.rows = max(1, min(h.out, room // (one * self.planes) - below))
         self.strip.rows = self.rows + below
         plane = one * self.strip.rows
         self.workspace_per_thread = fixed + self.planes * plane * self.k.itemsize
-        self.offset = np.array([
-            d * plane
-            + (row_phases.index(r % h.stride) * self.strip.rows + r // h.stride) * self.row
-            + column_phases.index(s % w.stride) * self.strip.pitch + s // w.stride
-            for d in range(self.planes) for r in row_taps for s in column_taps
-        ], np.intp)
+        self.offset = np.ascontiguousarray(
+            np.arange(self.planes)[:, None, None] * plane
+            + ((row_places * self.strip.rows + row_steps) * self.row)[:, None]
+            + (column_places * self.strip.pitch + column_steps), np.intp)
         items = self.g.slabs * ceil_div(h.out, self.rows) * ceil_div(w.out, self.columns)
         self.filters = choose.chunk(self.g.K, CYCONV_MR, items)
 

@@ -34,6 +34,7 @@ class Algorithm:
     """Spectra multiplied tile by tile; see the module."""
 
     name = "fft"
+    all_or_nothing = False  # every tile allocates
 
     def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, isa=None):
         self.problem, self.isa = problem, isa
