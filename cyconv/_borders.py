@@ -44,12 +44,12 @@ def extended(x, widths, mode, cval=0.0, dtype=None):
     result = np.empty([n + sum(pair) for n, pair in zip(x.shape, widths, strict=True)], dtype)
     result[tuple(slice(b, b + n) for n, (b, _) in zip(x.shape, widths, strict=True))] = x
     for axis, (n, (before, after)) in enumerate(zip(x.shape, widths, strict=True)):
-        cells = np.moveaxis(result, axis, 0)
-        for i in (np.arange(-before, 0), np.arange(n, n + after)):
-            if i.size:
-                border = BORDERS[mode]
-                beyond = slice(before + i[0], before + i[-1] + 1)
-                cells[beyond] = cval if border is None else cells[before + border(i, n)]
+        cells, border = result.swapaxes(0, axis), BORDERS[mode]
+        for first, last in ((-before, 0), (n, n + after)):
+            if first < last:
+                beyond = slice(before + first, before + last)
+                source = None if border is None else before + border(np.arange(first, last), n)
+                cells[beyond] = cval if source is None else cells[source]
     return result
 
 

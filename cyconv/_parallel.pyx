@@ -132,16 +132,21 @@ cdef check_signals():
 
 _blas_lock = threading.Lock()
 _blas_users = 0
-_blas_limit = None
+_blas_libraries = None
+_blas_threads = ()
 
 
 @contextmanager
 def single_threaded_blas():
     """BLAS on one thread for as long as any caller is inside: our own threads call it."""
-    global _blas_users, _blas_limit
+    global _blas_users, _blas_libraries, _blas_threads
     with _blas_lock:
         if _blas_users == 0:
-            _blas_limit = _blas_controller().limit(limits=1, user_api="blas")
+            if _blas_libraries is None:
+                _blas_libraries = _find_blas()
+            _blas_threads = [library.get_num_threads() for library in _blas_libraries]
+            for library in _blas_libraries:
+                library.set_num_threads(1)
         _blas_users += 1
     try:
         yield
@@ -149,20 +154,15 @@ def single_threaded_blas():
         with _blas_lock:
             _blas_users -= 1
             if _blas_users == 0:
-                _blas_limit.restore_original_limits()
-                _blas_limit = None
+                for library, n in zip(_blas_libraries, _blas_threads, strict=True):
+                    library.set_num_threads(n)
 
 
-_controller = None
+def _find_blas():
+    """Handles of the BLAS libraries loaded; the limit is theirs, not the calling thread's."""
+    from threadpoolctl import ThreadpoolController
 
+    from cyconv import _blas
 
-def _blas_controller():
-    global _controller
-    if _controller is None:
-        from threadpoolctl import ThreadpoolController
-
-        from cyconv import _blas
-
-        _blas.load()
-        _controller = ThreadpoolController()
-    return _controller
+    _blas.load()
+    return ThreadpoolController().select(user_api="blas").lib_controllers

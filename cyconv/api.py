@@ -7,9 +7,9 @@ import numpy as np
 import cyconv.kernels
 from cyconv import documentation
 from cyconv._parallel import get_num_threads
-from cyconv.operands import as_array
+from cyconv.operands import argument_name, as_array
 from cyconv.plan import cache, plan
-from cyconv.problem import DATA_FORMATS, Problem, as_shape, checked_dtype, sum_dtype
+from cyconv.problem import DATA_FORMATS, ROLES, Problem, as_shape, checked_dtype, sum_dtype
 from cyconv.transposed import transposed
 
 
@@ -17,15 +17,15 @@ def _solve(operation, direction, shapes, dtypes, geometry, problem_options, plan
     """The cached Plan for this question."""
     key = None
     options = (*problem_options.values(), *plan_options.values())
-    if all(map(_plain, geometry)) and all(map(_plain, options)):
-        key = (operation, direction, shapes, dtypes, geometry, options, get_num_threads(),
-               cyconv.kernels.isa())  # fmt: skip
+    if all(map(_plain, geometry)) and all(isinstance(o, _OPTION_TYPES) for o in options):
+        key = (operation, direction, shapes, dtypes, geometry, options, tuple(map(type, options)),
+               get_num_threads(), cyconv.kernels.isa())  # fmt: skip
         found = cache.get(key)
         if found is not None:
             return found
     problem = Problem(
-        *shapes, _promoted(operation, dtypes), *geometry, **problem_options, direction=direction,
-        operation=operation,
+        *shapes, _promoted(operation, direction, dtypes), *geometry, **problem_options,
+        direction=direction, operation=operation,
     )  # fmt: skip
     found = plan(problem, **plan_options)
     if key is not None:
@@ -33,25 +33,28 @@ def _solve(operation, direction, shapes, dtypes, geometry, problem_options, plan
     return found
 
 
+_OPTION_TYPES = (int, float, str, type(None), np.dtype, type)
+
+
 def _plain(value):
     """Whether equal values of this kind are the same argument: 1 == True == 1.0 are not."""
     kind = type(value)
-    if kind is tuple:
-        return all(map(_plain, value))
-    return (
-        kind is int or kind is str or value is None or value is False or value is True
-        or isinstance(value, (np.dtype, type))
-    )  # fmt: skip
+    return kind is int or kind is str or (kind is tuple and all(map(_plain, value)))
 
 
-def _promoted(operation, dtypes):
+def _promoted(operation, direction, dtypes):
     """Operands of two dtypes meet in the one to which NumPy promotes both."""
+    for role, dtype in zip(ROLES[direction], dtypes, strict=False):
+        checked_dtype(operation, argument_name(operation, role), dtype)
     if dtypes[0] == dtypes[1]:
         return dtypes[0]
     try:
         return np.result_type(*dtypes)
     except TypeError:
-        raise TypeError(f"{operation}: no common dtype for {dtypes[0]} and {dtypes[1]}") from None
+        raise TypeError(
+            f"{operation}: x and w must have dtypes that NumPy promotes to a common one, "
+            f"got {dtypes[0]} and {dtypes[1]}"
+        ) from None
 
 
 def _call(found, a, b, bias, out, activation):

@@ -13,20 +13,23 @@ def as_array(operation, name, array):
     """`array` as an ndarray; masked arrays are refused, because masks would be lost."""
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{operation}: {name} must not be a masked array: masks are not kept")
-    return np.asarray(array)
+    try:
+        return np.asarray(array)
+    except ValueError as error:
+        raise ValueError(f"{operation}: {name} must be an array: {error}") from None
 
 
-def argument_name(problem, role):
-    """What the caller calls the array in this role."""
+def argument_name(operation, role):
+    """What the caller of `operation` calls the array in this role."""
     if role == "y":
-        return "x" if problem.operation.startswith("conv_transpose") else "grad_output"
+        return "x" if operation.startswith("conv_transpose") else "grad_output"
     return role
 
 
 def check_operand(problem, which, array):
     """Operand 0 or 1 as a native, aligned ndarray of the problem's shape and dtype."""
     role = ROLES[problem.direction][which]
-    name, shape = argument_name(problem, role), problem.shape_of(role)
+    name, shape = argument_name(problem.operation, role), problem.shape_of(role)
     array = as_array(problem.operation, name, array)
     if array.dtype.newbyteorder("=") != problem.dtype:
         raise TypeError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import cyconv.kernels
 from cyconv import choose, lowering, registry
@@ -165,6 +165,24 @@ class Plan:
         )
         names = dict.fromkeys(leaf.algorithm.name for leaf in leaves)
         self.algorithm = "+".join(names) or "none"  # nothing to compute
+        self._frozen = True
+
+    _frozen = False
+
+    def __setattr__(self, name, value):
+        if self._frozen:
+            raise AttributeError(f"Plan is immutable: cannot set {name!r}")
+        super().__setattr__(name, value)
+
+    def _key(self):
+        return (self.problem, self._requested, self.threads, self.accuracy, self.workspace_limit,
+                self._isa)  # fmt: skip
+
+    def __eq__(self, other):
+        return self._key() == other._key() if isinstance(other, Plan) else NotImplemented
+
+    def __hash__(self):
+        return hash(self._key())
 
     def _build(self, problem):
         rule = lowering.lower(problem, self.accuracy == "strict")
@@ -260,9 +278,11 @@ class Plan:
         PackedConv
             ``packed(x, out=None)``. It keeps no reference to `w` or `bias`.
         """
-        w = check_operand(self.problem, 1, w)
-        bias = check_bias(self.problem, bias)
-        return PackedConv(self, w, bias, check_activation(self.problem, activation))
+        problem = self.problem
+        if problem.operation == "plan":
+            problem = replace(problem, operation="pack")
+        w, bias = check_operand(problem, 1, w), check_bias(problem, bias)
+        return PackedConv(self, w, bias, check_activation(problem, activation))
 
     def __call__(self, x, w, bias=None, out=None, activation=None, threads=None):
         """Compute the problem for these arrays.
@@ -403,7 +423,9 @@ def plan(
     """
     if not isinstance(problem, Problem):
         raise TypeError(f"plan: problem must be a Problem, got {type(problem).__name__}")
-    op = problem.operation if problem.operation != "Problem" else "plan"
+    if problem.operation == "Problem":
+        problem = replace(problem, operation="plan")
+    op = problem.operation
     registry.check_name(op, algorithm)
     if device != "cpu":
         raise ValueError(f"{op}: device must be 'cpu', got {device!r}")
@@ -415,7 +437,7 @@ def plan(
         workspace_limit = choose.WORKSPACE_LIMIT
     workspace_limit = as_int(op, "workspace_limit", workspace_limit, 0)
     isa = cyconv.kernels.isa()
-    key = (problem, algorithm, count, accuracy, workspace_limit, isa)
+    key = (op, problem, algorithm, count, accuracy, workspace_limit, isa)
     found = cache.get(key)
     if found is None:
         found = Plan(problem, algorithm, count, accuracy, workspace_limit, isa)

@@ -400,5 +400,7 @@ def checked_dtype(operation, name, dtype):
     except TypeError:
         raise TypeError(f"{operation}: {name} must be a NumPy dtype, got {dtype!r}") from None
     if found.name not in SUM_DTYPES:
-        raise TypeError(f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}")
+        raise TypeError(
+            f"{operation}: {name} must have a dtype of {', '.join(SUM_DTYPES)}, got {found}"
+        )
     return found

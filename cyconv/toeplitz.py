@@ -41,7 +41,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from cyconv.api import conv, conv_grad_input
-from cyconv.lowering import Border
+from cyconv.lowering import NUMPY_MODES
 from cyconv.operands import as_array
 from cyconv.problem import Problem
 from cyconv.unfolding import unfold
@@ -72,7 +72,7 @@ def _sparse(w, p):
     cells = np.arange(1, shape[1] + 1).reshape(p.batch, p.channels, *p.spatial)
     padding = p.padding
     if p.padding_mode != "zeros":
-        mode = Border.NUMPY_MODES[p.padding_mode]
+        mode = NUMPY_MODES[p.padding_mode]
         cells, padding = np.pad(cells, ((0, 0), (0, 0), *padding), mode), 0
     windows = unfold(cells, p.kernel, p.dilation, padding, p.stride)  # 0 is a zero of the padding
     taps, positions = prod(p.w_shape[1:]), prod(p.output_spatial)

@@ -69,10 +69,14 @@ cdef class Algorithm:
         self.g.w = axis(problem, rank - 1)
         self.g.D, self.g.slabs = planes, slabs
         self.layout()
-        if self.workspace_per_thread > workspace_limit:
+        self.check_workspace(self.workspace_per_thread)
+
+    def check_workspace(self, needed):
+        """MemoryError if one thread's scratch is over the limit."""
+        if needed > self.workspace_limit:
             raise MemoryError(
-                f"{problem.operation}: needs {self.workspace_per_thread} bytes of workspace, "
-                f"limit {workspace_limit}"
+                f"{self.problem.operation}: needs {needed} bytes of workspace, "
+                f"limit {self.workspace_limit}"
             )
 
     def layout(self):

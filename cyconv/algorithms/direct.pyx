@@ -111,6 +111,7 @@ cdef class Algorithm(Base):
 
     def layout(self):
         """Rows, columns and planes of a strip that fit; filters so that threads find work."""
+        cdef object below, right, fixed, room, phases, columns, one, planes, rows, needed
         h, w = self.g.h, self.g.w
         row_steps, row_phases = np.divmod(np.arange(h.kernel) * h.dilation, h.stride)
         column_steps, column_phases = np.divmod(np.arange(w.kernel) * w.dilation, w.stride)
@@ -127,15 +128,16 @@ cdef class Algorithm(Base):
         columns = max(1, min(w.out, max(COLUMNS, 2 * right)))
         while columns > 64 and phases * (columns + right) * (below + 1) > room:
             columns = (columns + 1) // 2
-        self.columns = columns
-        self.strip.pitch = columns + right
+        one = phases * (columns + right)  # elements of one strip row of one plane
+        planes = max(1, min(self.g.D, room // (one * (below + 1))))
+        rows = max(1, min(h.out, room // (one * planes) - below))
+        needed = fixed + planes * one * (rows + below) * self.k.itemsize
+        self.check_workspace(needed)
+        self.workspace_per_thread = needed
+        self.columns, self.planes, self.rows = columns, planes, rows
+        self.strip.pitch, self.strip.rows = columns + right, rows + below
         self.row = self.strip.column_phases * self.strip.pitch
-        one = self.strip.row_phases * self.row  # elements of one strip row of one plane
-        self.planes = max(1, min(self.g.D, room // (one * (below + 1))))
-        self.rows = max(1, min(h.out, room // (one * self.planes) - below))
-        self.strip.rows = self.rows + below
         plane = one * self.strip.rows
-        self.workspace_per_thread = fixed + self.planes * plane * self.k.itemsize
         self.offset = np.ascontiguousarray(
             np.arange(self.planes)[:, None, None] * plane
             + ((row_places * self.strip.rows + row_steps) * self.row)[:, None]

@@ -54,6 +54,11 @@ class Algorithm:
             return f"fft needs a float dtype, got {problem.dtype}"
         if prod(problem.kernel) == 1:
             return "fft needs a kernel of more than one tap, got 1"
+        longest = max(
+            n + lo + hi for n, (lo, hi) in zip(problem.spatial, problem.padding, strict=True)
+        )
+        if longest >= 2**31:
+            return f"fft needs padded axes shorter than 2**31, got {longest}"
         return None
 
     @classmethod
@@ -77,36 +82,44 @@ class Algorithm:
     def pack(self, w):
         """The conjugate spectra of the weights, and the weights themselves for repairs."""
         p, t = self.problem, self.tiling
-        spread = np.zeros((*p.w_shape[:2], *p.receptive_field), p.dtype)
-        spread[(..., *(slice(None, None, d) for d in p.dilation))] = w
-        spectra = scipy.fft.rfftn(spread, t.transformed_lengths, axes=t.axes, workers=1)
-        groups = p.groups
-        shape = (groups, p.filters // groups, p.channels // groups, *spectra.shape[2:])
-        return spectra.conj().reshape(shape), np.array(w, order="C")
+        taps = (..., *(slice(None, None, d) for d in p.dilation))
+        sizes = [n if axis in t.axes else 1 for axis, n in enumerate(t.lengths, 1)]
+        sizes[t.axes[-1] - 1] = sizes[t.axes[-1] - 1] // 2 + 1  # of a real transform
+        depth = p.channels // p.groups
+        spread = np.zeros((depth, *p.receptive_field), p.dtype)
+        spectra = np.empty((p.filters, depth, *sizes), self.complex)
+        for k in range(p.filters if depth else 0):  # one at a time: Ctrl-C is seen between them
+            spread[taps] = w[k]
+            transformed = scipy.fft.rfftn(spread, t.transformed_lengths, axes=t.axes)
+            np.conjugate(transformed, out=spectra[k])
+        spectra = spectra.reshape(p.groups, p.filters // p.groups, *spectra.shape[1:])
+        return spectra, np.array(w, order="C")
 
     def run(self, x, packed, y, bias, clamp, threads, seconds):
         """y = x correlated with the packed weights, then the epilogue."""
         spectra, w = packed
         t = self.tiling
+        if self.problem.channels == 0:  # the empty sum
+            y[...] = 0
+            return finish(y, bias, clamp)
         padded = np.empty((self.problem.channels, *t.lengths), self.problem.dtype)
-        for n in range(self.problem.batch):
-            for place in product(*map(range, t.counts)):
-                self.run_tile(x[n], spectra, w, y[n], place, padded, threads)
-        finish(y, bias, clamp)
+        with np.errstate(all="ignore"):  # what is not finite is computed again
+            for n in range(self.problem.batch):
+                for place in product(*map(range, t.counts)):
+                    self.run_tile(x[n], spectra, w, y[n], place, padded, threads)
+        return finish(y, bias, clamp)
 
     def run_tile(self, x, spectra, w, y, place, padded, threads):
         """The outputs of one tile of one image."""
         p, t = self.problem, self.tiling
         self.load_tile(x, place, padded)
-        transformed = scipy.fft.rfftn(padded, axes=t.axes_of_image, workers=threads)
+        transformed = scipy.fft.rfftn(padded, axes=t.axes, workers=threads)
         transformed = transformed.reshape(p.groups, -1, *transformed.shape[1:])
         result = spectra[:, :, 0] * transformed[:, None, 0]
         for c in range(1, transformed.shape[1]):
             result += spectra[:, :, c] * transformed[:, None, c]
         result = result.reshape(p.filters, *result.shape[2:])
-        values = scipy.fft.irfftn(
-            result, t.transformed_lengths, axes=t.axes_of_image, workers=threads
-        )
+        values = scipy.fft.irfftn(result, t.transformed_lengths, axes=t.axes, workers=threads)
         first = [j * step // s for j, step, s in zip(place, t.steps, p.stride, strict=True)]
         cells = tuple(
             slice(i, min(i + step // s, size))
@@ -172,8 +185,7 @@ class Tiling:
             for size, s, step in zip(p.output_spatial, p.stride, self.steps, strict=True)
         ]
         taps = [axis for axis, extent in enumerate(p.receptive_field) if extent > 1]
-        self.axes = [2 + axis for axis in taps]
-        self.axes_of_image = [1 + axis for axis in taps]
+        self.axes = [1 + axis for axis in taps]  # of one image (C, *spatial)
         self.transformed_lengths = [self.lengths[axis] for axis in taps]
         points = prod(self.lengths)
         self.bytes = p.dtype.itemsize * points * (2 * p.channels + 4 * p.filters)

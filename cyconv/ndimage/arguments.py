@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from operator import index
 
 import numpy as np
+from numpy.exceptions import AxisError
 
 MODES = {
     "reflect": "reflect",
@@ -33,7 +34,8 @@ def per_axis(name, value, count):
     values = list(value)
     if len(values) != count:
         raise RuntimeError(
-            f"{name} must be a scalar or {count} values, one per axis, got {value!r}"
+            f"{name}: sequence argument must have length equal to input rank, which is {count}, "
+            f"got {value!r}"
         )
     return values
 
@@ -47,10 +49,10 @@ def chosen_axes(axes, ndim):
     chosen = tuple(index(axis) for axis in ([axes] if np.isscalar(axes) else axes))
     for axis in chosen:
         if not -ndim <= axis < ndim:
-            raise ValueError(f"axes must lie in [{-ndim}, {ndim - 1}], got {axis}")
+            raise AxisError(f"axes: {axis} is out of range for an array of {ndim} axes")
     chosen = tuple(axis % ndim for axis in chosen)
     if len(set(chosen)) != len(chosen):
-        raise ValueError(f"axes must be different, got {axes!r}")
+        raise ValueError(f"axes must be unique, got {axes!r}")
     return chosen
 
 
@@ -78,7 +80,7 @@ def result_array(output, x, complex_result=False):
         return np.zeros(x.shape, dtype)
     if isinstance(output, (type, np.dtype)):
         if complex_result and np.dtype(output).kind != "c":
-            warnings.warn("output dtype promoted to complex", stacklevel=3)
+            warnings.warn("promoting specified output dtype to complex", stacklevel=3)
             output = np.promote_types(output, np.complex64)
         return np.zeros(x.shape, output)
     if isinstance(output, str):
@@ -122,4 +124,4 @@ def store(output, y):
     with np.errstate(invalid="ignore", over="ignore"):
         if target.dtype.kind == "u" and target.itemsize == 4:
             y = y.astype(np.int64)
-        target[...] = y.astype(target.dtype)
+        target[...] = y

@@ -90,12 +90,15 @@ def _correlate(x, w, output, mode, cval, origin, axes, flip):
     origins = per_axis("origin", origin, len(axes))
     if len(axes) < x.ndim:
         if w.ndim != len(axes):
-            raise RuntimeError(f"weights must have {len(axes)} axes, got shape {w.shape}")
+            raise RuntimeError(f"weights.ndim ({w.ndim}) must match len(axes) ({len(axes)})")
         w = np.expand_dims(w, tuple(axis for axis in range(x.ndim) if axis not in axes))
         given = dict(zip(axes, origins, strict=True))
         origins = [given.get(axis, 0) for axis in range(x.ndim)]
     if w.ndim != x.ndim or w.size == 0:
-        raise RuntimeError(f"weights must have {len(axes)} axes, not empty, got shape {w.shape}")
+        raise RuntimeError(
+            f"weights.ndim ({w.ndim}) must match len(axes) ({len(axes)}), with cells along each, "
+            f"got shape {w.shape}"
+        )
     if flip:
         w = np.flip(w)
         origins = [-o - (k + 1) % 2 for o, k in zip(origins, w.shape, strict=True)]

@@ -165,7 +165,7 @@ def generic_gradient_magnitude(
 
     given = extra_arguments, extra_keywords or {}
     output = _sum_over_axes(input, squared, output, mode, cval, *given, axes)
-    if axes is None or np.size(axes):
+    if chosen_axes(axes, output.ndim):
         np.sqrt(output, out=output, casting="unsafe")
     return bools(output)
 

@@ -30,7 +30,7 @@ def gaussian_kernel(sigma, order, radius):
     q[0] = 1
     for _ in range(order):
         slope, times_x = np.append(powers[1:] * q[1:], 0), np.insert(q[:-1], 0, 0)
-        q = slope + times_x / -variance
+        q = slope + times_x * (-1 / variance)
     return (x[:, None] ** powers).dot(q) * g
 
 

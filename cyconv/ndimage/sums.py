@@ -34,24 +34,29 @@ def correlate_into(output, x, w, widths, mode, cval, terms=None, divisor=1):
         return
     x = extended(as_bytes(x), widths, mode, cval, np.float64)
     whole = output.dtype.kind in "biu"
-    y = _valid(x, w, "direct" if whole else "auto", skip_zeros=terms is None)
+    direct = output.dtype == np.float64 and output.dtype.isnative and output.flags.c_contiguous
+    y = output if direct and output.flags.writeable else np.empty(output.shape)
+    _correlate_inside(y, x, w, "direct" if whole else "auto", skip_zeros=terms is None)
     if divisor != 1:
-        y = y / divisor
+        y /= divisor
     elif whole:
         _settle(y, x, w, terms)
-    store(output, y)
+    if y is not output:
+        store(output, y)
 
 
-def _valid(x, w, algorithm, skip_zeros):
-    """The correlation of x with w where w lies inside x."""
+def _correlate_inside(y, x, w, algorithm, skip_zeros):
+    """y = the correlation of x with w where w lies inside x."""
     shape, kernel = _planes(x.shape, w.shape)
     if len(kernel) > MAX_RANK or (skip_zeros and not w.all() and not np.isfinite(x.sum())):
-        y = sum_of_taps(x, np.flip(w), skip_zeros)
-        return y[tuple(slice(k - 1, n) for n, k in zip(x.shape, w.shape, strict=True))]
-    y = cyconv.conv(
-        x.reshape(shape[0], 1, *shape[1:]), w.reshape(1, 1, *kernel), algorithm=algorithm
-    )
-    return y.reshape([n - k + 1 for n, k in zip(x.shape, w.shape, strict=True)])
+        full = sum_of_taps(x, np.flip(w), skip_zeros)
+        y[...] = full[tuple(slice(k - 1, n) for n, k in zip(x.shape, w.shape, strict=True))]
+        return
+    sizes = [n - k + 1 for n, k in zip(shape[1:], kernel, strict=True)]
+    cyconv.conv(
+        x.reshape(shape[0], 1, *shape[1:]), w.reshape(1, 1, *kernel), algorithm=algorithm,
+        out=y.reshape(shape[0], 1, *sizes),
+    )  # fmt: skip
 
 
 def _planes(shape, kernel):
@@ -60,6 +65,8 @@ def _planes(shape, kernel):
     Axes before the first that the kernel reaches along are images of a batch, or, where it reaches
     along the last axis only, the rows of one image; axes after the last that it reaches are one.
     """
+    if not shape:
+        return (1, 1), (1,)
     reached = [axis for axis, k in enumerate(kernel) if k > 1] or [len(kernel) - 1]
     first, last = reached[0], reached[-1] + 1
     before, after = prod(shape[:first]), prod(shape[last:])

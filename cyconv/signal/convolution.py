@@ -60,7 +60,7 @@ def _convolve(a, b, mode, method):
         return a * b
     if a.ndim != b.ndim:
         raise ValueError(
-            f"in1 and in2 must have the same number of axes, got shapes {a.shape} and {b.shape}"
+            f"in1 and in2 should have the same dimensionality, got shapes {a.shape} and {b.shape}"
         )
     axes = range(a.ndim)
     if mode == "valid":
@@ -202,7 +202,7 @@ def correlation_lags(in1_len, in2_len, mode="full"):
     if mode == "valid":
         return np.arange(min(in1_len - in2_len, 0), max(in1_len - in2_len, 0) + 1)
     if mode != "same":
-        raise ValueError(f"mode must be 'full', 'same' or 'valid', got {mode!r}")
+        raise ValueError(f"Mode {mode} is invalid; it must be 'full', 'same' or 'valid'")
     full = np.arange(1 - in2_len, in1_len)
     start = full.size // 2 - in1_len // 2
     return full[start : start + in1_len]

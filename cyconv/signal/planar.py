@@ -17,6 +17,8 @@ BOUNDARIES = {
 }
 """SciPy's boundaries and their synonyms, as borders."""
 
+CAST = "could not cast `fillvalue` directly to the output dtype"
+
 
 def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     r"""Convolve two matrices.
@@ -114,20 +116,20 @@ def _fill(value, dtype):
     """`value` in `dtype`: an array must be safe to cast, a number is truncated to an integer."""
     array = np.asarray(value)
     if array.size != 1:
-        raise ValueError(f"fillvalue must be one number, got shape {array.shape}")
+        raise ValueError(f"`fillvalue` must be scalar or an array with one element, got {value!r}")
     if isinstance(value, np.ndarray):
         if not np.can_cast(array.dtype, dtype):
-            raise ValueError(f"fillvalue must be safe to cast to {dtype}, got {array.dtype}")
+            raise ValueError(f"{CAST} {dtype}: {value!r} is not safe to cast")
         return array.reshape(())[()]
     item = array.item()
     number = complex(np.nan if item is None else item)
     if dtype.kind == "c":
         return number
     if isinstance(item, complex) or number.imag:
-        raise ValueError(f"fillvalue must be real for dtype {dtype}, got {value!r}")
+        raise ValueError(f"{CAST} {dtype}: {value!r} is not real")
     if dtype.kind not in "iu":
         return number.real
     info = np.iinfo(dtype)
     if not isfinite(number.real) or not info.min <= trunc(number.real) <= info.max:
-        raise ValueError(f"fillvalue must lie in {dtype}, got {value!r}")
+        raise ValueError(f"{CAST} {dtype}: {value!r} is out of range")
     return trunc(number.real)

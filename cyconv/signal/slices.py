@@ -14,6 +14,7 @@ import numpy as np
 
 import cyconv
 from cyconv._borders import sum_of_taps
+from cyconv.choose import WORKSPACE_LIMIT
 from cyconv.problem import MAX_RANK
 
 SLICES = {
@@ -30,7 +31,7 @@ KERNEL_DTYPES = "efdFDbhilqBHILQ"
 def slices(mode, shape_a, shape_b, axes):
     """(start, size) along each of `axes`."""
     if not isinstance(mode, str) or mode not in SLICES:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, SLICES))}, got {mode!r}")
+        raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full', got {mode!r}")
     return [SLICES[mode](shape_a[axis], shape_b[axis]) for axis in axes]
 
 
@@ -39,7 +40,7 @@ def check_valid(shape_a, shape_b, axes):
     longer = {shape_a[axis] > shape_b[axis] for axis in axes if shape_a[axis] != shape_b[axis]}
     if len(longer) > 1:
         raise ValueError(
-            "mode 'valid' takes operands of which one is at least as large along every axis, "
+            "For 'valid' mode, one must be at least as large as the other in every dimension, "
             f"got shapes {shape_a} and {shape_b}"
         )
 
@@ -64,7 +65,9 @@ def convolved(a, b, axes, window, algorithm):
     batch = np.broadcast_shapes(a.shape[len(axes) :], b.shape[len(axes) :])
     if prod(a.shape[: len(axes)]) < prod(b.shape[: len(axes)]):
         a, b = b, a
-    if a.dtype.char not in KERNEL_DTYPES or len(axes) > MAX_RANK:
+    # NumPy's sums along one line do not multiply an infinite kernel with the zeros outside.
+    infinite = a.ndim == 1 and b.dtype.kind in "fc" and not np.isfinite(b).all()
+    if infinite or a.dtype.char not in KERNEL_DTYPES or len(axes) > MAX_RANK:
         y = _by_taps(a, b, len(axes), window)
     else:
         y = _by_conv(a, b, len(axes), window, algorithm)
@@ -94,6 +97,7 @@ def _by_conv(x, w, rank, window, algorithm):
     y = cyconv.conv(
         x, w[:, None], padding=padding, groups=groups, flip=True, algorithm=algorithm,
         accuracy="strict" if x.dtype.kind == "c" else "balanced",
+        workspace_limit=max(WORKSPACE_LIMIT, 8 * (x.nbytes + w.nbytes)),  # for the spectra
     )  # fmt: skip
     y = y[:, 0] if kernels == 1 else y[0]
     return np.moveaxis(y, 0, -1).astype(w.dtype, copy=False)

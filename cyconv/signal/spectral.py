@@ -41,7 +41,7 @@ def fftconvolve(in1, in2, mode="full", axes=None):
         return a * b
     if a.ndim != b.ndim:
         raise ValueError(
-            f"in1 and in2 must have the same number of axes, got shapes {a.shape} and {b.shape}"
+            f"in1 and in2 should have the same dimensionality, got shapes {a.shape} and {b.shape}"
         )
     if 0 in (a.size, b.size):
         return np.array([])
@@ -49,7 +49,7 @@ def fftconvolve(in1, in2, mode="full", axes=None):
     for axis, sizes in enumerate(zip(a.shape, b.shape, strict=True)):
         if axis not in axes and sizes[0] != sizes[1] and 1 not in sizes:
             raise ValueError(
-                f"in1 and in2 must broadcast along axis {axis}, got shapes {a.shape} and {b.shape}"
+                f"incompatible shapes for in1 and in2: {a.shape} and {b.shape}, along axis {axis}"
             )
     if mode == "valid":
         check_valid(a.shape, b.shape, axes)
@@ -87,14 +87,14 @@ def _chosen_axes(axes, ndim):
     try:
         given = [index(axis) for axis in (axes if np.iterable(axes) else [axes])]
     except TypeError:
-        raise ValueError(f"axes must be an int or ints, got {axes!r}") from None
+        raise ValueError(f"axes must be a scalar or iterable of integers, got {axes!r}") from None
     if not given:
-        raise ValueError("axes must not be empty")
+        raise ValueError("when provided, axes cannot be empty")
     chosen = [axis + ndim if axis < 0 else axis for axis in given]
     if not all(0 <= axis < ndim for axis in chosen):
-        raise ValueError(f"axes must lie in [{-ndim}, {ndim - 1}], got {axes!r}")
+        raise ValueError(f"axes exceeds dimensionality of input, {ndim}, got {axes!r}")
     if len(set(chosen)) != len(chosen):
-        raise ValueError(f"axes must be different, got {axes!r}")
+        raise ValueError(f"all axes must be unique, got {axes!r}")
     return chosen
 
 

@@ -1,0 +1,73 @@
+"""What the benchmarks share: seeded arrays, packed calls, interleaved medians."""
+
+import statistics
+from time import perf_counter
+
+import numpy as np
+
+import cyconv
+
+SEED = 20260101
+#: Rounds of every median; a test of the benchmarks needs only one.
+ROUNDS = 7
+
+
+def algorithms():
+    """`auto`, then every algorithm that this version registers."""
+    registry = getattr(cyconv, "registry", None)
+    return ["auto", *(registry.names() if registry else ())]
+
+
+def needs(*names):
+    """Skip the benchmark in a version of cyconv that lacks one of these public names."""
+    missing = [name for name in names if not hasattr(cyconv, name)]
+    if missing:
+        raise NotImplementedError(f"this version has no {', '.join(missing)}")
+
+
+def problem(layer, dtype="float32", algorithm="auto"):
+    """The layer as a `Problem`, or a skip where `algorithm` is unknown or can't solve it."""
+    needs("Problem", "algorithms", "plan")
+    result = cyconv.Problem(layer.x, layer.w, dtype=dtype, **layer.geometry)
+    if algorithm != "auto":
+        reason = cyconv.algorithms(result).get(algorithm, f"this version has no {algorithm}")
+        if reason is not None:
+            raise NotImplementedError(reason)
+    return result
+
+
+def arrays(layer, dtype="float32"):
+    """Standard normal `x` and `w`, the same in every process."""
+    rng = np.random.default_rng(SEED)
+    return rng.standard_normal(layer.x).astype(dtype), rng.standard_normal(layer.w).astype(dtype)
+
+
+def one_shot(layer, algorithm, dtype="float32", threads=1):
+    """A call without arguments that packs and convolves, into one output array."""
+    y = np.empty(problem(layer, dtype, algorithm).output_shape, dtype)
+    x, w = arrays(layer, dtype)
+    conv = getattr(cyconv, f"conv{w.ndim - 2}d")
+    options = {"algorithm": algorithm, "threads": threads, "out": y, **layer.geometry}
+    return lambda: conv(x, w, **options)
+
+
+def packed(layer, algorithm, dtype="float32", threads=1):
+    """A call without arguments that convolves with weights packed beforehand."""
+    what = problem(layer, dtype, algorithm)
+    x, w = arrays(layer, dtype)
+    y = np.empty(what.output_shape, dtype)
+    convolve = cyconv.plan(what, algorithm=algorithm, threads=threads).pack(w)
+    return lambda: convolve(x, out=y)
+
+
+def medians(*calls):
+    """Median seconds of each call, taking turns, after one warm-up each."""
+    for call in calls:
+        call()
+    seconds = [[] for _ in calls]
+    for _ in range(ROUNDS):
+        for call, taken in zip(calls, seconds, strict=True):
+            start = perf_counter()
+            call()
+            taken.append(perf_counter() - start)
+    return [statistics.median(taken) for taken in seconds]

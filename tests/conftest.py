@@ -1,0 +1,58 @@
+"""Fixtures: the instruction sets of this machine, and settings put back after every test."""
+
+import os
+import subprocess
+import sys
+
+import hypothesis
+import pytest
+
+import cyconv
+
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(params=cyconv.kernels.available())
+def isa(request):
+    """Each instruction set that this machine has, chosen for the length of the test."""
+    before = cyconv.kernels.isa()
+    cyconv.kernels.set_isa(request.param)
+    yield request.param
+    cyconv.kernels.set_isa(before)
+
+
+@pytest.fixture(autouse=True)
+def _thread_count():
+    """The process's thread count, put back."""
+    before = cyconv.get_num_threads()
+    yield
+    cyconv.set_num_threads(before)
+
+
+@pytest.fixture
+def child():
+    """`child(code, **environment)`: Python runs `code` in a process of its own and has to succeed.
+
+    Warnings are errors there too. With ``check=False`` it may fail.
+    """
+
+    def run(code, *, check=True, **environment):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{done.stdout}{done.stderr}"
+        return done
+
+    return run
+
+
+def pytest_report_header():
+    """The two facts without which a failure can't be repeated."""
+    return f"cyconv: {cyconv.kernels.isa()} of {', '.join(cyconv.kernels.available())}"

@@ -1,0 +1,355 @@
+"""Every algorithm, on every named problem, dtype and instruction set, against the oracle."""
+
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+
+import cyconv
+
+from . import oracle, tolerances
+from .cases import ALGORITHMS, CASES, DTYPES, TILES, WIDTHS, Case, named, refused, supported
+
+by_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS)
+
+
+@cache
+def answered(case, dtype):
+    """`(x, w, bias, expected)` of a named problem, read-only, worked out once."""
+    data = case.data(dtype)
+    for array in data:
+        if array is not None:
+            array.flags.writeable = False
+    return (*data, case.expected(*data))
+
+
+@supported(CASES)
+def test_oracle(algorithm, case, dtype, isa):
+    x, w, bias, expected = answered(case, dtype)
+    y = case.run(x, w, bias, algorithm=algorithm)
+    assert y.dtype == dtype
+    assert y.flags.c_contiguous
+    tolerances.assert_close(y, expected, algorithm, x, w, bias, **case.geometry)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_choice_is_right_too(case, dtype):
+    x, w, bias, expected = answered(case, dtype)
+    chosen = cyconv.plan(case.problem(dtype)).algorithm
+    y = case.run(x, w, bias)
+    tolerances.assert_close(y, expected, chosen, x, w, bias, **case.geometry)
+
+
+@supported(named("batch", "line", "volume", "unbatched", "groups_2"))
+def test_conv_takes_the_rank_from_the_weights(algorithm, case, dtype):
+    x, w, bias, _ = answered(case, dtype)
+    y = cyconv.conv(x, w, bias, algorithm=algorithm, **case.geometry)
+    np.testing.assert_array_equal(y, case.run(x, w, bias, algorithm=algorithm))
+
+
+@refused(CASES)
+def test_unsupported(algorithm, case, dtype):
+    x, w, bias, _ = answered(case, dtype)
+    why = case.reasons(dtype)[algorithm]
+    assert isinstance(why, str)
+    assert why
+    with pytest.raises(ValueError, match=re.escape(why)):
+        case.run(x, w, bias, algorithm=algorithm)
+
+
+def test_every_algorithm_is_tested():
+    """No algorithm hides behind `supports`: each runs at least a dozen of the named problems."""
+    for algorithm in ALGORITHMS:
+        assert sum(case.reasons("float32")[algorithm] is None for case in CASES) >= 12, algorithm
+
+
+@supported(CASES, algorithms=tolerances.EXACT)
+def test_small_integers_are_exact(algorithm, case, dtype):
+    """|x|, |w| <= 8 keep every sum below 2**24.
+
+    F(2,3) halves once an axis, and quarters of such integers are exact as well.
+    """
+    x, w, bias = case.integers(dtype)
+    np.testing.assert_array_equal(
+        case.run(x, w, bias, algorithm=algorithm), case.expected(x, w, bias)
+    )
+
+
+@supported(named("batch", "groups_2", "one_channel"), ["float32"])
+def test_inputs_are_not_modified(algorithm, case, dtype):
+    x, w, bias = case.data(dtype)
+    before = [a.tobytes() for a in (x, w, bias)]
+    case.run(x, w, bias, algorithm=algorithm)
+    assert [a.tobytes() for a in (x, w, bias)] == before
+
+
+@supported([*TILES, *WIDTHS[::8], *named("tall", "batch", "stem_7x7", "depthwise", "line_strided")])
+def test_an_earlier_call_leaves_nothing_behind(algorithm, case, dtype):
+    """Scratch is used again as it was left: after zeros or after NaN, the same bits."""
+    x, w, bias, _ = answered(case, dtype)
+    answers = []
+    for value in (0, np.nan):
+        before = np.full((1, 24, 48, 48), value, dtype), np.ones((24, 24, 3, 3), dtype)
+        cyconv.conv2d(*before, algorithm=algorithm, threads=1)
+        answers.append(case.run(x, w, bias, algorithm=algorithm, threads=1))
+    np.testing.assert_array_equal(*answers)
+
+
+# ---- how the arrays lie ------------------------------------------------------------------------
+
+
+def _every_other(a):
+    """`a` as every other cell, along each axis, of an array of NaN."""
+    big = np.full([2 * n for n in a.shape], np.nan, a.dtype)
+    view = big[(slice(None, None, 2),) * a.ndim]
+    view[...] = a
+    return view
+
+
+def _in_records(a):
+    """`a` as a field at an odd offset: unaligned, and strides no multiple of the item size."""
+    records = np.zeros(a.shape, np.dtype([("tag", "i1"), ("value", a.dtype)]))
+    records["value"] = a
+    return records["value"]
+
+
+def _read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+def _window_of_a_larger(a):
+    big = np.full([n + 3 for n in a.shape], np.nan, a.dtype)
+    view = big[tuple(slice(1, 1 + n) for n in a.shape)]
+    view[...] = a
+    return view
+
+
+LAYOUTS = {
+    "fortran": np.asfortranarray,
+    "reversed": lambda a: np.flip(np.flip(a).copy()),
+    "rows_reversed": lambda a: a[..., ::-1].copy()[..., ::-1],
+    "channels_last": lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1),
+    "batch_last": lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 0, -1)), -1, 0),
+    "every_other": _every_other,
+    "window_of_a_larger": _window_of_a_larger,
+    "unaligned": lambda a: np.frombuffer(b"\0" + a.tobytes(), a.dtype, offset=1).reshape(a.shape),
+    "in_records": _in_records,
+    "byte_swapped": lambda a: a.astype(a.dtype.newbyteorder()),
+    "read_only": _read_only,
+}
+
+LAID = named(
+    "tiles_mixed", "groups_2", "pointwise", "stride_2", "line", "depthwise", "tall", "volume"
+)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@supported(LAID)
+def test_any_input_strides(algorithm, case, dtype, layout):
+    """The bits are those of contiguous arrays, whatever the strides of x and w."""
+    x, w, bias, _ = answered(case, dtype)
+    expected = case.run(x, w, bias, algorithm=algorithm)
+    lay = LAYOUTS[layout]
+    lain = lay(x), lay(w), bias if layout == "channels_last" else lay(bias[:, None])[:, 0]
+    for a, plain in zip(lain, (x, w, bias), strict=True):
+        np.testing.assert_array_equal(a, plain)
+    y = case.run(*lain, algorithm=algorithm)
+    assert y.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(y, expected)
+
+
+@supported(LAID)
+def test_broadcast_input(algorithm, case, dtype):
+    """A stride of zero, over images, channels, rows and kernel rows, is a stride."""
+    x, w, bias, _ = answered(case, dtype)
+    for axis in range(x.ndim):
+        xs = np.broadcast_to(np.take(x, [0], axis), x.shape)
+        ws = np.broadcast_to(np.take(w, [0], axis), w.shape)
+        np.testing.assert_array_equal(
+            case.run(xs, ws, bias, algorithm=algorithm),
+            case.run(xs.copy(), ws.copy(), bias, algorithm=algorithm),
+        )
+
+
+OUT_LAYOUTS = ("fortran", "reversed", "rows_reversed", "channels_last", "every_other")
+
+
+@pytest.mark.parametrize("layout", [*OUT_LAYOUTS, "window_of_a_larger", "contiguous"])
+@supported(LAID)
+def test_any_out_strides(algorithm, case, dtype, layout):
+    x, w, bias, _ = answered(case, dtype)
+    expected = case.run(x, w, bias, algorithm=algorithm)
+    empty = np.full(expected.shape, np.nan, dtype)
+    out = empty if layout == "contiguous" else LAYOUTS[layout](empty)
+    beside = None if out.base is None else out.base.copy()
+    assert case.run(x, w, bias, algorithm=algorithm, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    if layout in ("every_other", "window_of_a_larger"):
+        out[...] = np.nan
+        np.testing.assert_array_equal(out.base, beside, "cells beside out were written")
+
+
+LETTERS = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
+
+
+@pytest.mark.parametrize("letters", [False, True], ids=["by_name", "by_letters"])
+@supported([*LAID, *named("unbatched", "line_unbatched", "border_reflect", "flipped", "volume")])
+def test_channels_last(algorithm, case, dtype, letters):
+    """Only x and y lie differently: the same bits, and `out` is written in place."""
+    x, w, bias, _ = answered(case, dtype)
+    expected = case.run(x, w, bias, algorithm=algorithm)
+    axis = x.ndim - case.rank - 1
+    format_ = LETTERS[case.rank] if letters else "channels_last"
+    options = {"algorithm": algorithm, "data_format": format_}
+    last = np.ascontiguousarray(np.moveaxis(x, axis, -1))
+    y = case.run(last, w, bias, **options)
+    assert y.flags.c_contiguous
+    np.testing.assert_array_equal(np.moveaxis(y, -1, axis), expected)
+    out = np.full_like(y, np.nan)
+    assert case.run(last, w, bias, out=out, **options) is out
+    np.testing.assert_array_equal(out, y)
+
+
+# ---- Inf and NaN -------------------------------------------------------------------------------
+
+TOUCHED = [
+    Case("touched", (2, 3, 11, 14), (7, 3, 3, 3), padding=1),
+    Case("touched_pointwise", (1, 5, 6, 9), (7, 5, 1, 1)),
+    Case("touched_large", (1, 2, 21, 19), (3, 2, 7, 7), padding=3),
+    Case("touched_strided", (1, 3, 12, 15), (4, 3, 3, 3), stride=2, padding=1),
+    Case("touched_dilated", (1, 3, 12, 15), (4, 3, 3, 3), padding=2, dilation=2),
+    Case("touched_grouped", (1, 6, 9, 10), (8, 3, 3, 3), padding=1, groups=2),
+    Case("touched_depthwise", (1, 4, 9, 18), (4, 1, 3, 3), padding=1, groups=4),
+    Case("touched_deep", (1, 80, 8, 9), (10, 80, 3, 3), padding=1),
+    Case("touched_line", (2, 3, 40), (4, 3, 3), padding=1),
+]
+
+
+def assert_same_kinds(y, expected):
+    """NaN, +Inf and -Inf stand in exactly the same cells."""
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+    np.testing.assert_array_equal(np.isposinf(y), np.isposinf(expected))
+    np.testing.assert_array_equal(np.isneginf(y), np.isneginf(expected))
+
+
+def assert_local(algorithm, case, x, w, bias):
+    """Non-finite cells as the oracle has them; the finite ones within the bound.
+
+    The bound is that of the finite data: what is finite was not near the rest.
+    """
+    y = case.run(x, w, bias, algorithm=algorithm)
+    with np.errstate(invalid="ignore"):
+        expected = case.expected(x, w, bias)
+    assert_same_kinds(y, expected)
+    finite = np.isfinite(expected)
+    xs, ws = (np.where(np.isfinite(a), a, 0) for a in (x, w))
+    allowed = tolerances.bound(algorithm, xs, ws, bias, y.dtype, **case.geometry)
+    assert (abs(y[finite] - expected[finite]) <= allowed[finite]).all()
+    return finite
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@supported(TOUCHED)
+def test_a_non_finite_input_touches_its_windows_only(algorithm, case, dtype, value, isa):
+    x, w, bias = case.data(dtype)
+    shape = np.array(x.shape)
+    for where in (0 * shape, shape - 1, shape // 2, (shape - 1) * [0, *[1] * (x.ndim - 1)]):
+        touched = x.copy()
+        touched[tuple(where)] = value
+        finite = assert_local(algorithm, case, touched, w, bias)
+        assert finite.any()
+
+
+@supported(TOUCHED)
+def test_infinities_of_both_signs_meet_as_nan(algorithm, case, dtype):
+    x, w, bias = case.data(dtype)
+    first = (0,) * x.ndim
+    x[first], x[(*first[:-1], 1)] = np.inf, -np.inf
+    w[...] = abs(w)
+    assert_local(algorithm, case, x, w, bias)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@supported(TOUCHED)
+def test_a_non_finite_weight_touches_its_channel_only(algorithm, case, dtype, value):
+    x, w, bias = case.data(dtype)
+    w[(-1, *(n // 2 for n in w.shape[1:]))] = value
+    finite = assert_local(algorithm, case, x, w, bias)
+    assert finite[:, :-1].all()
+
+
+@supported(TOUCHED)
+def test_a_non_finite_bias_touches_its_channel_only(algorithm, case, dtype):
+    x, w, bias = case.data(dtype)
+    bias[1] = np.inf
+    y = case.run(x, w, bias, algorithm=algorithm)
+    assert np.isposinf(y[:, 1]).all()
+    assert np.isfinite(np.delete(y, 1, axis=1)).all()
+
+
+@supported([case for case in TOUCHED if case.padding])
+def test_padding_is_multiplied(algorithm, case, dtype):
+    """Zero padding is a border of zeros that the taps multiply, so an infinite tap gives NaN there.
+
+    It is the same answer as for the input with its border written out.
+    """
+    x, w, bias = case.data(dtype)
+    w[(0,) * w.ndim] = np.inf
+    y = case.run(x, w, bias, algorithm=algorithm)
+    assert np.isnan(y[(0,) * y.ndim])
+    p = case.padding
+    written = np.pad(x, ((0, 0), (0, 0), *[(p, p)] * case.rank))
+    bare = Case(case.name, written.shape, case.w, case.stride, 0, case.dilation, case.groups)
+    assert_same_kinds(y, bare.run(written, w, bias, algorithm=algorithm))
+    assert_local(algorithm, case, x, w, bias)
+
+
+@supported(TOUCHED)
+def test_sums_that_fit_do_not_overflow_on_the_way(algorithm, case, dtype):
+    """Cells near the largest float, small weights: an algorithm's sums of cells must not show."""
+    x, w, _ = case.data(dtype)
+    x = np.copysign(np.finfo(dtype).max, x)
+    w = np.copysign(np.array(2.0**-20, dtype), w)
+    y = case.run(x, w, None, algorithm=algorithm)
+    expected = case.expected(x, w, None)
+    assert np.isfinite(expected).all()
+    tolerances.assert_close(y, expected, algorithm, x, w, None, **case.geometry)
+
+
+# ---- accuracy ----------------------------------------------------------------------------------
+
+
+def deep(rng, draw):
+    """64 channels, 3x3: the data of the accuracy tests."""
+    x, w = draw(rng, (2, 64, 28, 28)), draw(rng, (16, 64, 3, 3))
+    return x.astype(np.float32), w.astype(np.float32)
+
+
+DRAWS = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "uniform": lambda rng, shape: rng.random(shape),
+}
+
+
+def deep_error(algorithm, x, w):
+    y = cyconv.conv2d(x, w, padding=1, algorithm=algorithm)
+    return tolerances.relative_rms(y, oracle.conv(x, w, padding=1))
+
+
+@by_algorithm
+@pytest.mark.parametrize("draw", DRAWS)
+def test_rms_error(algorithm, draw, isa):
+    """The typical error is far below the bound: that of a running sum, or better."""
+    x, w = deep(np.random.default_rng(2), DRAWS[draw])
+    assert deep_error(algorithm, x, w) <= tolerances.expected_rms(64 * 9, np.float32)
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+@pytest.mark.parametrize("seed", range(3))
+def test_f23_is_at_least_as_accurate_as_direct(draw, seed, isa):
+    x, w = deep(np.random.default_rng(seed), DRAWS[draw])
+    assert deep_error("winograd", x, w) <= deep_error("direct", x, w)
