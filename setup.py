@@ -63,7 +63,7 @@ class BuildExt(build_ext):
         """Add the flags every extension shares."""
         flags = list(CFLAGS)
         if SANITIZE:
-            flags += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"]
+            flags += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-O1"]
         openmp = self.openmp_flags()
         for extension in self.extensions:
             extra = openmp if extension.name == "cyconv._parallel" else []

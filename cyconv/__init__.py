@@ -13,9 +13,12 @@
 - :mod:`cyconv.registry`, :mod:`cyconv.algorithms`: a line and a file for each algorithm.
 - :mod:`cyconv.kernels`: C, one table for each instruction set behind one contract.
 
-Beside the convolutions: :mod:`cyconv.filters` (classic image filters), :mod:`cyconv.cli` (the
-command ``cyconv``).
+Beside the convolutions, each imported when asked for: :mod:`cyconv.filters` (classic image
+filters), :mod:`cyconv.ndimage` and :mod:`cyconv.signal` (SciPy's functions, by SciPy's names),
+:mod:`cyconv.toeplitz` (convolution as a matrix), :mod:`cyconv.cli` (the command ``cyconv``).
 """
+
+from importlib import import_module
 
 import cyconv.algorithms  # noqa: F401  (the package, before the function takes its name here)
 from cyconv._parallel import get_num_threads, set_num_threads
@@ -38,6 +41,16 @@ from cyconv.problem import Problem
 from cyconv.unfolding import fold, unfold
 
 __version__ = "0.1.0"
+
+_ROOMS = ("cli", "filters", "ndimage", "signal", "toeplitz")
+
+
+def __getattr__(name):
+    """``cyconv.filters`` and its like, imported when first asked for."""
+    if name in _ROOMS:
+        return import_module(f"cyconv.{name}")
+    raise AttributeError(f"module 'cyconv' has no attribute {name!r}")
+
 
 __all__ = [
     "PackedConv",

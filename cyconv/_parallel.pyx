@@ -145,8 +145,7 @@ def single_threaded_blas():
             if _blas_libraries is None:
                 _blas_libraries = _find_blas()
             _blas_threads = [library.get_num_threads() for library in _blas_libraries]
-            for library in _blas_libraries:
-                library.set_num_threads(1)
+            _set_blas_threads([1] * len(_blas_libraries))
         _blas_users += 1
     try:
         yield
@@ -154,12 +153,23 @@ def single_threaded_blas():
         with _blas_lock:
             _blas_users -= 1
             if _blas_users == 0:
-                for library, n in zip(_blas_libraries, _blas_threads, strict=True):
-                    library.set_num_threads(n)
+                _set_blas_threads(_blas_threads)
+
+
+def _set_blas_threads(counts):
+    for library, n in zip(_blas_libraries, counts, strict=True):
+        # threadpoolctl heeds only the Python thread that set a limit first, until it lets go; here
+        # the last caller to leave restores what the first one found, whichever threads they are.
+        let_go = getattr(library, "clear_controlling_thread", None)
+        if let_go is not None:
+            let_go(force=True)
+        library.set_num_threads(n)
+        if let_go is not None:
+            let_go(force=True)
 
 
 def _find_blas():
-    """Handles of the BLAS libraries loaded; the limit is theirs, not the calling thread's."""
+    """Handles of the BLAS libraries that are loaded."""
     from threadpoolctl import ThreadpoolController
 
     from cyconv import _blas

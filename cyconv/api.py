@@ -15,14 +15,18 @@ from cyconv.transposed import transposed
 
 def _solve(operation, direction, shapes, dtypes, geometry, problem_options, plan_options):
     """The cached Plan for this question."""
-    key = None
     options = (*problem_options.values(), *plan_options.values())
-    if all(map(_plain, geometry)) and all(isinstance(o, _OPTION_TYPES) for o in options):
-        key = (operation, direction, shapes, dtypes, geometry, options, tuple(map(type, options)),
-               get_num_threads(), cyconv.kernels.isa())  # fmt: skip
+    key = (operation, direction, shapes, dtypes, geometry, options, tuple(map(type, options)),
+           get_num_threads(), cyconv.kernels.isa())  # fmt: skip
+    for argument in geometry:
+        if type(argument) is not int and not _plain(argument):
+            key = None
+    try:
         found = cache.get(key)
-        if found is not None:
-            return found
+    except TypeError:  # an option that cannot be a key, and so is wrong: Problem will say
+        key = found = None
+    if found is not None:
+        return found
     problem = Problem(
         *shapes, _promoted(operation, direction, dtypes), *geometry, **problem_options,
         direction=direction, operation=operation,
@@ -31,9 +35,6 @@ def _solve(operation, direction, shapes, dtypes, geometry, problem_options, plan
     if key is not None:
         cache.put(key, found)
     return found
-
-
-_OPTION_TYPES = (int, float, str, type(None), np.dtype, type)
 
 
 def _plain(value):
@@ -45,7 +46,7 @@ def _plain(value):
 def _promoted(operation, direction, dtypes):
     """Operands of two dtypes meet in the one to which NumPy promotes both."""
     for role, dtype in zip(ROLES[direction], dtypes, strict=False):
-        checked_dtype(operation, argument_name(operation, role), dtype)
+        checked_dtype(operation, f"{argument_name(operation, role)}.dtype", dtype)
     if dtypes[0] == dtypes[1]:
         return dtypes[0]
     try:
@@ -251,7 +252,7 @@ def conv_grad_bias(grad_output, *, data_format="channels_first"):
     if g.ndim < 3:
         raise ValueError(f"{name}: grad_output must be (N, K, *spatial), got shape {g.shape}")
     channel = g.ndim - 1 if DATA_FORMATS[data_format] else 1
-    sums = sum_dtype(checked_dtype(name, "grad_output", g.dtype))
+    sums = sum_dtype(checked_dtype(name, "grad_output.dtype", g.dtype))
     total = g.sum(axis=tuple(a for a in range(g.ndim) if a != channel), dtype=sums)
     return total if g.dtype.kind in "iu" else total.astype(g.dtype.newbyteorder("="), copy=False)
 

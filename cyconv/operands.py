@@ -29,7 +29,10 @@ def argument_name(operation, role):
 def check_operand(problem, which, array):
     """Operand 0 or 1 as a native, aligned ndarray of the problem's shape and dtype."""
     role = ROLES[problem.direction][which]
-    name, shape = argument_name(problem.operation, role), problem.shape_of(role)
+    shape = problem.shape_of(role)
+    if type(array) is np.ndarray and array.dtype is problem.dtype and array.shape == shape:
+        return array if array.flags.aligned else native(array, problem.dtype)
+    name = argument_name(problem.operation, role)
     array = as_array(problem.operation, name, array)
     if array.dtype.newbyteorder("=") != problem.dtype:
         raise TypeError(
@@ -49,7 +52,7 @@ def native(array, dtype):
 
 def strided(x):
     """x itself if its strides are whole elements, as the kernels count them; else a copy."""
-    if all(stride % x.itemsize == 0 for stride in x.strides):
+    if x.flags.c_contiguous or all(stride % x.itemsize == 0 for stride in x.strides):
         return x
     return x.copy()
 

@@ -336,9 +336,9 @@ class Problem:
 
     def shape_of(self, role):
         """Shape of the array in this role: 'x', 'w' or 'y'."""
-        return {"x": self.x_shape, "w": self.w_shape, "y": self.y_shape}[role]
+        return self.y_shape if role == "y" else self.x_shape if role == "x" else self.w_shape
 
-    @property
+    @cached_property
     def output_shape(self):
         """Shape of what this problem computes: y, or a gradient the shape of x or w."""
         return self.shape_of(ROLES[self.direction][2])
@@ -400,7 +400,5 @@ def checked_dtype(operation, name, dtype):
     except TypeError:
         raise TypeError(f"{operation}: {name} must be a NumPy dtype, got {dtype!r}") from None
     if found.name not in SUM_DTYPES:
-        raise TypeError(
-            f"{operation}: {name} must have a dtype of {', '.join(SUM_DTYPES)}, got {found}"
-        )
+        raise TypeError(f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}")
     return found

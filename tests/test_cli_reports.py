@@ -161,7 +161,7 @@ def python(*argv, **options):
 
 
 def test_the_command_runs_as_a_process_and_a_closed_pipe_is_no_error():
-    done = python("-m", "cyconv.cli", "explain", "--input", "1,2")
+    done = python("-m", "cyconv", "explain", "--input", "1,2")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("cyconv explain: the following arguments are required: --weight")
     script = (

@@ -253,8 +253,11 @@ def test_colour_is_filtered_channel_by_channel(separable):
 def test_every_algorithm_can_be_named(algorithm):
     image = photo()
     y = filters.apply(image, "sobel_x", algorithm=algorithm)
-    # Sums of small integers and halves are exact in float32, whatever their order.
-    np.testing.assert_array_equal(y, correlate(image, filters.SOBEL_X, "reflect"))
+    expected = correlate(image, filters.SOBEL_X, "reflect")
+    if algorithm in tolerances.EXACT:  # sums of small integers and halves, whatever their order
+        np.testing.assert_array_equal(y, expected)
+    else:  # a transform's error: some roundings of the largest output, 8 * 255
+        np.testing.assert_allclose(y, expected, rtol=0, atol=16 * 2040 * np.finfo(y.dtype).eps)
 
 
 def test_identity_gives_the_photo_back():

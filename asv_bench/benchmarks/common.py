@@ -9,7 +9,7 @@ import cyconv
 
 SEED = 20260101
 #: Rounds of every median; a test of the benchmarks needs only one.
-ROUNDS = 7
+ROUNDS = 11
 
 
 def algorithms():

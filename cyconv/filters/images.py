@@ -1,11 +1,8 @@
 """Filters in one call, on images (H, W) and (H, W, C)."""
 
-from functools import lru_cache
-
 import numpy as np
 
 from cyconv.api import conv2d
-from cyconv.kernels import isa
 from cyconv.plan import plan
 from cyconv.problem import Problem
 
@@ -14,14 +11,6 @@ from .separable import check_kernel, separate
 
 #: What `conv2d` also takes, and `plan` needs to know.
 _HOW = ("algorithm", "threads", "accuracy", "workspace_limit")
-
-_NUMPY_MODES = {
-    "zeros": "constant",
-    "reflect": "reflect",
-    "replicate": "edge",
-    "circular": "wrap",
-    "symmetric": "symmetric",
-}
 
 
 def _planes(operation, image):
@@ -44,16 +33,9 @@ def _check_how(operation, how):
             raise TypeError(f"{operation}: no argument is called {name}; {', '.join(_HOW)} are")
 
 
-@lru_cache(maxsize=256)
-def _seconds(problem, accuracy, workspace_limit, isa):
-    """What `problem` is predicted to take on one thread.
-
-    Always on one, so that the choice between one pass and two, and with it the bits, is the
-    same for any number of threads. `isa` is there to tell cached answers apart.
-    """
-    chosen = plan(problem, threads=1, accuracy=accuracy, workspace_limit=workspace_limit)
-    candidates = chosen.explain().to_dict()["candidates"]
-    return min(c["seconds"] for c in candidates if c["reason"] is None)
+def _seconds(problem, accuracy, workspace_limit):
+    """What `problem` is predicted to take, for any number of threads the same."""
+    return plan(problem, accuracy=accuracy, workspace_limit=workspace_limit).seconds
 
 
 def _borders(kernel):
@@ -62,23 +44,14 @@ def _borders(kernel):
 
 
 def _chain(operation, shape, kernels, mode):
-    """One same-size pass on planes of `shape` for each stack (K, R, S) in `kernels`.
-
-    A Problem's border reaches the input's other end at most. Where a kernel reaches further, `_run`
-    writes the border out, and the Problem is one without padding on that larger input.
-    """
+    """One same-size pass on planes of `shape` for each stack (K, R, S) in `kernels`."""
     chain = []
     for weights in (stack[:, None] for stack in kernels):
-        pads = _borders(weights.shape[2:])
-        x_shape = shape
-        if any(max(pair) >= n for pair, n in zip(pads, shape[2:], strict=True)):
-            x_shape = shape[:2] + tuple(n + sum(p) for n, p in zip(shape[2:], pads, strict=True))
-            pads = 0
         problem = Problem(
-            x_shape,
+            shape,
             weights.shape,
             weights.dtype,
-            padding=pads,
+            padding=_borders(weights.shape[2:]),
             padding_mode=mode,
             operation=operation,
         )
@@ -103,7 +76,7 @@ def _passes(operation, planes, kernel, mode, separable, how):
         return whole
     column, row = pair
     split = _chain(operation, planes.shape, [column[None, :, None], row[None, None, :]], mode)
-    asked = (accuracy, how.get("workspace_limit"), isa())
+    asked = (accuracy, how.get("workspace_limit"))
     one, two = (sum(_seconds(problem, *asked) for problem, _ in c) for c in (whole, split))
     return split if separable or two < one else whole
 
@@ -136,9 +109,6 @@ def passes(image, kernel, *, mode="reflect", separable=None, **how):
 
 def _run(chain, planes, mode, how):
     for problem, weights in chain:
-        if planes.shape != problem.x_shape:
-            pads = ((0, 0), (0, 0), *_borders(problem.kernel))
-            planes = np.pad(planes, pads, _NUMPY_MODES[mode])
         planes = conv2d(planes, weights, padding=problem.padding, padding_mode=mode, **how)
     return planes
 
