@@ -18,19 +18,26 @@ import cyconv.kernels
 WORKSPACE_LIMIT = 256 << 20
 """Bytes of scratch a call may take unless it says otherwise, all threads together."""
 
-# Measured on an AMD Zen 3 (AVX2, 2 cores), November 2026; shown again by
+# Measured on an AMD Zen 3 (AVX2, 2 cores) in November 2026 from packed calls on one thread:
 #   asv run --bench forward
-# FLOP/s of one core in float32; float64 has half.
-PEAK = {"baseline": 20e9, "avx2": 90e9, "avx512": 150e9, "neon": 40e9}
+# Rates are of float32; float64 has half the lanes.
+PEAK = {"baseline": 20e9, "avx2": 90e9, "avx512": 150e9, "neon": 40e9}  # FLOP/s of one core
+TILE = (0.42, 0.5, 0.6, 0.7, 0.8, 0.85)  # of peak, for register tiles of 1, 2, ... 6 filters
+TILE_CALL = 2e-8  # seconds to begin and store one register tile
+ITEM = 4e-7  # and one piece of work,
+CALL = 3e-6  # and one call from Python
 BANDWIDTH = 12e9  # bytes/s between the cores and memory, all cores together
-CALL = 3e-6  # seconds to enter a kernel from Python
-DIRECT = 0.75  # fractions of peak: full register tiles over strips,
-GEMM = 0.9  # BLAS,
-WINOGRAD = 0.65  # and the micro-kernel over transformed tiles
+WEIGHTS = 8e9  # bytes/s of one core reading packed weights that are used once
+COPY = (0.35e-9, 1.5e-9)  # seconds to copy one pixel into a strip, without and with a stride
+PATCH = (0.8e-9, 2.5e-9)  # and one element of a patch into its column
+STORE = 0.5e-9  # and one output from a block of BLAS
+GEMM = 0.9  # of peak, BLAS with enough filters;
+GEMM_ROW = 0.15  # of peak for each filter, where they are few
+WINOGRAD = 0.85  # of a tile's rate, for products over transformed tiles
+TRANSFORM = 5e-9  # seconds to transform one tile of one plane by F(2, 3), there or back
 FFT_CALL = 1.2e-4  # seconds to start one tile's transforms from Python,
 FFT_TRANSFORM = 0.6e-9  # per point and log2(points) of one real float32 transform,
 FFT_PRODUCT = 1.2e-9  # and per point of one product of spectra
-TRANSFORM = 1.0  # FLOPs that one element of a transform costs, counted in the products' own
 
 ACCURACY = {"strict": 1.5, "balanced": 4.0, "fast": inf}
 """Error allowed, in multiples of direct summation's."""
@@ -38,17 +45,30 @@ ACCURACY = {"strict": 1.5, "balanced": 4.0, "fast": inf}
 ITEMS = 8  # pieces of work that keep a few threads busy
 
 
-def seconds(problem, threads, flops, fraction, traffic):
-    """Roofline time of `flops` at a fraction of peak and `traffic` bytes, on `threads` threads."""
-    peak = PEAK[cyconv.kernels.isa()] * 4 / problem.dtype.itemsize
-    return CALL + max(flops / (peak * fraction * threads), traffic / BANDWIDTH)
+def seconds(problem, threads, work, pieces=1):
+    """Time of `work` seconds of one core in `pieces`, or of memory, whichever is longer."""
+    work += ITEM * pieces
+    return CALL + max(work / max(1, min(threads, pieces)), problem.bytes / BANDWIDTH)
 
 
-def vector_fraction(problem):
-    """How full the vectors along the last axis are."""
+def peak(problem):
+    """FLOP/s of one core for this problem's dtype."""
+    return PEAK[cyconv.kernels.isa()] * 4 / problem.dtype.itemsize
+
+
+def vectors(problem, columns):
+    """How many whole vectors hold `columns` elements, in elements."""
     lanes = cyconv.kernels.lanes(cyconv.kernels.isa(), problem.dtype)
-    q = max(1, problem.output_spatial[-1])
-    return q / (ceil(q / lanes) * lanes)
+    return ceil(max(1, columns) / lanes) * lanes
+
+
+def products(problem, filters, columns, taps):
+    """Seconds of one core for ``multiply`` over (filters x taps) (taps x columns)."""
+    full, rest = divmod(filters, len(TILE))
+    rows = full * len(TILE) / TILE[-1] + (rest / TILE[rest - 1] if rest else 0)
+    padded = vectors(problem, columns)
+    tiles = ceil(filters / len(TILE)) * ceil(padded / vectors(problem, 9))
+    return 2 * rows * padded * taps / peak(problem) + tiles * TILE_CALL
 
 
 def chunk(filters, unit, items, fewest=24):

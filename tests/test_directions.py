@@ -1,4 +1,4 @@
-"""Transposed convolution and the three gradients: exact against the oracle, and each other's."""
+"""The three gradients: exact against the oracle, adjoint, and with gradients of their own."""
 
 from dataclasses import replace
 from itertools import product
@@ -12,7 +12,6 @@ from . import oracle, tolerances
 from .cases import ALGORITHMS, Case, named
 
 MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
-TRANSPOSES = {1: "conv_transpose1d", 2: "conv_transpose2d", 3: "conv_transpose3d"}
 GRADIENTS = ("grad_input", "grad_weight")
 LETTERS = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
 
@@ -214,145 +213,6 @@ def test_vjp_is_the_three_gradients(seed):
     np.testing.assert_array_equal(gb, oracle.grad_bias(g, case.rank))
 
 
-# ---- transposed convolution --------------------------------------------------------------------
-
-
-def random_transposed(seed):
-    """`(x, w, bias, geometry)` of a transposed convolution with a non-empty result."""
-    rng = np.random.default_rng(seed)
-    rank = int(rng.integers(1, 4))
-
-    def axes(low, high):
-        return [int(n) for n in rng.integers(low, high + 1, rank)]
-
-    kernel, stride, dilation = axes(1, 4), axes(1, 4), axes(1, 3)
-    sizes = axes(1, 8 // rank)
-    extra = [int(rng.integers(0, max(pair))) for pair in zip(stride, dilation, strict=True)]
-    full = [
-        (n - 1) * s + d * (k - 1) + 1 + e
-        for n, s, d, k, e in zip(sizes, stride, dilation, kernel, extra, strict=True)
-    ]
-    pairs = []
-    for n in full:
-        lo = int(rng.integers(0, min(4, n)))
-        pairs.append((lo, int(rng.integers(0, min(4, n - lo)))))
-    groups = int(rng.integers(1, 4))
-    channels, filters = (groups * int(rng.integers(1, 4)) for _ in range(2))
-    batch = () if rng.random() < 0.15 else (int(rng.integers(1, 4)),)
-    x = rng.integers(-6, 7, (*batch, channels, *sizes)).astype(np.float64)
-    w = rng.integers(-6, 7, (channels, filters // groups, *kernel)).astype(np.float64)
-    bias = rng.integers(-6, 7, filters).astype(np.float64) if rng.random() < 0.5 else None
-    geometry = {
-        "stride": tuple(stride),
-        "padding": tuple(pairs),
-        "output_padding": tuple(extra),
-        "groups": groups,
-        "dilation": tuple(dilation),
-    }
-    return x, w, bias, {**geometry, "flip": True} if rng.random() < 0.3 else geometry
-
-
-def transpose(x, w, *arguments, **options):
-    return getattr(cyconv, TRANSPOSES[w.ndim - 2])(x, w, *arguments, **options)
-
-
-@pytest.mark.parametrize("seed", range(100))
-def test_transposed_random_problems(seed):
-    """By name and by the choice; `conv_transpose` takes the rank from the weights."""
-    x, w, bias, geometry = random_transposed(seed)
-    x, w = x.astype("f4"), w.astype("f4")
-    bias = None if bias is None else bias.astype("f4")
-    expected = oracle.conv_transpose(x, w, bias, **geometry)
-    forward = {name: value for name, value in geometry.items() if name != "output_padding"}
-    problem = cyconv.Problem(expected.shape, w.shape, **forward, direction="grad_input")
-    names = [name for name, why in cyconv.algorithms(problem).items() if why is None]
-    assert "direct" in names
-    for name in ("auto", *names):
-        y = transpose(x, w, bias, **geometry, algorithm=name)
-        assert y.shape == expected.shape, name
-        if name in tolerances.EXACT:
-            np.testing.assert_array_equal(y, expected, name)
-        else:
-            allowed = normwise("f4", x, w) + tolerances.gamma(1, "f4") * 6
-            assert abs(y - expected).max() <= allowed, name
-    same = cyconv.conv_transpose(x, w, bias, **geometry)
-    np.testing.assert_array_equal(same, transpose(x, w, bias, **geometry))
-
-
-@pytest.mark.parametrize("seed", range(60, 80))
-def test_transposed_with_channels_last(seed):
-    x, w, bias, geometry = random_transposed(seed)
-    x = x.reshape(-1, *x.shape[-w.ndim + 1 :])
-    expected = transpose(x, w, bias, **geometry)
-    for format_ in ("channels_last", LETTERS[w.ndim - 2]):
-        y = transpose(channels_last(x), w, bias, **geometry, data_format=format_)
-        np.testing.assert_array_equal(np.moveaxis(y, -1, 1), expected)
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("seed", range(80, 90))
-def test_transposed_border_modes(seed, mode):
-    """The adjoint of `conv` with that border: what would be cut is added where it was copied from.
-
-    Cells of the forward result that x does not reach, for an output padding of a stride and more,
-    are zeros.
-    """
-    x, w, _, geometry = random_transposed(seed)
-    rank = w.ndim - 2
-    y = transpose(x, w, **geometry, padding_mode=mode)
-    forward = {name: geometry[name] for name in ("stride", "padding", "dilation")}
-    *_, out = oracle.geometry(y.shape[-rank:], w.shape[2:], **forward)
-    beyond = [(0, n - m) for n, m in zip(out, x.shape[-rank:], strict=True)]
-    reached = np.pad(x, [(0, 0)] * (x.ndim - rank) + beyond)
-    forward |= {"groups": geometry["groups"], "flip": geometry.get("flip", False)}
-    expected = oracle.grad_input(y.shape, w, reached, **forward, padding_mode=mode)
-    np.testing.assert_array_equal(y, expected)
-
-
-@pytest.mark.parametrize("upper", [True, False])
-@pytest.mark.parametrize("seed", range(20))
-def test_transposed_output_shape(seed, upper):
-    """ONNX: the shape chooses the padding; its odd cell is at the end for "same", else the start.
-
-    A shape beyond the full result is its zeros at the end.
-    """
-    x, w, bias, geometry = random_transposed(seed)
-    rank = w.ndim - 2
-    geometry = {**geometry, "padding": 0, "output_padding": 0}
-    whole = oracle.conv_transpose(x, w, None, **geometry)
-    rng = np.random.default_rng(seed)
-    wanted, cut = [], []
-    for n in whole.shape[-rank:]:
-        wanted.append(int(rng.integers(1, n + 3)))
-        less = max(0, n - wanted[-1])
-        cut.append(less // 2 if upper else less - less // 2)
-    after = [(0, 2)] * rank
-    window = tuple(slice(lo, lo + n) for lo, n in zip(cut, wanted, strict=True))
-    expected = np.pad(whole, [(0, 0)] * (x.ndim - rank) + after)[(..., *window)]
-    if bias is not None:
-        expected = expected + bias.reshape(-1, *(1,) * rank)
-    geometry["padding"] = "same" if upper else "same_lower"
-    y = transpose(x, w, bias, **geometry, output_shape=wanted)
-    np.testing.assert_array_equal(y, expected)
-
-
-def test_transposed_same_gives_in_times_stride():
-    x, w = np.ones((1, 2, 5, 7)), np.ones((2, 3, 3, 4))
-    for name in ("same", "same_lower"):
-        y = cyconv.conv_transpose2d(x, w, stride=(2, 3), padding=name)
-        assert y.shape == (1, 3, 10, 21)
-
-
-def test_the_positional_order_of_transposed_is_stride_padding_output_padding_groups_dilation():
-    rng = np.random.default_rng(0)
-    x, w, b = rng.integers(-6, 7, (2, 4, 5, 6)), rng.integers(-6, 7, (4, 3, 3, 3)), np.arange(6)
-    y = cyconv.conv_transpose2d(x, w, b, 3, 2, 1, 2, 2)
-    expected = oracle.conv_transpose(
-        x, w, b, stride=3, padding=2, output_padding=1, groups=2, dilation=2
-    )
-    np.testing.assert_array_equal(y, expected)
-
-
 # ---- adjointness, and gradients of gradients ---------------------------------------------------
 
 
@@ -495,16 +355,6 @@ def test_gradients_have_the_same_bits_at_1_2_and_7_threads(case, direction, algo
     assert abs(one - expected).max() <= normwise("float32", *operands)
 
 
-def test_transposed_has_the_same_bits_at_1_2_and_7_threads():
-    x, w, g = normal(WORK_STRIDED, "complex64")
-    geometry = {"stride": 2, "padding": 2, "groups": 2, "output_padding": (0, 1)}
-    one = cyconv.conv_transpose2d(g, w, **geometry, threads=1)
-    assert one.shape == x.shape
-    for n in (2, 7):
-        y = cyconv.conv_transpose2d(g, w, **geometry, threads=n)
-        np.testing.assert_array_equal(y, one)
-
-
 @by_name([WORK, *named("groups_3_strided", "border_reflect", "line_strided", "flipped")])
 def test_gradients_into_out(case, direction, algorithm):
     arrays = normal(case, "float32")
@@ -518,15 +368,6 @@ def test_gradients_into_out(case, direction, algorithm):
         np.testing.assert_array_equal(a, b, "an operand was changed")
 
 
-def test_transposed_into_out_with_bias_and_activation():
-    x, w, bias, geometry = random_transposed(1)
-    bias = np.zeros(w.shape[1] * geometry["groups"]) if bias is None else bias
-    expected = oracle.conv_transpose(x, w, bias, **geometry).clip(0, 6)
-    out = np.full_like(expected, np.nan)
-    assert cyconv.conv_transpose(x, w, bias, **geometry, activation="relu6", out=out) is out
-    np.testing.assert_array_equal(out, expected)
-
-
 @pytest.mark.parametrize("name", ["no_images", "no_channels", "no_channels_no_bias", "no_cells"])
 def test_gradients_of_empty_problems(name):
     """Empty, or sums of nothing: zeros of the right shape."""
@@ -537,10 +378,3 @@ def test_gradients_of_empty_problems(name):
         assert y.shape == like.shape
         assert not y.any()
     assert cyconv.conv_grad_bias(g).shape == w.shape[:1]
-
-
-def test_transposed_of_no_images_and_to_no_channels():
-    y = cyconv.conv_transpose2d(np.ones((0, 2, 3, 4)), np.ones((2, 3, 3, 3)))
-    assert y.shape == (0, 3, 5, 6)
-    y = cyconv.conv_transpose2d(np.ones((2, 2, 3, 4)), np.ones((2, 0, 3, 3)), stride=2)
-    assert y.shape == (2, 0, 7, 9)

@@ -23,10 +23,10 @@ BAD_GRADIENT = [
     ({"grad_output": 1.0}, ValueError, r"grad_output .*\(\)$"),
     ({"grad_output": np.ones(0)}, ValueError, r"grad_output .*\(0,\)$"),
     ({"grad_output": np.ones((0, 6, 3, 3))}, ValueError, r"grad_output .*\(0, 6, 3, 3\)$"),
-    ({"grad_output": G.astype(bool)}, TypeError, "grad_output .*bool"),
-    ({"grad_output": G.astype(object)}, TypeError, "grad_output .*object"),
+    ({"grad_output": G.astype(bool)}, TypeError, r"grad_output\b.*bool$"),
+    ({"grad_output": G.astype(object)}, TypeError, r"grad_output\b.*object$"),
     ({"grad_output": np.ma.array(G)}, TypeError, "grad_output .*mask"),
-    ({"grad_output": None}, TypeError, "grad_output .*object"),
+    ({"grad_output": None}, TypeError, r"grad_output\b.*object$"),
     ({"stride": 0}, ValueError, r"stride\[0\] must be >= 1, got 0$"),
     ({"dilation": 2**62}, ValueError, ".*dilation"),
     ({"groups": 4}, ValueError, "groups .*6 filters.*got 4$"),
@@ -51,7 +51,7 @@ BAD_WEIGHT_SHAPE = [
     ({"weight_shape": (6, 4, 3, 3)}, ValueError, r"w\.shape\[1\] .*got 4$"),
     ({"weight_shape": (6, 2, 3.0, 3)}, TypeError, r"weight_shape\[2\] must be an int, got 3\.0$"),
     ({"x": X[0]}, ValueError, "grad_output must have shape"),
-    ({"x": None}, TypeError, "x .*object"),
+    ({"x": None}, TypeError, r"x\b.*object$"),
     ({"out": np.ones((6, 2, 3, 2))}, ValueError, r"out must have shape \(6, 2, 3, 3\)"),
 ]
 BAD_TRANSPOSE = [
@@ -77,7 +77,7 @@ BAD_TRANSPOSE = [
     ({"groups": 0}, ValueError, "groups must be >= 1, got 0$"),
     ({"bias": np.ones(6)}, ValueError, r"bias must have shape \(4,\), got \(6,\)$"),
     ({"bias": np.ones(4, complex)}, TypeError, "bias must be safe to cast to float64"),
-    ({"x": G.astype(bool)}, TypeError, "x must .*bool"),
+    ({"x": G.astype(bool)}, TypeError, r"x\b.*bool$"),
     ({"out": np.ones((2, 4, 7, 8))}, ValueError, r"out must have shape \(2, 4, 7, 7\)"),
 ]
 TABLE = [
@@ -112,7 +112,7 @@ def test_the_calls_that_are_made_wrong_are_right(function):
     [
         ({"grad_output": 1.0}, ValueError, r"grad_output .*\(\)$"),
         ({"grad_output": np.ones((2, 3))}, ValueError, r"grad_output .*\(2, 3\)$"),
-        ({"grad_output": np.ones((2, 3, 4), bool)}, TypeError, "grad_output .*bool"),
+        ({"grad_output": np.ones((2, 3, 4), bool)}, TypeError, r"grad_output\b.*bool$"),
         ({"grad_output": G, "data_format": "HWNC"}, ValueError, "data_format .*'HWNC'$"),
         ({"grad_output": G, "data_format": ["NHWC"]}, ValueError, "data_format "),
         ({"grad_output": G, "data_format": "NWC"}, ValueError, "data_format 'NWC'"),

@@ -23,6 +23,8 @@ from cyconv.kernels.kernels cimport (
     strip_t,
 )
 
+from math import prod
+
 import numpy as np
 
 from cyconv import choose
@@ -101,8 +103,14 @@ cdef class Algorithm(Base):
 
     @classmethod
     def cost(cls, problem, threads):
-        """Seconds: full register tiles at a fraction of peak, fewer filters in a tile slower."""
-        return choose.seconds(problem, threads, problem.flops, choose.DIRECT, problem.bytes)
+        """Seconds: register tiles row by row, the strips they read, the weights once."""
+        *above, q = problem.output_spatial
+        rows = problem.batch * problem.groups * prod(above)
+        filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
+        copy = choose.COPY[problem.stride[-1] > 1] * prod(problem.x_shape)
+        weights = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
+        work = rows * choose.products(problem, filters, q, taps) + copy + weights
+        return choose.seconds(problem, threads, work, problem.batch * problem.groups)
 
     @classmethod
     def error_bound(cls, problem):

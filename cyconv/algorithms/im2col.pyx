@@ -20,6 +20,8 @@ from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
 from cyconv.kernels.kernels cimport epilogue_t, geometry_slab, geometry_t, kernels_t
 
+from math import prod
+
 import numpy as np
 
 from cyconv import _blas, choose
@@ -79,12 +81,14 @@ cdef class Algorithm(Base):
 
     @classmethod
     def cost(cls, problem, threads):
-        """Seconds: the product at BLAS's rate, and every patch written and read once."""
-        per_output = problem.parameters // problem.filters
-        outputs = problem.flops // (2 * max(per_output, 1) * problem.filters)
-        columns = outputs * per_output * problem.groups * problem.dtype.itemsize
-        return choose.seconds(
-            problem, threads, problem.flops, choose.GEMM, problem.bytes + 2 * columns)
+        """Seconds: patches into columns, their product at BLAS's rate, and the way back."""
+        pixels = problem.batch * prod(problem.output_spatial)
+        filters = problem.filters // problem.groups
+        rate = choose.peak(problem) * min(choose.GEMM, choose.GEMM_ROW * filters)
+        patch = choose.PATCH[problem.stride[-1] > 1] * pixels * prod(problem.w_shape[1:])
+        work = problem.flops / rate + patch * problem.groups
+        work += choose.STORE * pixels * problem.filters
+        return choose.seconds(problem, threads, work, problem.batch * problem.groups)
 
     @classmethod
     def error_bound(cls, problem):

@@ -31,6 +31,8 @@ from cyconv.kernels.kernels cimport (
     winograd_t,
 )
 
+from math import prod
+
 import numpy as np
 
 from cyconv import choose
@@ -135,12 +137,17 @@ cdef class Algorithm(Base):
 
     @classmethod
     def cost(cls, problem, threads):
-        """Seconds: 16 products for 36 and the transforms of tiles, back and forth."""
-        outputs = problem.flops // (2 * max(1, problem.parameters // problem.filters))
-        tile_planes = outputs // 4 * (1 + problem.channels / max(problem.filters, 1))
-        transforms = 64 * tile_planes * choose.TRANSFORM
-        return choose.seconds(
-            problem, threads, problem.flops * 16 / 36 + transforms, choose.WINOGRAD, problem.bytes)
+        """Seconds: 16 products for 36, the transforms of tiles, the transformed weights once."""
+        *above, p, q = problem.output_spatial
+        slabs = problem.batch * problem.groups * prod(above)
+        planes = prod(problem.w_shape[1:-2])
+        filters = problem.filters // problem.groups
+        rows, columns = (p + 1) // 2, (q + 1) // 2
+        work = 16 * choose.products(problem, filters, rows * columns, planes) / choose.WINOGRAD
+        transformed = rows * choose.vectors(problem, columns) * (planes + filters)
+        work += transformed * choose.TRANSFORM * problem.dtype.itemsize / 4
+        weights = problem.parameters * 16 / 9 * problem.dtype.itemsize / choose.WEIGHTS
+        return choose.seconds(problem, threads, slabs * work + weights, slabs)
 
     @classmethod
     def error_bound(cls, problem):

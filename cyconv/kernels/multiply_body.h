@@ -13,13 +13,19 @@
 #define TILE_MAX 8 /* the most vectors in a row of a tile */
 #endif
 
-/* The last step of one output: the same operations in the same order as the vectors' below. */
+/* The last step of one output, and of a vector of them: the same operations in the same order. */
 INLINE real finish(real sum, const epilogue_t *e, ptrdiff_t k) {
     if (e && e->bias) sum += ((const real *)e->bias)[k];
     if (e && e->clamp) {
         sum = sum < (real)e->low ? (real)e->low : sum;
         sum = sum > (real)e->high ? (real)e->high : sum;
     }
+    return sum;
+}
+
+INLINE vec finish_vec(vec sum, const epilogue_t *e, ptrdiff_t k) {
+    if (e && e->bias) sum += splat(((const real *)e->bias)[k]);
+    if (e && e->clamp) sum = clamp(sum, splat((real)e->low), splat((real)e->high));
     return sum;
 }
 
@@ -68,9 +74,7 @@ INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const re
         for (int k = 0; k < v; k++) {
             vec out = sum[i][k];
             if (accumulate) out += load(C + i * c_row + k * LANES);
-            if (e && e->bias) out += splat(((const real *)e->bias)[i]);
-            if (e && e->clamp) out = clamp(out, splat((real)e->low), splat((real)e->high));
-            store(C + i * c_row + k * LANES, out);
+            store(C + i * c_row + k * LANES, finish_vec(out, e, i));
         }
 }
 

@@ -75,7 +75,10 @@ static void store_pixels(const geometry_t *g, const void *block, ptrdiff_t ld, p
             const ptrdiff_t p = l / Q, q = l % Q;
             const ptrdiff_t n = Q - q < l1 - l ? Q - q : l1 - l;
             real *to = (real *)y + k * g->y_k + p * g->h.y_stride + q * g->w.y_stride;
-            for (ptrdiff_t j = 0; j < n; j++) to[j * g->w.y_stride] = finish(from[j], e, k);
+            ptrdiff_t j = 0;
+            if (g->w.y_stride == 1)
+                for (; j + LANES <= n; j += LANES) store(to + j, finish_vec(load(from + j), e, k));
+            for (; j < n; j++) to[j * g->w.y_stride] = finish(from[j], e, k);
             from += n;
             l += n;
         }
