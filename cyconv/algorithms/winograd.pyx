@@ -40,6 +40,7 @@ from cyconv import choose
 cnp.import_array()
 
 cdef enum:
+    F_2_3 = 0            # place in the table of variants
     V_BYTES = 384 << 10  # transformed tiles: most of a 512 KiB second-level cache
     FILTERS = 96         # filters whose products are kept before they are transformed back
     MOST_TILES = 96
@@ -120,7 +121,6 @@ cdef class Algorithm(Base):
 
     name = "winograd"
     cdef ptrdiff_t tile_rows, tile_columns, tiles, ld, u_xi, v_xi, m_xi, filters
-    cdef int variant
 
     @classmethod
     def supports(cls, problem):
@@ -156,7 +156,7 @@ cdef class Algorithm(Base):
 
     def layout(self):
         """Tiles of one block: as many as keep V in cache, whole vectors of them."""
-        cdef const winograd_t *f = &self.k.winograd[self.variant]
+        cdef const winograd_t *f = &self.k.winograd[F_2_3]
         size, lanes, points = self.k.itemsize, self.k.lanes, f.alpha * f.alpha
         self.tile_rows, self.tile_columns = ceil_div(self.g.h.out, f.m), ceil_div(self.g.w.out, f.m)
         total = max(1, self.tile_rows * self.tile_columns)
@@ -177,7 +177,7 @@ cdef class Algorithm(Base):
 
     def pack(self, w):
         """U[group][xi][panel][d][filter] = G g G^T, and the weights themselves for repairs."""
-        cdef const winograd_t *f = &self.k.winograd[self.variant]
+        cdef const winograd_t *f = &self.k.winograd[F_2_3]
         cdef ptrdiff_t group, i, row, m, points = f.alpha * f.alpha, size = self.k.itemsize
         cdef cnp.ndarray dense = np.array(w, order="C")
         cdef ptrdiff_t filter_size = self.g.D * f.r * f.r
@@ -204,7 +204,7 @@ cdef class Algorithm(Base):
             return fill(y, bias, clamp)
         c.g = self.placed(x, y)
         c.k = self.k
-        c.f = &self.k.winograd[self.variant]
+        c.f = &self.k.winograd[F_2_3]
         c.x, c.y, c.w = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y), cnp.PyArray_BYTES(w)
         c.panels = packed.panels.data
         c.tile_rows, c.tile_columns = self.tile_rows, self.tile_columns

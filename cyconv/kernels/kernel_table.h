@@ -26,7 +26,7 @@
 #define CYCONV_KERNEL_TABLE_H
 #include "geometry.h"
 
-enum { CYCONV_MR = 6, CYCONV_OVERREAD = 128, CYCONV_WINOGRAD_VARIANTS = 2 };
+enum { CYCONV_MR = 6, CYCONV_OVERREAD = 128, CYCONV_WINOGRAD_VARIANTS = 1 };
 
 typedef struct {
     const void *bias; /* one value per row, or NULL */

@@ -53,7 +53,7 @@ cdef extern from "kernel_table.h" nogil:
                              void *, const epilogue_t *) noexcept nogil
         void (*define)(const geometry_t *, const char **, const void *, ptrdiff_t, ptrdiff_t,
                        ptrdiff_t, ptrdiff_t, void *, const epilogue_t *) noexcept nogil
-        winograd_t winograd[2]
+        winograd_t winograd[1]
 
     ctypedef struct kernel_table_t:
         const char *name

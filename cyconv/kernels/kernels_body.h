@@ -7,7 +7,7 @@
 #include "patches_body.h"
 #if defined(ELEMENT_f32) || defined(ELEMENT_f64)
 #include "winograd_body.h"
-#define WINOGRAD_TABLE {WINOGRAD_ENTRY(2, 3), WINOGRAD_ENTRY(4, 3)}
+#define WINOGRAD_TABLE {WINOGRAD_ENTRY(2, 3)}
 #else
 #define WINOGRAD_TABLE {{0}}
 #endif

@@ -13,17 +13,6 @@ INLINE void split_tiles(const int m, const int alpha, const real *x, vec *tiles)
             const vec a = load(from), b = load(from + LANES);
             tiles[j] = evens(a, b);
             if (left > 1) tiles[j + 1] = odds(a, b);
-        } else if (m == 4) {
-            const vec a = load(from), b = load(from + LANES);
-            const vec c = load(from + 2 * LANES), d = load(from + 3 * LANES);
-            const vec ab = evens(a, b), cd = evens(c, d);
-            tiles[j] = evens(ab, cd);
-            if (left > 2) tiles[j + 2] = odds(ab, cd);
-            if (left > 1) {
-                const vec ab1 = odds(a, b), cd1 = odds(c, d);
-                tiles[j + 1] = evens(ab1, cd1);
-                if (left > 3) tiles[j + 3] = odds(ab1, cd1);
-            }
         } else {
             for (int i = 0; i < left; i++) {
                 real lane[LANES];
@@ -39,15 +28,6 @@ INLINE void join_tiles(const int m, const vec *tiles, real *y) {
     if (m == 2) {
         store(y, interleave_low(tiles[0], tiles[1]));
         store(y + LANES, interleave_high(tiles[0], tiles[1]));
-    } else if (m == 4) {
-        const vec even = interleave_low(tiles[0], tiles[2]);
-        const vec odd = interleave_low(tiles[1], tiles[3]);
-        const vec even1 = interleave_high(tiles[0], tiles[2]);
-        const vec odd1 = interleave_high(tiles[1], tiles[3]);
-        store(y, interleave_low(even, odd));
-        store(y + LANES, interleave_high(even, odd));
-        store(y + 2 * LANES, interleave_low(even1, odd1));
-        store(y + 3 * LANES, interleave_high(even1, odd1));
     } else {
         for (int l = 0; l < LANES; l++)
             for (int j = 0; j < m; j++) y[l * m + j] = tiles[j][l];
@@ -171,4 +151,3 @@ INLINE int winograd_output(const int m, const int r, transform AT, const geometr
 #define WINOGRAD_ENTRY(m, r) {m, r, m + r - 1, weights_##m##_##r, input_##m##_##r, output_##m##_##r}
 
 WINOGRAD(2, 3)
-WINOGRAD(4, 3)
