@@ -3,8 +3,8 @@
 The kernels are compiled once for each instruction set and element type, each object with its own
 flags from ISA_FLAGS, and chosen at run time by cpuid. Nothing asks what the build host can do.
 
-Environment: CYCONV_NO_OPENMP=1 builds without OpenMP; CYCONV_SANITIZE=address,undefined builds with
-those sanitizers.
+Environment: CYCONV_NO_OPENMP=1 builds without OpenMP; CYCONV_BUILD_ISA=avx2 builds only that
+instruction set beside the baseline; CYCONV_SANITIZE=address,undefined builds with those sanitizers.
 """
 
 import os
@@ -48,7 +48,9 @@ SANITIZE = os.environ.get("CYCONV_SANITIZE")
 def isa_flags():
     """The row of ISA_FLAGS for the platform this Python builds for."""
     machine = sysconfig.get_platform().rpartition("-")[2].lower()
-    return ISA_FLAGS[FAMILY.get(machine, "other")]
+    flags = ISA_FLAGS[FAMILY.get(machine, "other")]
+    wanted = os.environ.get("CYCONV_BUILD_ISA", ",".join(flags)).split(",")
+    return {isa: flags[isa] for isa in flags if isa in ("baseline", *wanted)}
 
 
 class BuildExt(build_ext):
@@ -126,7 +128,10 @@ def extensions():
             name,
             [path, *own],
             include_dirs=[str(KERNELS), np.get_include()],
-            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                *((f"CYCONV_{isa}", None) for isa in isa_flags()),
+            ],
             depends=headers,
         )
 

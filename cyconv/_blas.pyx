@@ -1,5 +1,7 @@
 """The one door to BLAS: row-major matrix products over ``scipy.linalg.cython_blas``."""
 
+import os
+
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 
 ctypedef void (*sgemm_function)(char *, char *, int *, int *, int *, float *, float *, int *,
@@ -25,17 +27,20 @@ def load():
         capsules["dgemm"], PyCapsule_GetName(capsules["dgemm"]))
 
 
+def is_scipys(path):
+    """Whether the BLAS library at `path` is the one in SciPy's own wheel."""
+    return "scipy.libs" in path.replace(os.sep, "/").split("/")
+
+
 def info():
     """The BLAS behind SciPy, in a few words."""
     from threadpoolctl import threadpool_info
 
     load()
-    found = [
-        f"{library['internal_api']} {library.get('version') or ''}".strip()
-        for library in threadpool_info()
-        if library["user_api"] == "blas" and "scipy" in library["filepath"]
-    ]
-    return ", ".join(found) or "unknown"
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    libraries = [one for one in libraries if is_scipys(one["filepath"])] or libraries
+    names = [f"{one['internal_api']} {one.get('version') or ''}".strip() for one in libraries]
+    return ", ".join(names) or "unknown"
 
 
 cdef void gemm(bint f64, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const void *A, ptrdiff_t lda,

@@ -3,12 +3,16 @@
 import os
 import threading
 from contextlib import contextmanager
+from time import perf_counter
 
 from cython.parallel cimport parallel, prange
 
 from cyconv._memory cimport Buffer
 
 from cyconv._memory import workspace
+from cyconv.problem import as_int
+
+MOST_THREADS = 4096
 
 cdef extern from *:
     """
@@ -35,8 +39,9 @@ cdef bint forked = False
 
 
 def _after_fork():
-    global forked
+    global forked, _blas_lock, _blas_users
     forked = True
+    _blas_lock, _blas_users = threading.Lock(), 0  # another thread may have held it
 
 
 if hasattr(os, "register_at_fork"):
@@ -51,7 +56,7 @@ def openmp():
 def _default_threads():
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if text.strip().isdigit() and int(text) > 0:
-        return int(text)
+        return min(int(text), MOST_THREADS)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -81,11 +86,10 @@ def check_threads(operation, n):
     """`n` as a thread count; None is the default."""
     if n is None:
         return _threads
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"{operation}: threads must be an int >= 1, got {n!r}")
-    if not 1 <= int(n) <= 4096:
-        raise ValueError(f"{operation}: threads must be in 1..4096, got {n}")
-    return int(n)
+    n = as_int(operation, "threads", n, 1)
+    if n > MOST_THREADS:
+        raise ValueError(f"{operation}: threads must be <= {MOST_THREADS}, got {n}")
+    return n
 
 
 cdef parallel_for(item_function run, const void *context, ptrdiff_t items, int threads,
@@ -100,14 +104,15 @@ cdef parallel_for(item_function run, const void *context, ptrdiff_t items, int t
     cdef char *mine = NULL
     cdef int n = 1 if forked or not CYCONV_OPENMP else threads
     cdef int chunk = 1
-    cdef double most = SLICE
+    cdef double most = SLICE, started, taken
     if items <= 0:
         return
     n = <int>max(1, min(n, items, <ptrdiff_t>(seconds / SHARE)))
     memory = workspace(n * scratch)
-    slice_ = items if seconds <= most else max(n, <ptrdiff_t>(items * (most / seconds)))
+    slice_ = items if seconds <= most else max(n, <ptrdiff_t>(items * (most / seconds) / 4))
     while begin < items:
         end = min(items, begin + slice_)
+        started = perf_counter()
         with nogil:
             if n == 1:
                 for i in range(begin, end):
@@ -120,6 +125,8 @@ cdef parallel_for(item_function run, const void *context, ptrdiff_t items, int t
         begin = end
         if begin < items:
             check_signals()
+            taken = perf_counter() - started  # the prediction may be wrong
+            slice_ = max(n, <ptrdiff_t>(slice_ * min(4.0, most / max(taken, 1e-6))))
 
 
 cdef extern from "Python.h":
@@ -169,10 +176,11 @@ def _set_blas_threads(counts):
 
 
 def _find_blas():
-    """Handles of the BLAS libraries that are loaded."""
+    """Handles of the BLAS that SciPy calls, or of all if that cannot be told."""
     from threadpoolctl import ThreadpoolController
 
     from cyconv import _blas
 
     _blas.load()
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    return [library for library in found if _blas.is_scipys(library.filepath)] or found

@@ -244,13 +244,18 @@ def conv_grad_bias(grad_output, *, data_format="channels_first"):
     """
     name = "conv_grad_bias"
     g = as_array(name, "grad_output", grad_output)
-    if data_format not in DATA_FORMATS:
+    if not isinstance(data_format, str) or data_format not in DATA_FORMATS:
         raise ValueError(
             f"{name}: data_format must be one of {', '.join(map(repr, DATA_FORMATS))}, "
             f"got {data_format!r}"
         )
     if g.ndim < 3:
         raise ValueError(f"{name}: grad_output must be (N, K, *spatial), got shape {g.shape}")
+    if not data_format.startswith("channels") and len(data_format) != g.ndim:
+        raise ValueError(
+            f"{name}: data_format {data_format!r} must have one letter for each axis of "
+            f"grad_output, got shape {g.shape}"
+        )
     channel = g.ndim - 1 if DATA_FORMATS[data_format] else 1
     sums = sum_dtype(checked_dtype(name, "grad_output.dtype", g.dtype))
     total = g.sum(axis=tuple(a for a in range(g.ndim) if a != channel), dtype=sums)
@@ -273,6 +278,9 @@ def conv_vjp(x, w, grad_output, stride=1, padding=0, dilation=1, groups=1, **opt
     -------
     grad_x, grad_w, grad_bias : arrays of the shapes of x, w and (K,)
     """
+    for name in ("out", "out_dtype"):
+        if name in options:
+            raise TypeError(f"conv_vjp: {name} must not be given: there are three results")
     geometry = (stride, padding, dilation, groups)
     return (
         conv_grad_input(np.shape(x), w, grad_output, *geometry, **options),

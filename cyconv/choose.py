@@ -22,6 +22,7 @@ WORKSPACE_LIMIT = 256 << 20
 #   asv run --bench forward
 # Rates are of float32; float64 has half the lanes.
 PEAK = {"baseline": 20e9, "avx2": 90e9, "avx512": 150e9, "neon": 40e9}  # FLOP/s of one core
+INTEGERS = 0.22  # of that, for integers: their products take more instructions
 TILE = (0.42, 0.5, 0.6, 0.7, 0.8, 0.85)  # of peak, for register tiles of 1, 2, ... 6 filters
 TILE_CALL = 2e-8  # seconds to begin and store one register tile
 ITEM = 4e-7  # and one piece of work,
@@ -53,7 +54,8 @@ def seconds(problem, threads, work, pieces=1):
 
 def peak(problem):
     """FLOP/s of one core for this problem's dtype."""
-    return PEAK[cyconv.kernels.isa()] * 4 / problem.dtype.itemsize
+    share = INTEGERS if problem.dtype.kind in "iu" else 1
+    return share * PEAK[cyconv.kernels.isa()] * 4 / problem.dtype.itemsize
 
 
 def vectors(problem, columns):
@@ -84,6 +86,8 @@ def chunk(filters, unit, items, fewest=24):
 
 def summation_error(problem):
     """Typical relative error of direct summation of n terms: sqrt(n) * eps / 2 (random walk)."""
+    if problem.dtype.kind in "iu":
+        return 0.0  # exact
     terms = prod(problem.w_shape[1:])
     return np.finfo(problem.dtype).eps / 2 * sqrt(max(terms, 1))
 

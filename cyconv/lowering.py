@@ -167,7 +167,8 @@ class Cast(Rule):
         sums = out if out.dtype == self.dtype else np.empty(out.shape, self.dtype)
         solve(0, a.astype(self.dtype, copy=False), sums)
         if sums is not out:
-            out[...] = sums
+            with np.errstate(over="ignore"):  # to infinity, as rounding does
+                out[...] = sums
 
     def __str__(self):
         return f"{self.problem.dtype} -> sums in {self.dtype}, rounded once"
@@ -177,28 +178,45 @@ class Complex(Rule):
     """complex -> three real convolutions (Gauss).
 
     (a + ib)(c + id) = (t1 - t3) + i (t1 + t2) with t1 = c (a + b), t2 = a (d - c), t3 = b (c + d).
+    Those sums may overflow, or spread a non-finite part, where the four products of the definition
+    do not: they are taken where a result is not finite.
     """
 
     epilogue = False
 
     def __init__(self, problem):
         real = np.dtype(f"f{problem.dtype.itemsize // 2}")
-        super().__init__(problem, *[replace(problem, dtype=real, out_dtype=real)] * 3)
+        super().__init__(problem, *[replace(problem, dtype=real, out_dtype=real)] * 4)
 
     @staticmethod
     def applies(problem):  # noqa: D102
         return problem.dtype.kind == "c"
 
     def second(self, b):  # noqa: D102
-        return b.real, b.imag - b.real, b.real + b.imag
+        with np.errstate(over="ignore", invalid="ignore"):
+            return b.real, b.imag, b.imag - b.real, b.real + b.imag
 
     def run(self, a, out, solve):  # noqa: D102
         t1, t2, t3 = (np.empty(out.shape, self.children[0].dtype) for _ in range(3))
-        solve(0, a.real + a.imag, t1)
-        solve(1, a.real, t2)
-        solve(2, a.imag, t3)
-        np.subtract(t1, t3, out=out.real)
-        np.add(t1, t2, out=out.imag)
+        with np.errstate(over="ignore", invalid="ignore"):
+            solve(0, a.real + a.imag, t1)
+            solve(2, a.real, t2)
+            solve(3, a.imag, t3)
+            np.subtract(t1, t3, out=out.real)
+            np.add(t1, t2, out=out.imag)
+        if not np.isfinite(out).all():
+            self.four_products(a, out, solve)
+
+    def four_products(self, a, out, solve):
+        """Fill `out` by the definition: (ac - bd) + i (ad + bc)."""
+        ac, bd, ad, bc = (np.empty(out.shape, self.children[0].dtype) for _ in range(4))
+        solve(0, a.real, ac)
+        solve(1, a.imag, bd)
+        solve(1, a.real, ad)
+        solve(0, a.imag, bc)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.subtract(ac, bd, out=out.real)
+            np.add(ad, bc, out=out.imag)
 
 
 class ComplexStrict(Complex):
@@ -206,17 +224,13 @@ class ComplexStrict(Complex):
 
     def __init__(self, problem):
         super().__init__(problem)
-        self.children = self.children[:1] * 4
+        self.children = self.children[:2]
 
     def second(self, b):  # noqa: D102
-        return b.real, b.imag, b.imag, b.real
+        return b.real, b.imag
 
     def run(self, a, out, solve):  # noqa: D102
-        parts = [np.empty(out.shape, self.children[0].dtype) for _ in range(4)]
-        for i, operand in enumerate((a.real, a.imag, a.real, a.imag)):
-            solve(i, operand, parts[i])
-        np.subtract(parts[0], parts[1], out=out.real)
-        np.add(parts[2], parts[3], out=out.imag)
+        self.four_products(a, out, solve)
 
 
 class Border(Rule):

@@ -103,8 +103,8 @@ def finish(y, bias, clamp):
         low, high = clamp
         if y.dtype.kind in "iu":
             info = np.iinfo(y.dtype)
-            low = info.min if low < info.min else min(info.max, ceil(low))
-            high = info.max if high > info.max else max(info.min, floor(high))
+            low = info.min if low < info.min else info.max if low > info.max else ceil(low)
+            high = info.max if high > info.max else info.min if high < info.min else floor(high)
         np.clip(y, low, high, out=y)
 
 
@@ -125,7 +125,7 @@ def check_out(problem, out, all_or_nothing, *inputs):
         raise ValueError(f"{op}: out must have shape {shape}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError(f"{op}: out must be writeable, got a read-only array")
-    if any(stride == 0 and n > 1 for stride, n in zip(out.strides, shape, strict=True)):
+    if _overlaps_itself(out):
         raise ValueError(f"{op}: out must not overlap itself, got strides {out.strides}")
     usable = (
         all_or_nothing
@@ -135,6 +135,17 @@ def check_out(problem, out, all_or_nothing, *inputs):
         and not any(a is not None and np.may_share_memory(out, a) for a in inputs)
     )
     return out, out if usable else np.empty(shape, dtype)
+
+
+def _overlaps_itself(array):
+    """Whether two cells may be one: an axis steps by less than the axes inside it span."""
+    span = array.itemsize
+    for stride, n in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True)):
+        if n > 1:
+            if stride < span:
+                return True
+            span += stride * (n - 1)
+    return False
 
 
 def deliver(out, computed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
@@ -190,14 +191,15 @@ class Plan:
             return _Branch(rule, [self._build(child) for child in rule.children])
         candidates = self._candidates(problem)
         if self._requested != "auto":
-            candidates = [c for c in candidates if c[0].name == self._requested]
-            (candidate, algorithm) = candidates[0]
+            name = self._requested
+            (candidate, algorithm, refusal) = next(c for c in candidates if c[0].name == name)
             if algorithm is None:
-                raise _refusal(problem, candidate, f"algorithm={self._requested!r}: ")
+                raise refusal(f"{problem.operation}: algorithm={name!r}: {candidate.reason}")
             return _Leaf(problem, algorithm, candidate.seconds)
-        fitting = [(c, a) for c, a in candidates if a is not None]
+        fitting = [(c, a) for c, a, _ in candidates if a is not None]
         if not fitting:
-            raise _refusal(problem, next(c for c, _ in candidates if c.workspace_bytes), "")
+            reason = next(c.reason for c, _, refusal in candidates if refusal is MemoryError)
+            raise MemoryError(f"{problem.operation}: {reason}")
         accurate = [
             (c, a) for c, a in fitting if choose.accurate_enough(problem, type(a), self.accuracy)
         ]
@@ -206,35 +208,32 @@ class Plan:
                 f"{problem.operation}: accuracy={self.accuracy!r} is beyond every algorithm for "
                 f"this problem in {problem.dtype}"
             )
-        candidate, algorithm = min(accurate, key=lambda pair: pair[0].seconds)
+        one = replace(problem, x_shape=(min(1, problem.batch), *problem.x_shape[1:]))
+        candidate, algorithm = min(accurate, key=lambda pair: type(pair[1]).cost(one, 1))
         return _Leaf(problem, algorithm, candidate.seconds)
 
     def _candidates(self, problem):
-        """For every algorithm: its Candidate, and its instance if it can be used.
+        """For every algorithm: its Candidate, its instance if it can be used, else the error.
 
-        Costs are one thread's: the choice decides the result's bits, and those may not depend on
-        the number of threads.
+        Costs are one thread's, and the choice is for one image: it decides the result's bits, and
+        those may depend neither on the number of threads nor on the batch an image is in.
         """
         found = []
         for name in registry.names():
             cls = registry.get(name)
-            reason, instance, workspace = cls.supports(problem), None, None
+            reason, refusal = cls.supports(problem), ValueError
             if reason is None:
                 try:
                     instance = cls(problem, self.workspace_limit, self._isa)
-                    workspace = instance.workspace(self._count)
                 except MemoryError as error:
-                    reason = str(error).partition(": ")[2]
-                    workspace = -1
-            if instance is None:
-                found.append((Candidate(name, reason, workspace_bytes=workspace), None))
+                    reason, refusal = str(error), MemoryError
+                    reason = reason.removeprefix(f"{problem.operation}: ") or "no memory to plan"
+            if reason is not None:
+                found.append((Candidate(name, reason), None, refusal))
                 continue
-            found.append((
-                Candidate(
-                    name, None, cls.cost(problem, 1), workspace, cls.error_bound(problem)
-                ),
-                instance,
-            ))  # fmt: skip
+            workspace = instance.workspace(self._count)
+            cost, error = cls.cost(problem, 1), cls.error_bound(problem)
+            found.append((Candidate(name, None, cost, workspace, error), instance, None))
         return found
 
     @property
@@ -258,7 +257,7 @@ class Plan:
             Print it, or take ``to_dict()``.
         """
         leaf = next(self._root.leaves(), None)
-        candidates = () if leaf is None else tuple(c for c, _ in self._candidates(leaf.problem))
+        candidates = () if leaf is None else tuple(c for c, *_ in self._candidates(leaf.problem))
         return Explanation(
             self.problem, self._root.chain(), self.algorithm, candidates, self._count,
             self.workspace_limit,
@@ -348,12 +347,6 @@ class PackedConv:
         return f"<PackedConv of {self.plan!r}>"
 
 
-def _refusal(problem, candidate, prefix):
-    """The error for a problem that cannot be computed as asked."""
-    kind = ValueError if candidate.workspace_bytes is None else MemoryError
-    return kind(f"{problem.operation}: {prefix}{candidate.reason}")
-
-
 class _Cache:
     """The plans made last, by what they were asked for."""
 
@@ -380,6 +373,8 @@ class _Cache:
 
 
 cache = _Cache(256)
+if hasattr(os, "register_at_fork"):  # another thread may hold the lock
+    os.register_at_fork(after_in_child=lambda: setattr(cache, "_lock", threading.Lock()))
 
 
 def plan(
@@ -427,15 +422,15 @@ def plan(
         problem = replace(problem, operation="plan")
     op = problem.operation
     registry.check_name(op, algorithm)
-    if device != "cpu":
+    if not isinstance(device, str) or device != "cpu":
         raise ValueError(f"{op}: device must be 'cpu', got {device!r}")
-    if effort not in EFFORTS:
+    if not isinstance(effort, str) or effort not in EFFORTS:
         raise ValueError(f"{op}: effort must be one of {EFFORTS}, got {effort!r}")
     accuracy = choose.check_accuracy(op, accuracy)
     count = check_threads(op, threads)
     if workspace_limit is None:
         workspace_limit = choose.WORKSPACE_LIMIT
-    workspace_limit = as_int(op, "workspace_limit", workspace_limit, 0)
+    workspace_limit = min(as_int(op, "workspace_limit", workspace_limit, 0), 2**62)
     isa = cyconv.kernels.isa()
     key = (op, problem, algorithm, count, accuracy, workspace_limit, isa)
     found = cache.get(key)

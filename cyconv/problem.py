@@ -37,6 +37,9 @@ MAX_RANK = 8  # six outer axes beside the plane's two, as in kernels/geometry.h
 _LIMIT = 2**62  # index arithmetic in the kernels is 64-bit and adds two such numbers at most
 
 
+_SEQUENCES = (tuple, list, range, np.ndarray)
+
+
 def as_int(operation, name, value, minimum):
     """`value` as a Python int of at least `minimum`; bool and fractions are refused."""
     if isinstance(value, (bool, np.bool_)):
@@ -61,10 +64,10 @@ def as_shape(operation, name, shape):
 
 def per_axis(operation, name, value, rank, minimum):
     """An int for every axis, or a sequence of one int per axis, as a tuple of `rank` ints."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if not isinstance(value, _SEQUENCES):
         value = (value,) * rank
-    elif getattr(value, "ndim", 1) == 0:
-        value = (value.item(),) * rank
     if len(value) != rank:
         raise ValueError(
             f"{operation}: {name} must be an int or {rank} ints, one per axis, got {value!r}"
@@ -95,12 +98,13 @@ def pad_pairs(operation, padding, spatial, kernel, stride, dilation):
             f"{operation}: padding must be ints, (lo, hi) pairs or one of "
             f"'valid', 'same', 'same_lower', got {padding!r}"
         )
-    if not hasattr(padding, "__len__") or len(padding) != rank:
+    scalar = not isinstance(padding, _SEQUENCES) or getattr(padding, "ndim", 1) == 0
+    if scalar or len(padding) != rank:
         return tuple((p, p) for p in per_axis(operation, "padding", padding, rank, 0))
     pairs = []
     for axis, value in enumerate(padding):
         name = f"padding[{axis}]"
-        if isinstance(value, str) or not hasattr(value, "__len__"):
+        if not isinstance(value, _SEQUENCES) or getattr(value, "ndim", 1) == 0:
             value = (value, value)
         if len(value) != 2:
             raise ValueError(f"{operation}: {name} must be an int or (lo, hi), got {value!r}")
@@ -244,7 +248,10 @@ class Problem:
                 f"{op}: groups must divide the {self.channels} channels of x, got {groups}"
             )
         if filters < groups or filters % groups:
-            raise ValueError(f"{op}: groups must divide the {filters} filters of w, got {groups}")
+            raise ValueError(
+                f"{op}: w must have at least one filter for each group, and groups must divide "
+                f"its {filters} filters, got {groups} groups"
+            )
         if depth != self.channels // groups:
             raise ValueError(
                 f"{op}: w.shape[1] must be C/groups = {self.channels}/{groups} = "
@@ -270,7 +277,7 @@ class Problem:
                     f"{op}: padding[{axis}] must be 0 for padding_mode={self.padding_mode!r} on an "
                     f"empty axis, got {(lo, hi)}"
                 )
-        for name, shape in (("output", self.output_shape), ("x", self.x_shape)):
+        for name, shape in (("output", self.y_shape), ("x", self.x_shape), ("w", self.w_shape)):
             if prod(shape) * max(8, self.dtype.itemsize) >= 2**63:
                 raise ValueError(f"{op}: {name} of shape {shape} has more than 2**63 bytes")
 
@@ -345,7 +352,13 @@ class Problem:
 
     @cached_property
     def sum_dtype(self):
-        """In which dtype products are summed: wide enough for `dtype` and for `out_dtype`."""
+        """In which dtype products are summed: wide enough for `dtype` and for `out_dtype`.
+
+        An integer result of 32 or 64 bits from operands like it needs no wider sum: it is the same
+        modulo 2^32 or 2^64.
+        """
+        if self.dtype == self.out_dtype and self.dtype.kind in "iu" and self.dtype.itemsize >= 4:
+            return self.dtype
         sums = sum_dtype(self.dtype)
         return np.promote_types(sums, self.out_dtype) if sums.kind == self.out_dtype.kind else sums
 

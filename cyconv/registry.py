@@ -28,7 +28,7 @@ def get(name):
 
 def check_name(operation, name):
     """Refuse a name that is neither 'auto' nor in the table, listing those that are."""
-    if name != "auto" and name not in ALGORITHMS:
+    if not isinstance(name, str) or name not in ("auto", *ALGORITHMS):
         raise ValueError(
             f"{operation}: algorithm must be one of 'auto', "
             f"{', '.join(map(repr, ALGORITHMS))}, got {name!r}"

@@ -5,15 +5,11 @@ from math import prod
 import numpy as np
 
 from cyconv.operands import as_array
-from cyconv.problem import Problem
+from cyconv.problem import Problem, per_axis
 
 
-def _problem(operation, shape, kernel_size, dilation, padding, stride):
+def _problem(operation, shape, kernel, dilation, padding, stride):
     """The one-filter convolution whose windows are the columns."""
-    try:
-        kernel = tuple(kernel_size)
-    except TypeError:
-        kernel = (kernel_size,) * (len(shape) - 2)
     return Problem(
         shape, (1, shape[1] if len(shape) == len(kernel) + 2 else shape[0], *kernel),
         stride=stride, padding=padding, dilation=dilation, operation=operation,
@@ -27,8 +23,14 @@ def _windows(problem, padded):
         padded,
         (*padded.shape[:2], *problem.kernel, *problem.output_spatial),
         strides[:2]
-        + tuple(strides[2 + i] * problem.dilation[i] for i in range(rank))
-        + tuple(strides[2 + i] * problem.stride[i] for i in range(rank)),
+        + tuple(
+            strides[2 + i] * problem.dilation[i] if problem.kernel[i] > 1 else 0
+            for i in range(rank)
+        )
+        + tuple(
+            strides[2 + i] * problem.stride[i] if problem.output_spatial[i] > 1 else 0
+            for i in range(rank)
+        ),
     )
 
 
@@ -53,7 +55,14 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
         L = the number of positions of the window.
     """
     x = as_array("unfold", "x", x)
-    problem = _problem("unfold", x.shape, kernel_size, dilation, padding, stride)
+    rank = len(kernel_size) if isinstance(kernel_size, (tuple, list)) else x.ndim - 2
+    if rank < 1 or x.ndim not in (rank + 1, rank + 2):
+        raise ValueError(
+            f"unfold: x must be (N, C, *spatial), or (C, *spatial) with a kernel_size for each "
+            f"spatial axis, got shape {x.shape} and kernel_size {kernel_size!r}"
+        )
+    kernel = per_axis("unfold", "kernel_size", kernel_size, rank, 1)
+    problem = _problem("unfold", x.shape, kernel, dilation, padding, stride)
     batched = x if problem.batched else x[None]
     padded = np.pad(batched, ((0, 0), (0, 0), *problem.padding))
     columns = _windows(problem, padded).reshape(
@@ -84,8 +93,9 @@ def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
         If the columns are not as many, or not as long, as unfold would give.
     """
     columns = as_array("fold", "columns", columns)
-    size = tuple(output_size) if hasattr(output_size, "__len__") else (output_size,)
-    kernel = tuple(kernel_size) if hasattr(kernel_size, "__len__") else (kernel_size,) * len(size)
+    rank = len(output_size) if isinstance(output_size, (tuple, list)) else 1
+    size = per_axis("fold", "output_size", output_size, rank, 0)
+    kernel = per_axis("fold", "kernel_size", kernel_size, rank, 1)
     if columns.ndim not in (2, 3):
         raise ValueError(
             f"fold: columns must be (N, C * prod(kernel_size), L), got shape {columns.shape}"

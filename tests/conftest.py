@@ -3,11 +3,16 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import hypothesis
 import pytest
 
 import cyconv
+
+# Child processes import the same cyconv, whatever their working directory.
+os.environ["PYTHONPATH"] = str(Path(cyconv.__file__).parents[1])
+os.environ["PYTHONSAFEPATH"] = "1"
 
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)

@@ -121,3 +121,13 @@ def test_the_calls_that_are_made_wrong_are_right(function):
 def test_wrong_arguments_of_grad_bias(arguments, error, message):
     with pytest.raises(error, match=rf"^conv_grad_bias: {message}"):
         cyconv.conv_grad_bias(**arguments)
+
+
+@pytest.mark.parametrize("option", [{"out": np.full(X.shape, np.nan)}, {"out_dtype": "float32"}])
+def test_vjp_takes_no_out(option):
+    """Three results have three shapes: it says so before it writes anything."""
+    (name,) = option
+    with pytest.raises(TypeError, match=rf"{name}\b"):
+        cyconv.conv_vjp(**GOOD["conv_vjp"], **option)
+    if name == "out":
+        assert np.isnan(option["out"]).all()

@@ -69,6 +69,7 @@ cdef class Algorithm:
         self.g.w = axis(problem, rank - 1)
         self.g.D, self.g.slabs = planes, slabs
         self.layout()
+        self.workspace_per_thread = ceil_div(self.workspace_per_thread, 64) * 64  # a cache line
         self.check_workspace(self.workspace_per_thread)
 
     def check_workspace(self, needed):

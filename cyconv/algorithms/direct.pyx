@@ -23,6 +23,7 @@ from cyconv.kernels.kernels cimport (
     strip_t,
 )
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -121,6 +122,7 @@ cdef class Algorithm(Base):
         """Rows, columns and planes of a strip that fit; filters so that threads find work."""
         cdef object below, right, fixed, room, phases, columns, one, planes, rows, needed
         h, w = self.g.h, self.g.w
+        self.check_workspace(sizeof(ptrdiff_t) * (int(h.kernel) + int(w.kernel)))
         row_steps, row_phases = np.divmod(np.arange(h.kernel) * h.dilation, h.stride)
         column_steps, column_phases = np.divmod(np.arange(w.kernel) * w.dilation, w.stride)
         self.row_phase, row_places = np.unique(row_phases, return_inverse=True)
@@ -140,7 +142,8 @@ cdef class Algorithm(Base):
         planes = max(1, min(self.g.D, room // (one * (below + 1))))
         rows = max(1, min(h.out, room // (one * planes) - below))
         needed = fixed + planes * one * (rows + below) * self.k.itemsize
-        self.check_workspace(needed)
+        table = planes * int(h.kernel) * int(w.kernel) * sizeof(ptrdiff_t)
+        self.check_workspace(needed + table)
         self.workspace_per_thread = needed
         self.columns, self.planes, self.rows = columns, planes, rows
         self.strip.pitch, self.strip.rows = columns + right, rows + below
@@ -195,3 +198,12 @@ cdef class Algorithm(Base):
         c.e = epilogue(bias, clamp)
         parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,
                      self.threads_for(threads), self.workspace_per_thread, seconds)
+
+
+def repair(problem, isa, x, w, y, images, bias, clamp, threads, seconds):
+    """Compute the marked images again, where another algorithm spread a non-finite value."""
+    one = replace(problem, x_shape=(1, *problem.x_shape[1:]))
+    direct = Algorithm(one, isa=isa)
+    packed = direct.pack(w)
+    for n in np.flatnonzero(images):
+        direct.run(x[n : n + 1], packed, y[n : n + 1], bias, clamp, threads, seconds)

@@ -76,7 +76,7 @@ class Algorithm:
         return max(2.0, sqrt(6 * log2(max(2, prod(problem.receptive_field))) / taps))
 
     def workspace(self, threads):
-        """Bytes of scratch: one tile's, whatever the threads, which share its transforms."""
+        """Bytes of scratch: one tile's and the weights' spectra, whatever the threads."""
         return self.workspace_per_thread
 
     def pack(self, w):
@@ -188,15 +188,18 @@ class Tiling:
         self.axes = [1 + axis for axis in taps]  # of one image (C, *spatial)
         self.transformed_lengths = [self.lengths[axis] for axis in taps]
         points = prod(self.lengths)
-        self.bytes = p.dtype.itemsize * points * (2 * p.channels + 4 * p.filters)
+        spectra = p.filters * p.channels // p.groups
+        self.bytes = p.dtype.itemsize * points * (2 * p.channels + 4 * p.filters + spectra)
         depth = log2(max(2, prod(self.transformed_lengths)))
         transforms = (p.channels + p.filters) * points * depth
         products = p.filters * p.channels / p.groups * points
         size = p.dtype.itemsize / 4
+        packing = spectra * points * depth * choose.FFT_TRANSFORM * size
+        packing += p.filters * choose.FFT_CALL
         self.seconds = p.batch * prod(self.counts) * (
             choose.FFT_CALL
             + (transforms * choose.FFT_TRANSFORM + products * choose.FFT_PRODUCT) * size
-        )  # fmt: skip
+        ) + packing  # fmt: skip
 
 
 def best_tiling(problem, workspace_limit):

@@ -8,8 +8,8 @@ flat along the rows of tiles, so that the transformed tiles stay in cache:
 
     x --B^T x B--> V[xi][d][tile] --micro-kernel, U[xi]--> M[xi][k][tile] --A^T M A--> y
 
-A non-finite value spreads over its whole tile in the transforms, so a tile with a non-finite output
-is computed again by the defining sum.
+A non-finite value spreads over its whole tile in the transforms, so an image with a non-finite
+output is computed again by the direct algorithm.
 
 References
 ----------
@@ -36,6 +36,7 @@ from math import prod
 import numpy as np
 
 from cyconv import choose
+from cyconv.algorithms.direct import repair
 
 cnp.import_array()
 
@@ -53,7 +54,6 @@ cdef struct Context:
     const winograd_t *f
     const char *x
     char *y
-    const char *w            # as given (K, D, r, r), for repairs
     const char *panels
     ptrdiff_t tile_rows, tile_columns
     ptrdiff_t tiles, blocks  # tiles of one block; blocks of one slab
@@ -61,6 +61,7 @@ cdef struct Context:
     ptrdiff_t u_xi, v_xi, m_xi  # elements to the next xi
     ptrdiff_t filters, chunks
     epilogue_t e
+    char *spoiled            # of each slab: whether an output is not finite
 
 
 cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
@@ -77,11 +78,10 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef const char **planes = <const char **>scratch
     cdef char *V = scratch + (c.g.D * sizeof(void *) + 63) // 64 * 64
     cdef char *M = V + points * c.v_xi * size
-    cdef ptrdiff_t start = geometry_slab(
-        &c.g, item // (c.chunks * c.blocks), c.x, size, planes, &group)
+    cdef ptrdiff_t slab = item // (c.chunks * c.blocks)
+    cdef ptrdiff_t start = geometry_slab(&c.g, slab, c.x, size, planes, &group)
     cdef char *y
     cdef const char *U
-    cdef const char *w
     cdef epilogue_t e
     for d in range(c.g.D):
         t = 0
@@ -109,10 +109,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                 tile_row, column = (t0 + t) // c.tile_columns, (t0 + t) % c.tile_columns
                 n = min(count - t, c.tile_columns - column)
                 if f.output(&c.g, M + (j * c.ld + t) * size, c.m_xi, tile_row, column, n, y, &e):
-                    w = c.w + (group * c.g.K + row + j) * c.g.D * f.r * f.r * size
-                    k.define(
-                        &c.g, planes, w, tile_row * f.m, min((tile_row + 1) * f.m, c.g.h.out),
-                        column * f.m, min((column + n) * f.m, c.g.w.out), y, &e)
+                    c.spoiled[slab] = 1
                 t += n
 
 
@@ -199,13 +196,16 @@ cdef class Algorithm(Base):
             double seconds):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
-        cdef cnp.ndarray w = packed.arrays[0]
+        cdef cnp.ndarray spoiled
+        w = packed.arrays[0]
         if self.g.D == 0:
             return fill(y, bias, clamp)
         c.g = self.placed(x, y)
         c.k = self.k
         c.f = &self.k.winograd[F_2_3]
-        c.x, c.y, c.w = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y), cnp.PyArray_BYTES(w)
+        c.x, c.y = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
+        spoiled = np.zeros(c.g.slabs, np.uint8)
+        c.spoiled = cnp.PyArray_BYTES(spoiled)
         c.panels = packed.panels.data
         c.tile_rows, c.tile_columns = self.tile_rows, self.tile_columns
         c.tiles, c.ld = self.tiles, self.ld
@@ -216,3 +216,6 @@ cdef class Algorithm(Base):
         c.e = epilogue(bias, clamp)
         parallel_for(run_item, &c, c.g.slabs * c.blocks * c.chunks, self.threads_for(threads),
                      self.workspace_per_thread, seconds)
+        if spoiled.any():
+            images = spoiled.reshape(self.problem.batch, -1).any(axis=1)
+            repair(self.problem, self.isa, x, w, y, images, bias, clamp, threads, seconds)

@@ -1,5 +1,6 @@
-/* Which tables this machine can run: the portable one first in the list of candidates, each
- * instruction set after it guarded by what the processor says of itself. */
+/* Which tables this machine can run, best first: of those that were built (CYCONV_<isa>, from
+ * setup.py), each for which the processor says it can. Every processor can run the baseline.
+ * AVX-512 and NEON have been compiled and not run: no machine at hand has them. */
 #include "kernel_table.h"
 #include <string.h>
 
@@ -10,23 +11,31 @@
                                        &kernels_##isa##_u32, &kernels_##isa##_u64};
 
 TABLE(baseline)
-#if defined(__x86_64__)
+#ifdef CYCONV_avx2
 TABLE(avx2)
+#endif
+#ifdef CYCONV_avx512
 TABLE(avx512)
-#elif defined(__aarch64__)
+#endif
+#ifdef CYCONV_neon
 TABLE(neon)
 #endif
 
 const kernel_table_t **kernel_tables(void) {
-    static const kernel_table_t *found[4];
+    static const kernel_table_t *found[5];
     size_t n = 0;
-#if defined(__x86_64__)
+#if defined(CYCONV_avx2) || defined(CYCONV_avx512)
     __builtin_cpu_init();
+#endif
+#ifdef CYCONV_avx512
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
         found[n++] = &avx512;
+#endif
+#ifdef CYCONV_avx2
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found[n++] = &avx2;
-#elif defined(__aarch64__)
+#endif
+#ifdef CYCONV_neon
     found[n++] = &neon;
 #endif
     found[n++] = &baseline;

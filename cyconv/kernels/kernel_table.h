@@ -79,10 +79,6 @@ typedef struct {
     /* Copies block (K rows, ld) to pixels [l0, l1) of a slab's output, through the epilogue. */
     void (*store_pixels)(const geometry_t *g, const void *block, ptrdiff_t ld, ptrdiff_t l0,
                          ptrdiff_t l1, void *y, const epilogue_t *e);
-    /* The defining sum, one output at a time, for filter weights w (D, R, S) and the box
-     * [p0, p1) x [q0, q1): the yardstick, and the repair of non-finite outputs. */
-    void (*define)(const geometry_t *g, const char *const *planes, const void *w, ptrdiff_t p0,
-                   ptrdiff_t p1, ptrdiff_t q0, ptrdiff_t q1, void *y, const epilogue_t *e);
     winograd_t winograd[CYCONV_WINOGRAD_VARIANTS]; /* empty for integers */
 } kernels_t;
 

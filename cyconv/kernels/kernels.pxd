@@ -51,8 +51,6 @@ cdef extern from "kernel_table.h" nogil:
                         ptrdiff_t) noexcept nogil
         void (*store_pixels)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                              void *, const epilogue_t *) noexcept nogil
-        void (*define)(const geometry_t *, const char **, const void *, ptrdiff_t, ptrdiff_t,
-                       ptrdiff_t, ptrdiff_t, void *, const epilogue_t *) noexcept nogil
         winograd_t winograd[1]
 
     ctypedef struct kernel_table_t:

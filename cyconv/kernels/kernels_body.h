@@ -24,6 +24,5 @@ const kernels_t JOIN(TARGET, ELEMENT) = {
     .fill_strip = fill_strip,
     .patches = patches,
     .store_pixels = store_pixels,
-    .define = define_outputs,
     .winograd = WINOGRAD_TABLE,
 };

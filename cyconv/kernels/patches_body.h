@@ -1,5 +1,5 @@
-/* Moving pixels: weights into panels, input rows into zero-bordered strips, patches into columns,
- * and the defining sum. */
+/* Moving pixels: weights into panels, input rows into zero-bordered strips, patches into columns.
+ */
 
 static void pack_panel(const void *weights, ptrdiff_t w_row, ptrdiff_t rows, ptrdiff_t taps,
                        void *panel) {
@@ -83,28 +83,4 @@ static void store_pixels(const geometry_t *g, const void *block, ptrdiff_t ld, p
             l += n;
         }
     }
-}
-
-static void define_outputs(const geometry_t *g, const char *const *planes, const void *weights,
-                           ptrdiff_t p0, ptrdiff_t p1, ptrdiff_t q0, ptrdiff_t q1, void *y,
-                           const epilogue_t *e) {
-    for (ptrdiff_t p = p0; p < p1; p++)
-        for (ptrdiff_t q = q0; q < q1; q++) {
-            const real *w = weights;
-            real sum = 0;
-            for (ptrdiff_t d = 0; d < g->D; d++)
-                for (ptrdiff_t r = 0; r < g->h.kernel; r++)
-                    for (ptrdiff_t s = 0; s < g->w.kernel; s++) {
-                        const ptrdiff_t i = p * g->h.stride + r * g->h.dilation - g->h.pad;
-                        const ptrdiff_t j = q * g->w.stride + s * g->w.dilation - g->w.pad;
-                        const int inside =
-                            planes[d] && i >= 0 && i < g->h.in && j >= 0 && j < g->w.in;
-                        const real x =
-                            inside
-                                ? ((const real *)planes[d])[i * g->h.x_stride + j * g->w.x_stride]
-                                : 0;
-                        sum += *w++ * x;
-                    }
-            ((real *)y)[p * g->h.y_stride + q * g->w.y_stride] = finish(sum, e, 0);
-        }
 }

@@ -112,7 +112,7 @@ INLINE int winograd_output(const int m, const int r, transform AT, const geometr
         for (int xi = 0; xi < alpha * alpha; xi++) in[xi] = load(M + xi * xi_stride + t);
         transform_2d(AT, m, alpha, in, out);
         for (int i = 0; i < m * m; i++) {
-            vec difference = out[i] - out[i]; /* 0, or NaN */
+            vec difference = out[i] - out[i];                                /* 0, or NaN */
             for (ptrdiff_t l = tiles - t; l < LANES; l++) difference[l] = 0; /* no tile there */
             check += difference;
             out[i] += bias;
