@@ -40,9 +40,12 @@ class Rule:
         What is left to solve.
     epilogue : bool
         Whether bias and activation may be applied to the children's results instead.
+    spares : int
+        How many of the last children are solved only to repair a result.
     """
 
     epilogue = True
+    spares = 0
 
     def __init__(self, problem, *children):
         self.problem = problem
@@ -183,6 +186,7 @@ class Complex(Rule):
     """
 
     epilogue = False
+    spares = 1
 
     def __init__(self, problem):
         real = np.dtype(f"f{problem.dtype.itemsize // 2}")
@@ -194,33 +198,35 @@ class Complex(Rule):
 
     def second(self, b):  # noqa: D102
         with np.errstate(over="ignore", invalid="ignore"):
-            return b.real, b.imag, b.imag - b.real, b.real + b.imag
+            return b.real, b.imag - b.real, b.real + b.imag, b.imag
 
     def run(self, a, out, solve):  # noqa: D102
         t1, t2, t3 = (np.empty(out.shape, self.children[0].dtype) for _ in range(3))
         with np.errstate(over="ignore", invalid="ignore"):
             solve(0, a.real + a.imag, t1)
-            solve(2, a.real, t2)
-            solve(3, a.imag, t3)
+            solve(1, a.real, t2)
+            solve(2, a.imag, t3)
             np.subtract(t1, t3, out=out.real)
             np.add(t1, t2, out=out.imag)
         if not np.isfinite(out).all():
-            self.four_products(a, out, solve)
+            self.four_products(a, out, ~np.isfinite(out), solve)
 
-    def four_products(self, a, out, solve):
-        """Fill `out` by the definition: (ac - bd) + i (ad + bc)."""
+    def four_products(self, a, out, cells, solve):
+        """Fill these cells of `out` by the definition: (ac - bd) + i (ad + bc)."""
         ac, bd, ad, bc = (np.empty(out.shape, self.children[0].dtype) for _ in range(4))
         solve(0, a.real, ac)
-        solve(1, a.imag, bd)
-        solve(1, a.real, ad)
+        solve(-1, a.imag, bd)
+        solve(-1, a.real, ad)
         solve(0, a.imag, bc)
         with np.errstate(over="ignore", invalid="ignore"):
-            np.subtract(ac, bd, out=out.real)
-            np.add(ad, bc, out=out.imag)
+            np.subtract(ac, bd, out=out.real, where=cells)
+            np.add(ad, bc, out=out.imag, where=cells)
 
 
 class ComplexStrict(Complex):
     """complex -> four real convolutions, none of a sum."""
+
+    spares = 0
 
     def __init__(self, problem):
         super().__init__(problem)
@@ -230,7 +236,7 @@ class ComplexStrict(Complex):
         return b.real, b.imag
 
     def run(self, a, out, solve):  # noqa: D102
-        self.four_products(a, out, solve)
+        self.four_products(a, out, True, solve)
 
 
 class Border(Rule):

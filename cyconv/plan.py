@@ -164,7 +164,8 @@ class Plan:
         self._all_or_nothing = (
             len(leaves) == 1 and leaves[0].algorithm.all_or_nothing and self.seconds < SLICE
         )
-        names = dict.fromkeys(leaf.algorithm.name for leaf in leaves if leaf.problem.flops)
+        busy = [leaf for leaf in leaves if leaf.problem.flops] or leaves
+        names = dict.fromkeys(leaf.algorithm.name for leaf in busy)
         self.algorithm = "+".join(names) or "none"  # nothing to compute
         self._frozen = True
 

@@ -249,8 +249,8 @@ class Problem:
             )
         if filters < groups or filters % groups:
             raise ValueError(
-                f"{op}: w must have at least one filter for each group, and groups must divide "
-                f"its {filters} filters, got {groups} groups"
+                f"{op}: groups must divide the {filters} filters of w, at least one each, "
+                f"got {groups}"
             )
         if depth != self.channels // groups:
             raise ValueError(

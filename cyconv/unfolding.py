@@ -58,8 +58,8 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     rank = len(kernel_size) if isinstance(kernel_size, (tuple, list)) else x.ndim - 2
     if rank < 1 or x.ndim not in (rank + 1, rank + 2):
         raise ValueError(
-            f"unfold: x must be (N, C, *spatial), or (C, *spatial) with a kernel_size for each "
-            f"spatial axis, got shape {x.shape} and kernel_size {kernel_size!r}"
+            f"unfold: x must have a batch axis or not, a channel axis and kernel_size's "
+            f"{max(rank, 1)} spatial axes, got shape {x.shape}"
         )
     kernel = per_axis("unfold", "kernel_size", kernel_size, rank, 1)
     problem = _problem("unfold", x.shape, kernel, dilation, padding, stride)

@@ -44,7 +44,7 @@ def arrays(layer, dtype="float32"):
 
 def one_shot(layer, algorithm, dtype="float32", threads=1):
     """A call without arguments that packs and convolves, into one output array."""
-    y = np.empty(problem(layer, dtype, algorithm).output_shape, dtype)
+    y = np.empty(plan(layer, algorithm, dtype).problem.output_shape, dtype)
     x, w = arrays(layer, dtype)
     conv = getattr(cyconv, f"conv{w.ndim - 2}d")
     options = {"algorithm": algorithm, "threads": threads, "out": y, **layer.geometry}
@@ -53,11 +53,19 @@ def one_shot(layer, algorithm, dtype="float32", threads=1):
 
 def packed(layer, algorithm, dtype="float32", threads=1):
     """A call without arguments that convolves with weights packed beforehand."""
-    what = problem(layer, dtype, algorithm)
+    found = plan(layer, algorithm, dtype, threads)
     x, w = arrays(layer, dtype)
-    y = np.empty(what.output_shape, dtype)
-    convolve = cyconv.plan(what, algorithm=algorithm, threads=threads).pack(w)
+    y = np.empty(found.problem.output_shape, dtype)
+    convolve = found.pack(w)
     return lambda: convolve(x, out=y)
+
+
+def plan(layer, algorithm, dtype="float32", threads=1):
+    """The layer's plan, or a skip where `algorithm` needs more than the default workspace."""
+    try:
+        return cyconv.plan(problem(layer, dtype, algorithm), algorithm=algorithm, threads=threads)
+    except MemoryError as error:
+        raise NotImplementedError(str(error)) from None
 
 
 def medians(*calls):

@@ -1,7 +1,5 @@
 """Memory: what a plan says it takes, and what the process really took."""
 
-import cyconv
-
 from . import common, shapes
 
 
@@ -12,8 +10,7 @@ class Workspace:
     param_names = ("layer", "algorithm", "threads")
 
     def setup(self, layer, algorithm, threads):
-        what = common.problem(shapes.LAYERS[layer], algorithm=algorithm)
-        self.plan = cyconv.plan(what, algorithm=algorithm, threads=threads)
+        self.plan = common.plan(shapes.LAYERS[layer], algorithm, threads=threads)
 
     def track_workspace_bytes(self, layer, algorithm, threads):
         return self.plan.workspace_bytes

@@ -54,9 +54,7 @@ class Packing:
 
     def setup(self, layer, algorithm):
         layer = shapes.LAYERS[layer]
-        self.plan = cyconv.plan(
-            common.problem(layer, algorithm=algorithm), algorithm=algorithm, threads=1
-        )
+        self.plan = common.plan(layer, algorithm)
         self.w = common.arrays(layer)[1]
 
     def time_pack(self, layer, algorithm):
