@@ -111,8 +111,6 @@ def _transpose(name, rank):
             name, x.shape, w.shape, stride, padding, output_padding, dilation, groups,
             output_shape, data_format,
         )  # fmt: skip
-        if any(n for pair in beyond for n in pair):
-            x = np.pad(x, beyond)
         found = _solve(
             name, "grad_input", (shape, w.shape), (x.dtype, w.dtype),
             (stride, padding, dilation, groups),
@@ -121,6 +119,8 @@ def _transpose(name, rank):
             {"algorithm": algorithm, "device": device, "threads": threads, "accuracy": accuracy,
              "workspace_limit": workspace_limit},
         )  # fmt: skip
+        if any(n for pair in beyond for n in pair):
+            x = np.pad(x, beyond)
         return _call(found, x, w, bias, out, activation)
 
     return _named(convolution, name, rank, documentation.TRANSPOSE)
@@ -166,7 +166,8 @@ def conv_grad_input(
     Returns
     -------
     array of shape input_shape
-        For complex w the sum takes its conjugate: the adjoint map, as in PyTorch.
+        For complex w the sum takes its conjugate: the adjoint map, as in PyTorch. Zeros beyond
+        grad_output's ends count as multiplied: an infinite weight that meets one gives NaN.
 
     Raises
     ------
@@ -236,6 +237,7 @@ def conv_grad_bias(grad_output, *, data_format="channels_first"):
     Parameters
     ----------
     grad_output : array (N, K, *spatial), or (N, *spatial, K) with channels last
+        Batched: a gradient without its batch axis is taken for one of fewer spatial axes.
     data_format : {'channels_first', 'channels_last'} or letters such as 'NHWC'
 
     Returns
@@ -281,14 +283,19 @@ def conv_vjp(x, w, grad_output, stride=1, padding=0, dilation=1, groups=1, **opt
     for name in ("out", "out_dtype"):
         if name in options:
             raise TypeError(f"conv_vjp: {name} must not be given: there are three results")
+    op = "conv_vjp"
+    x, w = as_array(op, "x", x), as_array(op, "w", w)
+    g = as_array(op, "grad_output", grad_output)
+    for name, array in (("x", x), ("w", w), ("grad_output", g)):
+        checked_dtype(op, f"{name}.dtype", array.dtype)
+    common = np.result_type(x, w, g)  # once, so that all three gradients have it
+    x, w, g = (array.astype(common, copy=False) for array in (x, w, g))
     geometry = (stride, padding, dilation, groups)
+    batched = g if x.ndim == w.ndim else g[None]
     return (
-        conv_grad_input(np.shape(x), w, grad_output, *geometry, **options),
-        conv_grad_weight(x, np.shape(w), grad_output, *geometry, **options),
-        conv_grad_bias(
-            grad_output if np.ndim(x) == np.ndim(w) else np.asarray(grad_output)[None],
-            data_format=options.get("data_format", "channels_first"),
-        ),
+        conv_grad_input(x.shape, w, g, *geometry, **options),
+        conv_grad_weight(x, w.shape, g, *geometry, **options),
+        conv_grad_bias(batched, data_format=options.get("data_format", "channels_first")),
     )
 
 

@@ -28,7 +28,8 @@ _OPTIONS = """
         Default :func:`get_num_threads`. The result's bits do not depend on it.
     accuracy : {'balanced', 'strict', 'fast'} or float
         What the choice of algorithm may cost: error within 4 times direct summation's, within 1.5
-        times, any; or a bound on the relative error.
+        times, any; or a bound on the relative error. Where a transform is allowed, the error is
+        relative to the values around an output, down to a thousandth of an image's largest.
     workspace_limit : int, optional
         Bytes of scratch, all threads together; default 256 MiB.
     out : array of the result's shape and dtype, optional
@@ -47,9 +48,10 @@ _NOTES = """
 
     Notes
     -----
-    Operands of two dtypes are promoted as NumPy promotes them. float16 and bfloat16 are summed in
-    float32 and rounded once; int8, uint8 and int16 are summed in int32, uint16, int32 and int64 in
-    int64, uint32 and uint64 in uint64, exactly, modulo 2^32 or 2^64.
+    Operands of two dtypes are promoted as NumPy promotes them (int64 with uint64 to float64); a
+    bias must be safe to cast to the dtype of the sums. float16 and bfloat16 are summed in float32
+    and rounded once; int8, uint8 and int16 are summed in int32, uint16, int32 and int64 in int64,
+    uint32 and uint64 in uint64, exactly, modulo 2^32 or 2^64.
 
     References
     ----------
@@ -122,7 +124,8 @@ TRANSPOSE = (
     -------
     y : array (N, C, @outputs), or (C, @outputs)
         (L - 1) s + d (R - 1) + 1 - lo - hi + output_padding cells along each axis. Complex weights
-        are not conjugated.
+        are not conjugated. Zeros beyond x's ends count as multiplied: an infinite weight that
+        meets one gives NaN.
 """
     + _NOTES
 )

@@ -62,6 +62,7 @@ def check_bias(problem, bias):
     if bias is None:
         return None
     op = problem.operation
+    numbers = not hasattr(bias, "dtype")  # a list: its dtype was never chosen
     bias = as_array(op, "bias", bias)
     last = ROLES[problem.direction][2]
     if last == "w":
@@ -69,7 +70,9 @@ def check_bias(problem, bias):
     size = problem.filters if last == "y" else problem.channels
     if bias.shape != (size,):
         raise ValueError(f"{op}: bias must have shape ({size},), got {bias.shape}")
-    if bias.dtype.kind not in "iufcV" or not np.can_cast(bias.dtype, problem.sum_dtype, "safe"):
+    if bias.dtype.kind not in "iufcV" or not np.can_cast(
+        bias.dtype, problem.sum_dtype, "same_kind" if numbers else "safe"
+    ):
         raise TypeError(f"{op}: bias must be safe to cast to {problem.sum_dtype}, got {bias.dtype}")
     return np.ascontiguousarray(bias, problem.sum_dtype)
 
@@ -115,7 +118,7 @@ def check_out(problem, out, all_or_nothing, *inputs):
     """
     shape, dtype, op = problem.output_shape, problem.out_dtype, problem.operation
     if out is None:
-        out = np.empty(shape, dtype)
+        out = _empty(op, shape, dtype)
         return out, out
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{op}: out must be an ndarray, got {type(out).__name__}")
@@ -134,7 +137,14 @@ def check_out(problem, out, all_or_nothing, *inputs):
         and all(stride % out.itemsize == 0 for stride in out.strides)
         and not any(a is not None and np.may_share_memory(out, a) for a in inputs)
     )
-    return out, out if usable else np.empty(shape, dtype)
+    return out, out if usable else _empty(op, shape, dtype)
+
+
+def _empty(operation, shape, dtype):
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError as error:
+        raise MemoryError(f"{operation}: no memory for the result: {error}") from None
 
 
 def _overlaps_itself(array):

@@ -75,10 +75,15 @@ def per_axis(operation, name, value, rank, minimum):
     return tuple(as_int(operation, f"{name}[{i}]", v, minimum) for i, v in enumerate(value))
 
 
+def extent(kernel, dilation):
+    """Input elements from a kernel's first tap to its last."""
+    return dilation * (kernel - 1) + 1
+
+
 def same_padding(size, kernel, stride, dilation, lower=False):
     """(lo, hi) for ceil(size / stride) outputs: ONNX SAME_UPPER, or SAME_LOWER."""
     outputs = -(-size // stride)
-    total = max(0, (outputs - 1) * stride + dilation * (kernel - 1) + 1 - size)
+    total = max(0, (outputs - 1) * stride + extent(kernel, dilation) - size)
     return (total - total // 2, total // 2) if lower else (total // 2, total - total // 2)
 
 
@@ -114,7 +119,7 @@ def pad_pairs(operation, padding, spatial, kernel, stride, dilation):
 
 def output_size(size, kernel, stride, padding, dilation):
     """Outputs along one axis (see the module's formula); <= 0 where the kernel does not fit."""
-    return (size + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
+    return (size + sum(padding) - extent(kernel, dilation)) // stride + 1
 
 
 @dataclass(frozen=True)
@@ -262,14 +267,14 @@ class Problem:
         op = self.operation
         for axis in range(self.rank):
             size, (lo, hi) = self.spatial[axis], self.padding[axis]
-            extent = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+            span = extent(self.kernel[axis], self.dilation[axis])
             if size + lo + hi >= _LIMIT:
                 raise ValueError(
                     f"{op}: padding[{axis}] must keep the padded input under 2**62, got {(lo, hi)}"
                 )
-            if extent > size + lo + hi:
+            if span > size + lo + hi:
                 raise ValueError(
-                    f"{op}: the kernel's extent dilation * (size - 1) + 1 = {extent} must be "
+                    f"{op}: the kernel's extent dilation * (size - 1) + 1 = {span} must be "
                     f"<= the padded input's {size + lo + hi} on spatial axis {axis}"
                 )
             if self.padding_mode != "zeros" and size == 0 and lo + hi:
@@ -389,7 +394,7 @@ class Problem:
     @cached_property
     def receptive_field(self):
         """Input elements that one output spans along each axis: dilation * (kernel - 1) + 1."""
-        return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))
+        return tuple(map(extent, self.kernel, self.dilation))
 
 
 SUM_DTYPES = {

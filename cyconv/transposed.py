@@ -7,7 +7,7 @@ With x of size L, the result has
 cells along each axis, as in PyTorch; ONNX's ``output_shape`` chooses lo + hi instead.
 """
 
-from cyconv.problem import DATA_FORMATS, as_int, output_size, pad_pairs, per_axis
+from cyconv.problem import DATA_FORMATS, as_int, extent, output_size, pad_pairs, per_axis
 
 
 def transposed(
@@ -52,9 +52,10 @@ def transposed(
                 f"{max(stride[axis], dilation[axis])}, got {n}"
             )
     full = [
-        (n - 1) * s + d * (k - 1) + 1 + e
+        (n - 1) * s + extent(k, d) + e
         for n, s, d, k, e in zip(sizes, stride, dilation, w_shape[2:], extra, strict=True)
     ]
+    pairs = pad_pairs(op, padding, full, w_shape[2:], stride, dilation)
     same = isinstance(padding, str) and padding in ("same", "same_lower")
     if output_shape is not None or same:
         if output_shape is None:
@@ -65,7 +66,6 @@ def transposed(
         if padding != "same":  # unless asked otherwise
             pairs = tuple((hi, lo) for lo, hi in pairs)
     else:
-        pairs = pad_pairs(op, padding, full, w_shape[2:], stride, dilation)
         wanted = [n - lo - hi for n, (lo, hi) in zip(full, pairs, strict=True)]
     for axis, n in enumerate(wanted):
         if n < 1:

@@ -5,7 +5,7 @@ from math import prod
 import numpy as np
 
 from cyconv.operands import as_array
-from cyconv.problem import Problem, per_axis
+from cyconv.problem import SUM_DTYPES, Problem, per_axis, sum_dtype
 
 
 def _problem(operation, shape, kernel, dilation, padding, stride):
@@ -14,6 +14,14 @@ def _problem(operation, shape, kernel, dilation, padding, stride):
         shape, (1, shape[1] if len(shape) == len(kernel) + 2 else shape[0], *kernel),
         stride=stride, padding=padding, dilation=dilation, operation=operation,
     )  # fmt: skip
+
+
+def _check_padded(problem, head, dtype):
+    """MemoryError, by name, if the padded image is beyond any memory."""
+    padded = [n + sum(pair) for n, pair in zip(problem.spatial, problem.padding, strict=True)]
+    size = prod(head) * prod(padded) * dtype.itemsize
+    if size >= 2**40:
+        raise MemoryError(f"{problem.operation}: the padded input needs {size} bytes")
 
 
 def _windows(problem, padded):
@@ -55,7 +63,7 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
         L = the number of positions of the window.
     """
     x = as_array("unfold", "x", x)
-    rank = len(kernel_size) if isinstance(kernel_size, (tuple, list)) else x.ndim - 2
+    rank = len(kernel_size) if np.ndim(kernel_size) == 1 else x.ndim - 2
     if rank < 1 or x.ndim not in (rank + 1, rank + 2):
         raise ValueError(
             f"unfold: x must have a batch axis or not, a channel axis and kernel_size's "
@@ -64,6 +72,7 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     kernel = per_axis("unfold", "kernel_size", kernel_size, rank, 1)
     problem = _problem("unfold", x.shape, kernel, dilation, padding, stride)
     batched = x if problem.batched else x[None]
+    _check_padded(problem, batched.shape[:2], x.dtype)
     padded = np.pad(batched, ((0, 0), (0, 0), *problem.padding))
     columns = _windows(problem, padded).reshape(
         batched.shape[0], batched.shape[1] * prod(problem.kernel), prod(problem.output_spatial)
@@ -86,6 +95,7 @@ def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
     Returns
     -------
     array (N, C, *output_size) or (C, *output_size)
+        In columns' dtype: halves are summed in float32 and rounded once, integers wrap.
 
     Raises
     ------
@@ -93,7 +103,7 @@ def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
         If the columns are not as many, or not as long, as unfold would give.
     """
     columns = as_array("fold", "columns", columns)
-    rank = len(output_size) if isinstance(output_size, (tuple, list)) else 1
+    rank = len(output_size) if np.ndim(output_size) == 1 else 1
     size = per_axis("fold", "output_size", output_size, rank, 0)
     kernel = per_axis("fold", "kernel_size", kernel_size, rank, 1)
     if columns.ndim not in (2, 3):
@@ -115,7 +125,12 @@ def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
             f"{problem.output_spatial}, one for each window, got {batched.shape[2]}"
         )
     padded = [n + lo + hi for n, (lo, hi) in zip(size, problem.padding, strict=True)]
-    image = np.zeros((*shape[:2], *padded), columns.dtype)
+    dtype = columns.dtype.newbyteorder("=")
+    if dtype.kind not in "biufcOV" or (dtype.kind == "V" and dtype.name not in SUM_DTYPES):
+        raise TypeError(f"fold: columns must hold numbers, got dtype {dtype}")
+    sums = sum_dtype(dtype) if dtype.kind in "fcV" and dtype.name in SUM_DTYPES else dtype
+    _check_padded(problem, shape[:2], sums)
+    image = np.zeros((*shape[:2], *padded), sums)
     blocks = batched.reshape(*shape[:2], taps, *problem.output_spatial)
     for tap, index in enumerate(np.ndindex(*kernel)):  # one window position a tap: no overlaps
         cells = tuple(
@@ -126,5 +141,5 @@ def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
         )
         image[(..., *cells)] += blocks[:, :, tap]
     inner = tuple(slice(lo, lo + n) for n, (lo, _) in zip(size, problem.padding, strict=True))
-    image = image[(..., *inner)]
+    image = image[(..., *inner)].astype(dtype, copy=False)
     return image if columns.ndim == 3 else image[0]

@@ -7,8 +7,9 @@ transform does not wrap (overlap-save [1]_); the next tile starts that much late
 over the axes on which the kernel has more than one tap; a dilated kernel is filled with zeros, a
 stride keeps every s-th output. One image at a time, so that its bits do not depend on its batch.
 
-The transform spreads a non-finite value over its whole tile, so a tile with a non-finite output is
-computed again by the direct algorithm.
+The transform spreads a non-finite value, and the rounding of a large one, over its whole tile: a
+tile with a non-finite output, or with parts a thousand times smaller than others, is computed again
+by the direct algorithm.
 
 References
 ----------
@@ -30,6 +31,10 @@ FACTORS = (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64, 256)
 """Tile lengths that are tried, in multiples of the kernel's extent."""
 
 
+EVEN = 1024
+"""Between a tile's parts: more of the smaller one's digits than this are lost to the larger's."""
+
+
 class Algorithm:
     """Spectra multiplied tile by tile; see the module."""
 
@@ -49,11 +54,9 @@ class Algorithm:
 
     @classmethod
     def supports(cls, problem):
-        """Floats, and a kernel of more than one tap."""
+        """Floats, on axes that a transform can take whole."""
         if problem.dtype.kind != "f":
             return f"fft needs a float dtype, got {problem.dtype}"
-        if prod(problem.kernel) == 1:
-            return "fft needs a kernel of more than one tap, got 1"
         longest = max(
             n + lo + hi for n, (lo, hi) in zip(problem.spatial, problem.padding, strict=True)
         )
@@ -130,8 +133,8 @@ class Algorithm:
             for cell, s in zip(cells, p.stride, strict=True)
         )
         tile = values[(slice(None), *kept)]
-        if not np.isfinite(tile).all():
-            tile = self.repair(padded, w, kept)
+        if not np.isfinite(tile).all() or self.uneven(padded):
+            tile = self.repair(padded, w, kept, threads)
         y[(slice(None), *cells)] = tile
 
     def load_tile(self, x, place, padded):
@@ -146,7 +149,16 @@ class Algorithm:
             target.append(slice(begin - start, end - start))
         padded[tuple(target)] = x[tuple(source)]
 
-    def repair(self, padded, w, kept):
+    def uneven(self, padded):
+        """Whether some window's largest input is under a thousandth of the tile's, and not zero."""
+        largest = np.abs(padded).max(axis=0)
+        for axis, span in enumerate(self.problem.receptive_field):
+            cuts = range(0, largest.shape[axis], max(span, 8))
+            largest = np.maximum.reduceat(largest, cuts, axis=axis)
+        parts = largest[largest > 0]
+        return parts.size > 0 and parts.min() * EVEN < parts.max()
+
+    def repair(self, padded, w, kept, threads):
         """The same outputs by the defining sum."""
         p = self.problem
         sizes = [cut.stop - 1 + extent for cut, extent in zip(kept, p.receptive_field, strict=True)]
@@ -156,7 +168,8 @@ class Algorithm:
         direct = Direct(problem, isa=self.isa)
         tile = np.empty(problem.output_shape, p.dtype)
         inputs = padded[None][(..., *(slice(0, size) for size in sizes))]
-        direct.run(inputs, direct.pack(w), tile, None, None, 1, 0.0)
+        seconds = Direct.cost(problem, 1)
+        direct.run(inputs, direct.pack(w), tile, None, None, threads, seconds)
         return tile[0]
 
 
@@ -166,12 +179,14 @@ class Tiling:
     def __init__(self, problem, factor):
         p = problem
         self.lengths, self.steps, self.counts = [], [], []
-        for n, (lo, hi), extent, s in zip(
-            p.spatial, p.padding, p.receptive_field, p.stride, strict=True
+        taps = [axis for axis, extent in enumerate(p.receptive_field) if extent > 1]
+        taps = taps or [p.rank - 1]  # one tap: an axis has to be transformed
+        for axis, (n, (lo, hi), extent, s) in enumerate(
+            zip(p.spatial, p.padding, p.receptive_field, p.stride, strict=True)
         ):
             whole = n + lo + hi
             length = whole
-            if extent > 1:
+            if axis in taps:
                 whole = scipy.fft.next_fast_len(whole, real=True)
                 length = scipy.fft.next_fast_len(max(32, int(extent * factor)), real=True)
                 length = whole if length + s >= whole else length
@@ -184,7 +199,6 @@ class Tiling:
             max(1, ceil(size * s / step))
             for size, s, step in zip(p.output_spatial, p.stride, self.steps, strict=True)
         ]
-        taps = [axis for axis, extent in enumerate(p.receptive_field) if extent > 1]
         self.axes = [1 + axis for axis in taps]  # of one image (C, *spatial)
         self.transformed_lengths = [self.lengths[axis] for axis in taps]
         points = prod(self.lengths)

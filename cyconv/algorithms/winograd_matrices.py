@@ -113,7 +113,9 @@ def _term(coefficient, operand):
 
 def _sum(terms):
     text = "".join(_term(c, x) for c, x in terms if c)
-    return text[3:] if text.startswith(" + ") else text.strip() or "(vec){0}"
+    if not text:
+        return "(vec){0}"
+    return text[3:] if text.startswith(" + ") else f"-{text[3:]}"
 
 
 def _mirror(a, b):

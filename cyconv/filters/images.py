@@ -3,6 +3,7 @@
 import numpy as np
 
 from cyconv.api import conv2d
+from cyconv.operands import as_array
 from cyconv.plan import plan
 from cyconv.problem import Problem
 
@@ -15,7 +16,7 @@ _HOW = ("algorithm", "threads", "accuracy", "workspace_limit")
 
 def _planes(operation, image):
     """`image` (H, W) or (H, W, C) as (C, 1, H, W), in the dtype its sums are taken in."""
-    image = np.asarray(image)
+    image = as_array(operation, "image", image)
     if image.dtype.kind not in "iuf" and image.dtype.name != "bfloat16":
         raise TypeError(f"{operation}: image must hold real numbers, got dtype {image.dtype}")
     if image.ndim not in (2, 3) or image.size == 0:

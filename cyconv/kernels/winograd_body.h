@@ -74,11 +74,14 @@ INLINE void winograd_input(const int m, const int r, transform BT, const geometr
     real edge[8 * SPAN];
     for (ptrdiff_t t = 0; t < tiles; t += LANES) {
         const ptrdiff_t w0 = (column + t) * m - g->w.pad;
-        const real *x = plane + h0 * g->h.x_stride + w0;
-        ptrdiff_t x_row = g->h.x_stride;
+        const real *x = edge;
+        ptrdiff_t x_row = span;
         const int inside = plane && g->w.x_stride == 1 && h0 >= 0 && h0 + alpha <= g->h.in &&
                            w0 >= 0 && w0 + span <= g->w.in;
-        if (!inside) {
+        if (inside) {
+            x = plane + h0 * g->h.x_stride + w0;
+            x_row = g->h.x_stride;
+        } else {
             for (int i = 0; i < alpha; i++) {
                 const ptrdiff_t h = h0 + i;
                 if (plane && h >= 0 && h < g->h.in)
@@ -87,8 +90,6 @@ INLINE void winograd_input(const int m, const int r, transform BT, const geometr
                 else
                     memset(edge + i * span, 0, (size_t)span * sizeof(real));
             }
-            x = edge;
-            x_row = span;
         }
         vec tile[64], out[64];
         for (int i = 0; i < alpha; i++) split_tiles(m, alpha, x + i * x_row, tile + i * alpha);
