@@ -13,9 +13,11 @@ from cyconv.problem import DATA_FORMATS, ROLES, Problem, as_shape, checked_dtype
 from cyconv.transposed import transposed
 
 
-def _solve(operation, direction, shapes, dtypes, geometry, problem_options, plan_options):
-    """The cached Plan for this question."""
-    options = (*problem_options.values(), *plan_options.values())
+def _solve(
+    operation, direction, shapes, dtypes, geometry, padding_mode, data_format, flip, out_dtype, *how
+):  # fmt: skip
+    """The cached Plan for this question; `how` is what :func:`plan` takes after the problem."""
+    options = (padding_mode, data_format, flip, out_dtype, *how)
     key = (operation, direction, shapes, dtypes, geometry, options, tuple(map(type, options)),
            get_num_threads(), cyconv.kernels.isa())  # fmt: skip
     for argument in geometry:
@@ -28,10 +30,11 @@ def _solve(operation, direction, shapes, dtypes, geometry, problem_options, plan
     if found is not None:
         return found
     problem = Problem(
-        *shapes, _promoted(operation, direction, dtypes), *geometry, **problem_options,
-        direction=direction, operation=operation,
+        *shapes, _promoted(operation, direction, dtypes), *geometry, padding_mode=padding_mode,
+        data_format=data_format, flip=flip, out_dtype=out_dtype, direction=direction,
+        operation=operation,
     )  # fmt: skip
-    found = plan(problem, **plan_options)
+    found = plan(problem, *how)
     if key is not None:
         cache.put(key, found)
     return found
@@ -86,10 +89,8 @@ def _forward(name, rank):
         found = _solve(
             name, "forward", (x.shape, w.shape), (x.dtype, w.dtype),
             (stride, padding, dilation, groups),
-            {"padding_mode": padding_mode, "data_format": data_format, "flip": flip,
-             "out_dtype": out_dtype},
-            {"algorithm": algorithm, "device": device, "threads": threads, "accuracy": accuracy,
-             "workspace_limit": workspace_limit},
+            padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
+            workspace_limit,
         )  # fmt: skip
         return _call(found, x, w, bias, out, activation)
 
@@ -114,10 +115,8 @@ def _transpose(name, rank):
         found = _solve(
             name, "grad_input", (shape, w.shape), (x.dtype, w.dtype),
             (stride, padding, dilation, groups),
-            {"padding_mode": padding_mode, "data_format": data_format, "flip": flip,
-             "out_dtype": out_dtype},
-            {"algorithm": algorithm, "device": device, "threads": threads, "accuracy": accuracy,
-             "workspace_limit": workspace_limit},
+            padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
+            workspace_limit,
         )  # fmt: skip
         if any(n for pair in beyond for n in pair):
             x = np.pad(x, beyond)
@@ -179,10 +178,8 @@ def conv_grad_input(
     found = _solve(
         name, "grad_input", (as_shape(name, "input_shape", input_shape), w.shape),
         (g.dtype, w.dtype), (stride, padding, dilation, groups),
-        {"padding_mode": padding_mode, "data_format": data_format, "flip": flip,
-         "out_dtype": out_dtype},
-        {"algorithm": algorithm, "device": device, "threads": threads, "accuracy": accuracy,
-         "workspace_limit": workspace_limit},
+        padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
+        workspace_limit,
     )  # fmt: skip
     return _call(found, g, _conjugate(w), None, out, None)
 
@@ -223,10 +220,8 @@ def conv_grad_weight(
     found = _solve(
         name, "grad_weight", (x.shape, as_shape(name, "weight_shape", weight_shape)),
         (x.dtype, g.dtype), (stride, padding, dilation, groups),
-        {"padding_mode": padding_mode, "data_format": data_format, "flip": flip,
-         "out_dtype": out_dtype},
-        {"algorithm": algorithm, "device": device, "threads": threads, "accuracy": accuracy,
-         "workspace_limit": workspace_limit},
+        padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
+        workspace_limit,
     )  # fmt: skip
     return _call(found, _conjugate(x), g, None, out, None)
 

@@ -70,9 +70,7 @@ class Explanation:
 
     def __str__(self):
         p = self.problem
-        lines = [
-            f"{p.direction} {p.x_shape} * {p.w_shape} -> {p.output_shape}, {p.dtype}",
-        ]
+        lines = [f"{p.direction} {p.x_shape} * {p.w_shape} -> {p.output_shape}, {p.dtype}"]
         field = " x ".join(map(str, p.receptive_field))
         lines.append(f"  {p.parameters:,} parameters, {p.flops:,} FLOPs, receptive field {field}")
         lines += [f"  rewritten: {sentence}" for sentence in self.chain]

@@ -16,6 +16,7 @@ References
 .. [1] A. V. Oppenheim, R. W. Schafer, *Discrete-Time Signal Processing*, section 8.7.
 """
 
+from functools import lru_cache
 from itertools import product
 from math import ceil, log2, prod, sqrt
 
@@ -218,6 +219,7 @@ class Tiling:
         self.seconds = p.batch * image + packing
 
 
+@lru_cache(maxsize=64)  # a plan asks for it to lay out, to predict and to choose
 def best_tiling(problem, workspace_limit):
     """The cheapest tiling within the limit, or the smallest of all if none is.
 
