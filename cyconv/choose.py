@@ -31,6 +31,7 @@ BANDWIDTH = 12e9  # bytes/s between the cores and memory, all cores together
 WEIGHTS = 8e9  # bytes/s of one core reading packed weights that are used once
 COPY = (0.35e-9, 1.5e-9)  # seconds to copy one pixel into a strip, without and with a stride
 PATCH = (0.8e-9, 2.5e-9)  # and one element of a patch into its column
+GATHER = 0.08e-9  # and one element of a patch into a panel
 STORE = 0.5e-9  # and one output from a block of BLAS
 GEMM = 0.9  # of peak, BLAS with enough filters;
 GEMM_ROW = 0.15  # of peak for each filter, where they are few
@@ -40,10 +41,11 @@ FFT_CALL = 1.2e-4  # seconds to start one tile's transforms from Python,
 FFT_TRANSFORM = 0.6e-9  # per point and log2(points) of one real float32 transform,
 FFT_PRODUCT = 1.2e-9  # and per point of one product of spectra
 
-ACCURACY = {"strict": 1.5, "balanced": 4.0, "fast": inf}
+BALANCED = 4.0
+ACCURACY = {"strict": 1.5, "balanced": BALANCED, "fast": inf}
 """Error allowed, in multiples of direct summation's."""
 
-ITEMS = 8  # pieces of work that keep a few threads busy
+ITEMS = 4  # pieces of work that keep a thread busy until the others are done
 
 
 def seconds(problem, threads, work, pieces=1):
@@ -73,14 +75,14 @@ def products(problem, filters, columns, taps):
     return 2 * rows * padded * taps / peak(problem) + tiles * TILE_CALL
 
 
-def chunk(filters, unit, items, fewest=24):
-    """Filters in one piece of work: all, unless there are few other pieces.
+def chunk(filters, unit, items, threads, fewest=24):
+    """Filters in one piece of work: all, unless there are too few other pieces for the threads.
 
-    A function of the problem alone, so that the split of work is too.
+    Every filter's sum is the same in any chunk, so this may depend on the threads.
     """
-    if items >= ITEMS:
+    if threads == 1 or items >= ITEMS * threads:
         return max(1, filters)
-    pieces = ceil(ITEMS / max(1, items))
+    pieces = ceil(ITEMS * threads / max(1, items))
     return max(1, min(filters, ceil(max(fewest, ceil(filters / pieces)) / unit) * unit))
 
 
@@ -105,9 +107,9 @@ def check_accuracy(operation, accuracy):
     )
 
 
-def accurate_enough(problem, algorithm, accuracy):
-    """Whether `algorithm` keeps the accuracy asked for."""
-    times_direct = algorithm.error_bound(problem)
+def allowed(problem, accuracy):
+    """The error that `accuracy` allows, in multiples of direct summation's."""
     if isinstance(accuracy, str):
-        return times_direct <= ACCURACY[accuracy]
-    return times_direct * summation_error(problem) <= accuracy
+        return ACCURACY[accuracy]
+    typical = summation_error(problem)
+    return accuracy / typical if typical else inf

@@ -199,16 +199,15 @@ class Plan:
         if not fitting:
             reason = next(c.reason for c, _, refusal in candidates if refusal is MemoryError)
             raise MemoryError(f"{problem.operation}: {reason}")
-        accurate = [
-            (c, a) for c, a in fitting if choose.accurate_enough(problem, type(a), self.accuracy)
-        ]
+        allowed = choose.allowed(problem, self.accuracy)
+        accurate = [(c, a) for c, a in fitting if c.error <= allowed]
         if not accurate:
             raise ValueError(
                 f"{problem.operation}: accuracy={self.accuracy!r} is beyond every algorithm for "
                 f"this problem in {problem.dtype}"
             )
         one = replace(problem, x_shape=(min(1, problem.batch), *problem.x_shape[1:]))
-        candidate, algorithm = min(accurate, key=lambda pair: type(pair[1]).cost(one, 1))
+        candidate, algorithm = min(accurate, key=lambda pair: type(pair[1]).cost(one, 1, allowed))
         return _Leaf(problem, algorithm, candidate.seconds)
 
     def _candidates(self, problem):
@@ -218,12 +217,13 @@ class Plan:
         those may depend neither on the number of threads nor on the batch an image is in.
         """
         found = []
+        allowed = choose.allowed(problem, self.accuracy)
         for name in registry.names():
             cls = registry.get(name)
             reason, refusal = cls.supports(problem), ValueError
             if reason is None:
                 try:
-                    instance = cls(problem, self.workspace_limit, self._isa)
+                    instance = cls(problem, self.workspace_limit, self._isa, allowed)
                 except MemoryError as error:
                     reason, refusal = str(error), MemoryError
                     reason = reason.removeprefix(f"{problem.operation}: ") or "no memory to plan"
@@ -231,7 +231,7 @@ class Plan:
                 found.append((Candidate(name, reason), None, refusal))
                 continue
             workspace = instance.workspace(self._count)
-            cost, error = cls.cost(problem, 1), cls.error_bound(problem)
+            cost, error = cls.cost(problem, 1, allowed), cls.error_bound(problem, allowed)
             found.append((Candidate(name, None, cost, workspace, error), instance, None))
         return found
 

@@ -13,6 +13,7 @@ import pytest
 import cyconv
 
 from . import oracle
+from .variants import WAYS, Way, label
 
 FUNCTIONS = {1: "conv1d", 2: "conv2d", 3: "conv3d"}
 ALGORITHMS = cyconv.registry.names()
@@ -257,20 +258,22 @@ def _parameters(wanted, cases, dtypes, algorithms):
     return pytest.mark.parametrize(
         ("algorithm", "case", "dtype"),
         [
-            pytest.param(algorithm, case, dtype, id=f"{algorithm}-{case}-{dtype}")
+            pytest.param(way, case, dtype, id=f"{label(way)}-{case}-{dtype}")
             for case in cases
             for dtype in dtypes
-            for algorithm, reason in case.reasons(dtype).items()
-            if algorithm in algorithms and wanted(reason)
+            for reasons in [case.reasons(dtype)]
+            for way in algorithms
+            if wanted(reasons[way])
         ],
     )
 
 
-def supported(cases, dtypes=DTYPES, algorithms=ALGORITHMS):
-    """Runs a test of `(algorithm, case, dtype)` on all that the registry can do."""
+def supported(cases, dtypes=DTYPES, algorithms=WAYS):
+    """Runs a test of `(algorithm, case, dtype)` on all that the registry can do, in every way."""
     return _parameters(lambda reason: reason is None, cases, dtypes, algorithms)
 
 
 def refused(cases, dtypes=DTYPES):
     """Runs a test of `(algorithm, case, dtype)` on all that the registry can't do."""
-    return _parameters(lambda reason: reason is not None, cases, dtypes, ALGORITHMS)
+    names = [Way(name) for name in ALGORITHMS]
+    return _parameters(lambda reason: reason is not None, cases, dtypes, names)

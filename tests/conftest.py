@@ -10,6 +10,8 @@ import pytest
 
 import cyconv
 
+from .variants import Way, forced
+
 # Child processes import the same cyconv, whatever their working directory.
 os.environ["PYTHONPATH"] = str(Path(cyconv.__file__).parents[1])
 os.environ["PYTHONSAFEPATH"] = "1"
@@ -34,6 +36,15 @@ def _thread_count():
     before = cyconv.get_num_threads()
     yield
     cyconv.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _variant(request):
+    """The variant that a parameter of the test names, forced for its length."""
+    callspec = getattr(request.node, "callspec", None)
+    values = callspec.params.values() if callspec else ()
+    with forced(next((value for value in values if isinstance(value, Way)), None)):
+        yield
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import cyconv
+from cyconv import choose
+from cyconv.algorithms import winograd_matrices
 
 from . import oracle, tolerances
-from .cases import ALGORITHMS, CASES, DTYPES, TILES, WIDTHS, Case, named, refused, supported
-
-by_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS)
+from .cases import ALGORITHMS, CASES, DTYPES, TILES, WIDTHS, named, refused, supported
+from .variants import ERROR, WAYS, Way, by_way, forced, label
 
 
 @cache
@@ -61,6 +62,8 @@ def test_unsupported(algorithm, case, dtype):
 
 def test_every_algorithm_is_tested():
     """No algorithm hides behind `supports`: each runs at least a dozen of the named problems."""
+    assert set(tolerances.BOUNDS) | {"winograd"} == set(ALGORITHMS)
+    assert set(tolerances.POINTS) == set(ERROR) == set(winograd_matrices.VARIANTS)
     for algorithm in ALGORITHMS:
         assert sum(case.reasons("float32")[algorithm] is None for case in CASES) >= 12, algorithm
 
@@ -75,6 +78,14 @@ def test_small_integers_are_exact(algorithm, case, dtype):
     np.testing.assert_array_equal(
         case.run(x, w, bias, algorithm=algorithm), case.expected(x, w, bias)
     )
+
+
+@supported(TILES, algorithms=[Way("winograd")])
+def test_strict_is_exact_on_small_integers(algorithm, case, dtype):
+    """No variant is forced here."""
+    x, w, bias = case.integers(dtype)
+    y = case.run(x, w, bias, algorithm=algorithm, accuracy="strict")
+    np.testing.assert_array_equal(y, case.expected(x, w, bias))
 
 
 @supported(named("batch", "groups_2", "one_channel"), ["float32"])
@@ -214,112 +225,6 @@ def test_channels_last(algorithm, case, dtype, letters):
     np.testing.assert_array_equal(out, y)
 
 
-# ---- Inf and NaN -------------------------------------------------------------------------------
-
-TOUCHED = [
-    Case("touched", (2, 3, 11, 14), (7, 3, 3, 3), padding=1),
-    Case("touched_pointwise", (1, 5, 6, 9), (7, 5, 1, 1)),
-    Case("touched_large", (1, 2, 21, 19), (3, 2, 7, 7), padding=3),
-    Case("touched_strided", (1, 3, 12, 15), (4, 3, 3, 3), stride=2, padding=1),
-    Case("touched_dilated", (1, 3, 12, 15), (4, 3, 3, 3), padding=2, dilation=2),
-    Case("touched_grouped", (1, 6, 9, 10), (8, 3, 3, 3), padding=1, groups=2),
-    Case("touched_depthwise", (1, 4, 9, 18), (4, 1, 3, 3), padding=1, groups=4),
-    Case("touched_deep", (1, 80, 8, 9), (10, 80, 3, 3), padding=1),
-    Case("touched_line", (2, 3, 40), (4, 3, 3), padding=1),
-]
-
-
-def assert_same_kinds(y, expected):
-    """NaN, +Inf and -Inf stand in exactly the same cells."""
-    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
-    np.testing.assert_array_equal(np.isposinf(y), np.isposinf(expected))
-    np.testing.assert_array_equal(np.isneginf(y), np.isneginf(expected))
-
-
-def assert_local(algorithm, case, x, w, bias):
-    """Non-finite cells as the oracle has them; the finite ones within the bound.
-
-    The bound is that of the finite data: what is finite was not near the rest.
-    """
-    y = case.run(x, w, bias, algorithm=algorithm)
-    with np.errstate(invalid="ignore"):
-        expected = case.expected(x, w, bias)
-    assert_same_kinds(y, expected)
-    finite = np.isfinite(expected)
-    xs, ws = (np.where(np.isfinite(a), a, 0) for a in (x, w))
-    allowed = tolerances.bound(algorithm, xs, ws, bias, y.dtype, **case.geometry)
-    assert (abs(y[finite] - expected[finite]) <= allowed[finite]).all()
-    return finite
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@supported(TOUCHED)
-def test_a_non_finite_input_touches_its_windows_only(algorithm, case, dtype, value, isa):
-    x, w, bias = case.data(dtype)
-    shape = np.array(x.shape)
-    for where in (0 * shape, shape - 1, shape // 2, (shape - 1) * [0, *[1] * (x.ndim - 1)]):
-        touched = x.copy()
-        touched[tuple(where)] = value
-        finite = assert_local(algorithm, case, touched, w, bias)
-        assert finite.any()
-
-
-@supported(TOUCHED)
-def test_infinities_of_both_signs_meet_as_nan(algorithm, case, dtype):
-    x, w, bias = case.data(dtype)
-    first = (0,) * x.ndim
-    x[first], x[(*first[:-1], 1)] = np.inf, -np.inf
-    w[...] = abs(w)
-    assert_local(algorithm, case, x, w, bias)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-@supported(TOUCHED)
-def test_a_non_finite_weight_touches_its_channel_only(algorithm, case, dtype, value):
-    x, w, bias = case.data(dtype)
-    w[(-1, *(n // 2 for n in w.shape[1:]))] = value
-    finite = assert_local(algorithm, case, x, w, bias)
-    assert finite[:, :-1].all()
-
-
-@supported(TOUCHED)
-def test_a_non_finite_bias_touches_its_channel_only(algorithm, case, dtype):
-    x, w, bias = case.data(dtype)
-    bias[1] = np.inf
-    y = case.run(x, w, bias, algorithm=algorithm)
-    assert np.isposinf(y[:, 1]).all()
-    assert np.isfinite(np.delete(y, 1, axis=1)).all()
-
-
-@supported([case for case in TOUCHED if case.padding])
-def test_padding_is_multiplied(algorithm, case, dtype):
-    """Zero padding is a border of zeros that the taps multiply, so an infinite tap gives NaN there.
-
-    It is the same answer as for the input with its border written out.
-    """
-    x, w, bias = case.data(dtype)
-    w[(0,) * w.ndim] = np.inf
-    y = case.run(x, w, bias, algorithm=algorithm)
-    assert np.isnan(y[(0,) * y.ndim])
-    p = case.padding
-    written = np.pad(x, ((0, 0), (0, 0), *[(p, p)] * case.rank))
-    bare = Case(case.name, written.shape, case.w, case.stride, 0, case.dilation, case.groups)
-    assert_same_kinds(y, bare.run(written, w, bias, algorithm=algorithm))
-    assert_local(algorithm, case, x, w, bias)
-
-
-@supported(TOUCHED)
-def test_sums_that_fit_do_not_overflow_on_the_way(algorithm, case, dtype):
-    """Cells near the largest float, small weights: an algorithm's sums of cells must not show."""
-    x, w, _ = case.data(dtype)
-    x = np.copysign(np.finfo(dtype).max, x)
-    w = np.copysign(np.array(2.0**-20, dtype), w)
-    y = case.run(x, w, None, algorithm=algorithm)
-    expected = case.expected(x, w, None)
-    assert np.isfinite(expected).all()
-    tolerances.assert_close(y, expected, algorithm, x, w, None, **case.geometry)
-
-
 # ---- accuracy ----------------------------------------------------------------------------------
 
 
@@ -340,16 +245,59 @@ def deep_error(algorithm, x, w):
     return tolerances.relative_rms(y, oracle.conv(x, w, padding=1))
 
 
-@by_algorithm
+@by_way
 @pytest.mark.parametrize("draw", DRAWS)
 def test_rms_error(algorithm, draw, isa):
-    """The typical error is far below the bound: that of a running sum, or better."""
+    """The typical error is far below the bound: that of a running sum times the variant's."""
     x, w = deep(np.random.default_rng(2), DRAWS[draw])
-    assert deep_error(algorithm, x, w) <= tolerances.expected_rms(64 * 9, np.float32)
+    allowed = ERROR.get(algorithm.variant, 1) * tolerances.expected_rms(64 * 9, np.float32)
+    assert deep_error(algorithm, x, w) <= allowed
 
 
 @pytest.mark.parametrize("draw", DRAWS)
-@pytest.mark.parametrize("seed", range(3))
-def test_f23_is_at_least_as_accurate_as_direct(draw, seed, isa):
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("variant", [way for way in WAYS if way.variant], ids=label)
+def test_a_variants_error_is_within_its_multiple_of_directs(variant, draw, seed, isa):
+    """F(2,3) is at least as accurate as a plain sum, F(4,3) and F(6,3) stay within what is said."""
     x, w = deep(np.random.default_rng(seed), DRAWS[draw])
-    assert deep_error("winograd", x, w) <= deep_error("direct", x, w)
+    assert deep_error(variant, x, w) <= ERROR[variant.variant] * deep_error("direct", x, w)
+
+
+def test_each_accuracy_has_its_variants():
+    said = {
+        accuracy: {variant for variant, error in ERROR.items() if error <= most}
+        for accuracy, most in choose.ACCURACY.items()
+    }
+    assert said == {
+        "strict": {(2, 3)},
+        "balanced": {(2, 3), (4, 3)},
+        "fast": {(2, 3), (4, 3), (6, 3)},
+    }
+
+
+@pytest.mark.parametrize("accuracy", [*choose.ACCURACY, 1e-3, 1e-5, 2e-6, 1e-7])
+@supported(CASES, algorithms=[Way("winograd")])
+def test_the_variant_is_one_that_the_accuracy_allows(algorithm, case, dtype, accuracy):
+    cls = cyconv.registry.get(algorithm)
+    for problem in cyconv.lowering.primitives(case.problem(dtype)):
+        most = choose.allowed(problem, accuracy)
+        variant = cls.variant(problem, most)
+        assert cls.error_bound(problem, most) == ERROR[variant]
+        assert ERROR[variant] <= max(most, min(ERROR.values()))
+
+
+@supported(
+    named("tiles_vgg_28", "tiles_grouped", "volume", "batch", "border_reflect"),
+    algorithms=[Way("winograd")],
+)
+def test_a_call_has_the_bits_of_a_variant_that_its_accuracy_allows(algorithm, case, dtype):
+    x, w, bias, _ = answered(case, dtype)
+    bits = {}
+    for way in WAYS:
+        if way.variant:
+            with forced(way):
+                bits[way.variant] = case.run(x, w, bias, algorithm=way).tobytes()
+    assert len(set(bits.values())) == len(ERROR), "a variant was not forced"
+    for accuracy, most in choose.ACCURACY.items():
+        y = case.run(x, w, bias, algorithm=algorithm, accuracy=accuracy).tobytes()
+        assert y in {same for variant, same in bits.items() if ERROR[variant] <= most}, accuracy

@@ -9,8 +9,9 @@ from cyconv import filters
 
 from . import oracle
 from .tolerances import EXACT
+from .variants import label
 
-by_algorithm = pytest.mark.parametrize("algorithm", EXACT)
+by_algorithm = pytest.mark.parametrize("algorithm", EXACT, ids=label)
 
 
 def plane(values, dtype=np.float32):

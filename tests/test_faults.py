@@ -11,6 +11,7 @@ import cyconv
 
 from .cases import ALGORITHMS
 from .tolerances import EXACT
+from .variants import label
 
 # glibc's fenv_t on x86-64 is the 28 bytes of the x87 environment, then MXCSR. Its low six bits
 # are flags that arithmetic raises; the rest is the mode: rounding, masks, denormals.
@@ -178,7 +179,7 @@ def test_out_is_whole_or_untouched_when_the_workspace_cannot_be_had(name, child)
     child(OUT_OF_WORKSPACE.format(name=name))
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", EXACT, ids=label)
 def test_denormals_may_be_lost_but_nothing_else(name):
     """Denormal cells count as themselves or as zero; the normal ones beside them stay right."""
     tiny = np.finfo(np.float32).smallest_subnormal
@@ -192,7 +193,7 @@ def test_denormals_may_be_lost_but_nothing_else(name):
     assert (y <= 18 * tiny).all()
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", EXACT, ids=label)
 def test_a_denormal_answer_of_normal_numbers_is_kept_or_zero(name):
     x = np.full((1, 1, 6, 6), np.float32(2.0**-100))
     w = np.full((1, 1, 3, 3), np.float32(2.0**-45))

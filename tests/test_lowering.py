@@ -263,7 +263,7 @@ def test_the_rules_that_look_only_share_memory():
         assert here.flops == rule.children[0].flops
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+@pytest.mark.parametrize("algorithm", ["direct", "implicit_gemm", "winograd"])
 def test_a_channels_last_image_is_not_copied(algorithm):
     """Beside the result, a call takes less memory from Python than half of the image."""
     case = Case("channels_last", (1, 8, 256, 256), (8, 8, 3, 3), padding=1)

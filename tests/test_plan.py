@@ -9,8 +9,7 @@ import cyconv
 
 from . import tolerances
 from .cases import ALGORITHMS, Case, named, supported
-
-by_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS)
+from .variants import by_way
 
 LAYER = Case("plan_layer", (2, 24, 30, 31), (20, 24, 3, 3), padding=1)
 SOME = [LAYER, *named("groups_2", "depthwise", "stride_2", "line", "pointwise", "per_side")]
@@ -338,7 +337,7 @@ def test_the_choice_passes_over_what_does_not_fit():
     assert ran > 3
 
 
-@by_algorithm
+@by_way
 def test_a_limit_too_small_says_what_is_needed_and_what_the_limit_is(algorithm):
     problem = LAYER.problem("float32")
     needed = cyconv.plan(problem, algorithm=algorithm).workspace_bytes

@@ -9,6 +9,7 @@ import pytest
 import cyconv
 
 from . import oracle
+from .variants import by_way
 
 SEED = 20261122
 
@@ -37,7 +38,7 @@ def test_the_choice_does_not_see_the_threads(threads):
     assert cyconv.plan(problem, threads=threads).algorithm == cyconv.plan(problem).algorithm
 
 
-@pytest.mark.parametrize("algorithm", ["winograd", "fft"])
+@by_way
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 def test_a_repair_keeps_bias_activation_and_the_other_images(algorithm, value):
     x, w, bias = random((3, 4, 12, 11)), random((5, 4, 3, 3)), random(5)

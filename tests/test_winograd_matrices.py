@@ -5,7 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from cyconv.algorithms.winograd_matrices import cook_toom, points
+from cyconv.algorithms.winograd_matrices import VARIANTS, cook_toom, points
+
+from . import tolerances
 
 # Lavin and Gray, arXiv 1509.09308, eq. 9.
 LAVIN_AT = [[1, 1, 1, 0], [0, 1, -1, -1]]
@@ -48,6 +50,13 @@ def is_correlation(matrices, m, r):
 @by_size
 def test_the_matrices_correlate_exactly(m, r):
     assert is_correlation(cook_toom(m, r, points(m + r - 2)), m, r)
+
+
+@pytest.mark.parametrize(("m", "r"), VARIANTS)
+def test_each_variant_correlates_exactly_by_the_points_of_its_bound(m, r):
+    assert r == tolerances.TAPS
+    assert {float(p) for p in points(m + r - 2)} == set(tolerances.POINTS[m, r])
+    assert is_correlation(cook_toom(m, r), m, r)
 
 
 @by_size

@@ -8,14 +8,17 @@ of n factors ``(1 + delta_i)``, ``|delta_i| <= u``, less 1 (Higham, Accuracy and
 Numerical Algorithms, 2nd ed., lemma 3.1).
 """
 
-from functools import partial
-
 import numpy as np
 
 from . import oracle
+from .variants import WAYS, possible
 
-# The finite interpolation points of each Winograd algorithm, and its taps an axis.
-POINTS = {"winograd": (0, 1, -1)}
+# The finite interpolation points of each variant F(m, r) of Winograd, and its taps an axis.
+POINTS = {
+    (2, 3): (0, 1, -1),
+    (4, 3): (0, 0.7, -0.7, 1.5, -1.5),
+    (6, 3): (0, 1, -1, 0.5, -0.5, 2, -2),
+}
 TAPS = 3
 
 
@@ -32,7 +35,7 @@ def terms(w):
 
 
 def dot_product_bound(x, w, bias, dtype, **geometry):
-    """The bound of `direct` and `im2col`: ``gamma(n + 1) (|w| * |x| + |bias|)``.
+    """The bound of `direct`, `im2col` and `implicit_gemm`: ``gamma(n + 1) (|w| * |x| + |bias|)``.
 
     Each of the n products is rounded once and takes part in at most n - 1 additions; adding the
     bias is one more (Higham, eq. 3.5, for any order of summation).
@@ -82,11 +85,12 @@ def tile_growth(points):
 def winograd_bound(x, w, bias, dtype, *, points, **geometry):
     """The bound of F(m,3): ``gamma(n) |x|`` convolved with the weights spread by `tile_growth`.
 
-    The nested algorithm applies the 1-D one along axes of three taps and stride 1, so the spread
-    kernel is ``sum over r1, r2 of |w[r1, r2]| growth[r1, q1] growth[r2, q2]``: it reaches m - 1
-    cells further than the window to either side. n counts the roundings on the longest path: C for
-    products and their sum over channels; for each axis and matrix one an entry of a row, and one
-    for the rounded coefficient; one for the bias (Barabasz et al., arXiv 1803.10986, theorem 2).
+    The nested algorithm applies the 1-D one along the last two axes, of three taps and stride 1, so
+    the spread kernel is ``sum over r1, r2 of |w[r1, r2]| growth[r1, q1] growth[r2, q2]``: it
+    reaches m - 1 cells further than the window to either side. n counts the roundings on the
+    longest path: one a plane (a channel and a tap of the other axes) for products and their sum;
+    for each tiled axis and matrix one an entry of a row, and one for the rounded coefficient; one
+    for the bias (Barabasz et al., arXiv 1803.10986, theorem 2).
     """
     rank = w.ndim - 2
     stride, pairs, dilation, _ = oracle.geometry(
@@ -97,19 +101,22 @@ def winograd_bound(x, w, bias, dtype, *, points, **geometry):
     longest_rows = sum(int(np.count_nonzero(m, axis=1).max()) + 1 for m in transforms(points))
     n, spread, further = w.shape[1] + 1, abs(w), [(0, 0)] * (x.ndim - rank)
     for axis in range(2, 2 + rank):
-        tiled = w.shape[axis] == TAPS and stride[axis - 2] == 1
+        tiled = axis >= rank
         if tiled:
+            assert (w.shape[axis], stride[axis - 2], dilation[axis - 2]) == (TAPS, 1, 1)
             spread = np.moveaxis(np.moveaxis(spread, axis, -1) @ growth, -1, axis)
             n += longest_rows
         else:
             n *= w.shape[axis]
-        further += [(reach * dilation[axis - 2] * tiled,) * 2]
+        further += [(reach * tiled,) * 2]
     mode = oracle.PAD_MODES[geometry.get("padding_mode", "zeros")]
-    bordered = np.pad(abs(x), [(0, 0)] * (x.ndim - rank) + list(pairs), mode=mode)
+    scale = abs(x).max(initial=0) or 1  # sums of many large numbers would overflow
+    bordered = np.pad(abs(x) / scale, [(0, 0)] * (x.ndim - rank) + list(pairs), mode=mode)
     geometry = {**geometry, "padding": 0, "padding_mode": "zeros"}
-    return gamma(n, dtype) * oracle.conv(
-        np.pad(bordered, further), spread, absolute(bias), **geometry
-    )
+    sizes = oracle.conv(np.pad(bordered, further), spread, None, **geometry)
+    if bias is not None:
+        sizes = sizes + abs(bias).reshape(-1, *[1] * rank) / scale
+    return gamma(n, dtype) * sizes * scale
 
 
 def fft_bound(x, w, bias, dtype, **geometry):
@@ -147,13 +154,22 @@ def fft_bound(x, w, bias, dtype, **geometry):
 BOUNDS = {
     "direct": dot_product_bound,
     "im2col": dot_product_bound,
+    "implicit_gemm": dot_product_bound,
     "fft": fft_bound,
-    **{name: partial(winograd_bound, points=points) for name, points in POINTS.items()},
 }
 
-# Only sums, and products with small powers of two: small integers come out exactly, and a cell has
-# no effect beyond the outputs whose window holds it.
-EXACT = tuple(name for name in BOUNDS if name != "fft")
+
+def exact(way):
+    """Whether only sums, and products with small powers of two, are taken.
+
+    Then small integers come out exactly, and a cell has no effect beyond the outputs whose window
+    holds it. Of Winograd only F(2,3), the one that accuracy="strict" allows, is so: the matrices of
+    F(4,3) hold tenths and thirds, and those of F(6,3) ninths and 45ths.
+    """
+    return way != "fft" and way.variant in (None, (2, 3))
+
+
+EXACT = tuple(way for way in WAYS if exact(way))
 
 
 def absolute(bias):
@@ -163,14 +179,21 @@ def absolute(bias):
 def bound(algorithm, x, w, bias, dtype, **geometry):
     """Cell by cell, how far `algorithm` in `dtype` may lie from the float64 oracle.
 
-    Three parts: the algorithm's own; the oracle's, a plain dot product in float64; and what
-    underflow may take, since products below the smallest normal number may be lost whole, once
-    for each term.
+    Three parts: the algorithm's own, the largest of its variants' if none is named; the oracle's, a
+    plain dot product in float64; and what underflow may take, since products below the smallest
+    normal number may be lost whole, once for each term.
     """
     x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
     bias = None if bias is None else np.asarray(bias, np.float64)
     geometry = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, **geometry}
-    own = BOUNDS[algorithm](x, w, bias, dtype, **geometry)
+    if algorithm == "winograd":
+        each = [
+            winograd_bound(x, w, bias, dtype, points=POINTS[variant], **geometry)
+            for variant in possible(algorithm)
+        ]
+        own = np.max(each, axis=0)
+    else:
+        own = BOUNDS[algorithm](x, w, bias, dtype, **geometry)
     reference = dot_product_bound(x, w, bias, np.float64, **geometry)
     return own + reference + terms(w) * float(np.finfo(dtype).tiny)
 

@@ -13,6 +13,7 @@ cdef class Algorithm:
     cdef const kernels_t *k
     cdef readonly object problem
     cdef readonly str isa
+    cdef readonly double allowed
     cdef readonly Py_ssize_t workspace_per_thread
     cdef readonly Py_ssize_t workspace_limit
     cdef readonly int threads

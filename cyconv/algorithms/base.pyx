@@ -5,10 +5,14 @@ channels first, at least two spatial axes, zero padding, no flip. Its instance i
 laid out for one problem, instruction set and workspace limit; it holds no data and may be used by
 many Python threads at once.
 
-    class                                    instance
-      supports(problem) -> None | reason       pack(w)                     -> Packed
-      cost(problem, threads) -> seconds        run(x, packed, y, bias, clamp, threads, seconds)
-      error_bound(problem) -> times direct's   workspace(threads)          -> bytes
+    class                                            instance
+      supports(problem) -> None | reason               pack(w)            -> Packed
+      cost(problem, threads, allowed) -> seconds       workspace(threads) -> bytes
+      error_bound(problem, allowed) -> times direct's  run(x, packed, y, bias, clamp, threads,
+                                                           seconds)
+
+`allowed` is the error that may be, in multiples of direct summation's: an algorithm that has
+several variants takes the fastest within it.
 """
 
 cimport numpy as cnp
@@ -48,11 +52,13 @@ cdef class Algorithm:
 
     all_or_nothing = True  # run() cannot fail once it has begun to write
 
-    def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, isa=None):
+    def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, isa=None,
+                 allowed=choose.BALANCED):
         cdef int i, rank = problem.rank
         cdef ptrdiff_t planes, slabs
         self.problem = problem
         self.isa = isa or cyconv.kernels.isa()
+        self.allowed = allowed
         self.k = kernels_for(self.isa, problem.dtype)
         self.workspace_limit = workspace_limit
         self.g.N = problem.batch

@@ -13,6 +13,7 @@ cimport numpy as cnp
 from cyconv._parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
+from cyconv.algorithms.strips cimport Strips, pack_blocks, strips
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
@@ -20,6 +21,7 @@ from cyconv.kernels.kernels cimport (
     geometry_slab,
     geometry_t,
     kernels_t,
+    stencil_t,
     strip_t,
 )
 
@@ -36,6 +38,9 @@ cnp.import_array()
 cdef enum:
     STRIP_BYTES = 192 << 10
     COLUMNS = 1024
+    STENCIL_BYTES = 24 << 10  # most of a first-level cache
+    STENCIL_COLUMNS = 256
+    FEW = 3  # filters of a group for which rows, not filters, share what is loaded
 
 
 cdef struct Context:
@@ -49,6 +54,8 @@ cdef struct Context:
     ptrdiff_t row            # elements of the strip to the next output row
     ptrdiff_t planes, rows, columns, filters  # of one item; planes at a time
     ptrdiff_t row_strips, column_strips, chunks
+    bint few, epilogue       # filters; whether there is an epilogue
+    stencil_t stencil        # for them
     epilogue_t e
 
 
@@ -57,7 +64,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef const Context *c = <const Context *>context
     cdef const kernels_t *k = c.k
     cdef int size = k.itemsize
-    cdef ptrdiff_t group, d, count, i, p, row, m, taps = c.g.h.kernel * c.g.w.kernel
+    cdef ptrdiff_t group, d, count, p, taps = c.g.h.kernel * c.g.w.kernel
     cdef ptrdiff_t first = item % c.chunks * c.filters
     cdef ptrdiff_t last = min(first + c.filters, c.g.K)
     cdef ptrdiff_t q0 = item // c.chunks % c.column_strips * c.columns
@@ -69,23 +76,28 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t start = geometry_slab(
         &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x, size, planes, &group)
     cdef char *y = c.y + (start + q0 * c.g.w.y_stride) * size
-    cdef const char *panel
-    cdef epilogue_t e
+    cdef const char *panels
+    cdef stencil_t t = c.stencil
+    cdef epilogue_t e = from_row(&c.e, group * c.g.K + first, size)
     d = 0
     while d < c.g.D:
         count = min(c.planes, c.g.D - d)
         k.fill_strip(&c.g, &c.strip, planes + d, count, p0, q0, strip)
-        for i in range(ceil_div(last - first, CYCONV_MR)):
-            row = first + i * CYCONV_MR
-            m = min(<ptrdiff_t>CYCONV_MR, last - row)
-            panel = c.panels + (group * c.g.D + d) * c.g.K * taps * size
-            panel += row * count * taps * size
-            e = from_row(&c.e, group * c.g.K + row, size)
-            for p in range(p0, p1):
-                k.multiply(
-                    m, n, count * taps, panel, strip + (p - p0) * c.row * size, 0, c.offset,
-                    y + (row * c.g.y_k + p * c.g.h.y_stride) * size, c.g.y_k, c.g.w.y_stride,
-                    d > 0, &e if d + count == c.g.D else NULL)
+        panels = c.panels + ((group * c.g.D + d) * c.g.K + first * count) * taps * size
+        if c.few:
+            t.taps, t.accumulate = count * taps, d > 0
+            t.e = &e if d + count == c.g.D and c.epilogue else NULL
+            for p in range(last - first):
+                t.filter, t.w = p, panels + p * count * taps * size
+                k.stencil(&t, strip, p1 - p0, n,
+                          y + ((first + p) * c.g.y_k + p0 * c.g.h.y_stride) * size)
+            d += count
+            continue
+        for p in range(p0, p1):
+            k.multiply(
+                last - first, n, count * taps, panels, strip + (p - p0) * c.row * size, 0,
+                k.nr, c.offset, y + (first * c.g.y_k + p * c.g.h.y_stride) * size, c.g.y_k,
+                c.g.w.y_stride, d > 0, &e if d + count == c.g.D else NULL)
         d += count
 
 
@@ -93,9 +105,8 @@ cdef class Algorithm(Base):
     """The defining sum; see the module."""
 
     name = "direct"
-    cdef strip_t strip
-    cdef ptrdiff_t row, planes, rows, columns, filters
-    cdef object row_phase, column_phase, offset
+    cdef Strips strips
+    cdef ptrdiff_t planes, rows, columns
 
     @classmethod
     def supports(cls, problem):
@@ -103,7 +114,7 @@ cdef class Algorithm(Base):
         return None
 
     @classmethod
-    def cost(cls, problem, threads):
+    def cost(cls, problem, threads, allowed=choose.BALANCED):
         """Seconds: register tiles row by row, the strips they read, the weights once."""
         *above, q = problem.output_spatial
         rows = problem.batch * problem.groups * prod(above)
@@ -114,71 +125,39 @@ cdef class Algorithm(Base):
         return choose.seconds(problem, threads, work, problem.batch * problem.groups)
 
     @classmethod
-    def error_bound(cls, problem):
+    def error_bound(cls, problem, allowed=choose.BALANCED):
         """Error relative to direct summation: it is the yardstick."""
         return 1.0
 
     def layout(self):
         """Rows, columns and planes of a strip that fit; filters so that threads find work."""
-        cdef object below, right, fixed, room, phases, columns, one, planes, rows, needed
+        cdef object fixed, room, columns, one, planes, rows, needed, taps
+        cdef Strips s
         h, w = self.g.h, self.g.w
         self.check_workspace(sizeof(ptrdiff_t) * (int(h.kernel) + int(w.kernel)))
-        row_steps, row_phases = np.divmod(np.arange(h.kernel) * h.dilation, h.stride)
-        column_steps, column_phases = np.divmod(np.arange(w.kernel) * w.dilation, w.stride)
-        self.row_phase, row_places = np.unique(row_phases, return_inverse=True)
-        self.column_phase, column_places = np.unique(column_phases, return_inverse=True)
-        self.strip.row_phases = len(self.row_phase)
-        self.strip.column_phases = len(self.column_phase)
-        self.strip.row_phase = <const ptrdiff_t *>cnp.PyArray_DATA(self.row_phase)
-        self.strip.column_phase = <const ptrdiff_t *>cnp.PyArray_DATA(self.column_phase)
-        below, right = int(row_steps[-1]), int(column_steps[-1])  # the taps' reach
+        self.strips = s = strips(&self.g)
         fixed = self.g.D * sizeof(void *) + CYCONV_OVERREAD * self.k.itemsize
+        few = self.g.K <= FEW
         room = max(min(STRIP_BYTES, self.workspace_limit - fixed), 1) // self.k.itemsize
-        phases = self.strip.row_phases * self.strip.column_phases
-        columns = max(1, min(w.out, max(COLUMNS, 2 * right)))
-        while columns > 64 and phases * (columns + right) * (below + 1) > room:
+        columns = max(1, min(w.out, max(STENCIL_COLUMNS if few else COLUMNS, 2 * s.right)))
+        columns = ceil_div(w.out, max(1, ceil_div(w.out, columns)))
+        while columns > 64 and s.phases * (columns + s.right) * (s.below + 1) > room:
             columns = (columns + 1) // 2
-        one = phases * (columns + right)  # elements of one strip row of one plane
-        planes = max(1, min(self.g.D, room // (one * (below + 1))))
-        rows = max(1, min(h.out, room // (one * planes) - below))
-        needed = fixed + planes * one * (rows + below) * self.k.itemsize
-        table = planes * int(h.kernel) * int(w.kernel) * sizeof(ptrdiff_t)
-        self.check_workspace(needed + table)
+        one = s.phases * (columns + s.right)  # elements of one strip row of one plane
+        planes = max(1, min(self.g.D, room // (one * (s.below + 1))))
+        rows = max(1, min(h.out, room // (one * planes) - s.below))
+        if few:  # a strip that stays in the first-level cache, if most of it is not border
+            rows = min(rows, max(4 * s.below, STENCIL_BYTES // (one * self.k.itemsize), 4))
+        needed = fixed + planes * one * (rows + s.below) * self.k.itemsize
+        taps = planes * int(h.kernel) * int(w.kernel)
+        self.check_workspace(needed + taps * sizeof(ptrdiff_t))
         self.workspace_per_thread = needed
         self.columns, self.planes, self.rows = columns, planes, rows
-        self.strip.pitch, self.strip.rows = columns + right, rows + below
-        self.row = self.strip.column_phases * self.strip.pitch
-        plane = one * self.strip.rows
-        self.offset = np.ascontiguousarray(
-            np.arange(self.planes)[:, None, None] * plane
-            + ((row_places * self.strip.rows + row_steps) * self.row)[:, None]
-            + (column_places * self.strip.pitch + column_steps), np.intp)
-        items = self.g.slabs * ceil_div(h.out, self.rows) * ceil_div(w.out, self.columns)
-        self.filters = choose.chunk(self.g.K, CYCONV_MR, items)
+        s.cut(planes, rows, columns)
 
     def pack(self, w):
-        """Panels of MR filters: [group][block of planes][panel][tap][filter]."""
-        cdef ptrdiff_t taps = self.g.h.kernel * self.g.w.kernel
-        cdef ptrdiff_t group, d, count, i, row, m, size = self.k.itemsize
-        cdef cnp.ndarray dense = np.ascontiguousarray(w)
-        cdef Packed packed = self.new_packed(dense.size, ())
-        cdef const char *weights = cnp.PyArray_BYTES(dense)
-        cdef char *panel = packed.panels.data
-        cdef ptrdiff_t w_row = self.g.D * taps
-        with nogil:
-            for group in range(self.g.G):
-                d = 0
-                while d < self.g.D:
-                    count = min(self.planes, self.g.D - d)
-                    for i in range(ceil_div(self.g.K, CYCONV_MR)):
-                        row = i * CYCONV_MR
-                        m = min(<ptrdiff_t>CYCONV_MR, self.g.K - row)
-                        self.k.pack_panel(
-                            weights + ((group * self.g.K + row) * w_row + d * taps) * size,
-                            w_row, m, count * taps, panel)
-                        panel += m * count * taps * size
-                    d += count
-        return packed
+        """The weights in blocks of planes."""
+        return pack_blocks(self, w, self.planes, self.g.K if self.g.K > FEW else 1)
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
             double seconds):
@@ -187,13 +166,22 @@ cdef class Algorithm(Base):
         if self.g.D == 0:
             return fill(y, bias, clamp)
         c.g = self.placed(x, y)
-        c.k, c.strip, c.x, c.y = self.k, self.strip, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
+        c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
         c.panels = packed.panels.data
-        c.offset = <const ptrdiff_t *>cnp.PyArray_DATA(self.offset)
-        c.row, c.planes, c.rows = self.row, self.planes, self.rows
-        c.columns, c.filters = self.columns, self.filters
+        c.offset = self.strips.offset
+        c.row, c.planes, c.rows = self.strips.row, self.planes, self.rows
+        c.columns = self.columns
+        c.few = c.g.K <= FEW
+        c.epilogue = bias is not None or clamp is not None
+        c.stencil.offset, c.stencil.row = c.offset, c.row
+        c.stencil.y_row, c.stencil.y_column = c.g.h.y_stride, c.g.w.y_stride
+        c.stencil.neighbours = (
+            c.g.D == 1 and c.g.h.kernel == 3 and c.g.w.kernel == 3 and c.g.h.stride == 1
+            and c.g.w.stride == 1 and c.g.h.dilation == 1 and c.g.w.dilation == 1)
         c.row_strips = ceil_div(c.g.h.out, c.rows)
         c.column_strips = ceil_div(c.g.w.out, c.columns)
+        c.filters = choose.chunk(
+            c.g.K, CYCONV_MR, c.g.slabs * c.row_strips * c.column_strips, threads)
         c.chunks = ceil_div(c.g.K, c.filters)
         c.e = epilogue(bias, clamp)
         parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,

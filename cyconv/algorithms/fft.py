@@ -42,7 +42,9 @@ class Algorithm:
     name = "fft"
     all_or_nothing = False  # every tile allocates
 
-    def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, isa=None):
+    def __init__(
+        self, problem, workspace_limit=choose.WORKSPACE_LIMIT, isa=None, allowed=choose.BALANCED
+    ):
         self.problem, self.isa = problem, isa
         self.tiling = best_tiling(problem, workspace_limit)
         self.workspace_per_thread = self.tiling.bytes
@@ -66,12 +68,12 @@ class Algorithm:
         return None
 
     @classmethod
-    def cost(cls, problem, threads):
+    def cost(cls, problem, threads, allowed=choose.BALANCED):
         """Seconds: the transforms of all tiles and the products of their spectra."""
         return best_tiling(problem, choose.WORKSPACE_LIMIT).seconds
 
     @classmethod
-    def error_bound(cls, problem):
+    def error_bound(cls, problem, allowed=choose.BALANCED):
         """Error relative to direct summation's.
 
         It is of sqrt(log2 length) roundings, not sqrt(n), but of the largest value in the tile.

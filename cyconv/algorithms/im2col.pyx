@@ -80,7 +80,7 @@ cdef class Algorithm(Base):
         return None
 
     @classmethod
-    def cost(cls, problem, threads):
+    def cost(cls, problem, threads, allowed=choose.BALANCED):
         """Seconds: patches into columns, their product at BLAS's rate, and the way back."""
         pixels = problem.batch * prod(problem.output_spatial)
         filters = problem.filters // problem.groups
@@ -91,7 +91,7 @@ cdef class Algorithm(Base):
         return choose.seconds(problem, threads, work, problem.batch * problem.groups)
 
     @classmethod
-    def error_bound(cls, problem):
+    def error_bound(cls, problem, allowed=choose.BALANCED):
         """Error relative to direct summation: the same sum in another order."""
         return 1.0
 

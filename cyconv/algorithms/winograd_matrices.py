@@ -25,7 +25,7 @@ from fractions import Fraction
 from itertools import combinations
 from math import prod
 
-VARIANTS = ((2, 3),)
+VARIANTS = ((2, 3), (4, 3), (6, 3))
 """The F(m, r) compiled into the kernels, in the order of ``kernels_t.winograd``."""
 
 # Points in pairs +-p near 1 keep the powers p^i, and with them the rounding error, small [2]_.

@@ -3,19 +3,22 @@
  * Every instruction set fills one kernel_table_t; dispatch.c picks one by cpuid. Kernels are typed
  * by `real` (f32, f64, u32, u64) and take untyped pointers, so that one driver serves all.
  *
- * THE MICRO-KERNEL `multiply` computes, for one panel of m <= CYCONV_MR filters,
+ * THE MICRO-KERNEL `multiply` computes, for m filters in panels of CYCONV_MR,
  *
  *     C[i][j] (+)= sum_t A[t][i] * B_t[j]        0 <= i < m,  0 <= j < n,  0 <= t < taps
  *
- *            j: n neighbouring output pixels            A: packed, A[t * m + i], aligned or not
- *          +------------------------------+             B: row t starts at
- *     t    | B_t  B_t+1 ...               |                  offset ? B + offset[t] : B + t * ldb
- *     |    +------------------------------+             C: C[i * c_row + j * c_column]
- *     v  A +------------------------------+
- *   +---+  |  register tile               |           so B may be a packed panel, a transformed
- *   | i |  |  m x (vectors * lanes)       |           tile, or the image itself read through a
- *   +---+  +------------------------------+           table of tap offsets.
+ *            j: n neighbouring output pixels            A: packed panels, one after another:
+ *          +------------------------------+                A[t * rows + i], the last has fewer rows
+ *     t    | B_t  B_t+1 ...               |             B: row t starts at
+ *     |    +------------------------------+                offset ? B + offset[t] : B + t * ldb
+ *     v  A +------------------------------+             C: C[i * c_row + j * c_column]
+ *   +---+  |  register tile               |
+ *   | i |  |  m x (vectors * lanes)       |             so B may be a packed panel, a transformed
+ *   +---+  +------------------------------+             tile, or the image itself read through a
+ *                                                       table of tap offsets.
  *
+ *   - Column j of B lies j / nr * b_panel + j % nr after its row's start: b_panel is nr where the
+ *     columns are neighbours, and the size of a panel where they are packed in panels of nr.
  *   - Each B row may be read up to CYCONV_OVERREAD elements past its n-th; those values are unused.
  *   - accumulate: C += sum; otherwise C = sum and C's old content is not read.
  *   - epilogue (may be NULL): after the sum, C[i][j] = clamp(C[i][j] + bias[i], low, high).
@@ -26,7 +29,7 @@
 #define CYCONV_KERNEL_TABLE_H
 #include "geometry.h"
 
-enum { CYCONV_MR = 6, CYCONV_OVERREAD = 128, CYCONV_WINOGRAD_VARIANTS = 1 };
+enum { CYCONV_MR = 6, CYCONV_OVERREAD = 128, CYCONV_WINOGRAD_VARIANTS = 3 };
 
 typedef struct {
     const void *bias; /* one value per row, or NULL */
@@ -47,16 +50,37 @@ typedef struct {
     const ptrdiff_t *row_phase, *column_phase;
 } strip_t;
 
+/* Neighbouring elements of a source of pixels. */
+typedef struct {
+    ptrdiff_t start, length;
+} run_t;
+
+/* One filter of a group that has few. Sums are in the order of the taps (d, r, s), as `multiply`'s.
+ * Outputs (p, q) go to y + p * y_row + q * y_column; `filter` is the place of the bias. */
+typedef struct {
+    const void *w; /* of the taps, contiguous */
+    ptrdiff_t taps;
+    const ptrdiff_t *offset; /* of the taps in the strip, and elements to its next output row */
+    ptrdiff_t row;
+    int neighbours; /* 3 x 3 taps on one plane, (r, s) at r * row + s */
+    ptrdiff_t y_row, y_column;
+    int accumulate;
+    const epilogue_t *e;
+    ptrdiff_t filter;
+} stencil_t;
+
 /* Winograd F(m x m, r x r); alpha = m + r - 1. `t` runs along a row of tiles. */
 typedef struct {
     int m, r, alpha;
-    /* U[xi][d][i] = (G g G^T)[xi] of filters i < rows, at U + xi * xi_stride + d * rows + i;
-     * writes up to one vector past the end of each xi. */
-    void (*weights)(const void *w, ptrdiff_t rows, ptrdiff_t D, void *U, ptrdiff_t xi_stride);
+    /* U[xi][d][i] = (G g G^T)[xi] of filter i < rows <= CYCONV_MR, plane d < planes, from w at
+     * w + i * w_row + d * r * r; at U + xi * xi_stride + d * rows + i. Writes up to one vector
+     * past the end of each xi. */
+    void (*weights)(const void *w, ptrdiff_t w_row, ptrdiff_t rows, ptrdiff_t planes, void *U,
+                    ptrdiff_t xi_stride);
     /* V[xi][t] = (B^T d B)[xi] of the tiles (row, column + t), t < tiles, of one plane; writes up
-     * to one vector past t = tiles. */
-    void (*input)(const geometry_t *g, const void *plane, ptrdiff_t row, ptrdiff_t column,
-                  ptrdiff_t tiles, void *V, ptrdiff_t xi_stride);
+     * to one vector past t = tiles. The same pixels of `next`, the plane after, are prefetched. */
+    void (*input)(const geometry_t *g, const void *plane, const void *next, ptrdiff_t row,
+                  ptrdiff_t column, ptrdiff_t tiles, void *V, ptrdiff_t xi_stride);
     /* Y = A^T M A of those tiles, with the epilogue (bias[0]), into one output plane.
      * Returns 1 where an output is not finite. */
     int (*output)(const geometry_t *g, const void *M, ptrdiff_t xi_stride, ptrdiff_t row,
@@ -65,20 +89,31 @@ typedef struct {
 
 typedef struct {
     int itemsize, lanes;
+    int nr; /* columns of a full register tile: the width of packed panels of B */
 
     void (*multiply)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
-                     ptrdiff_t ldb, const ptrdiff_t *offset, void *C, ptrdiff_t c_row,
-                     ptrdiff_t c_column, int accumulate, const epilogue_t *e);
-    /* A[t * rows + i] = w[i * w_row + t], the panel of `rows` filters. */
-    void (*pack_panel)(const void *w, ptrdiff_t w_row, ptrdiff_t rows, ptrdiff_t taps, void *A);
+                     ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
+                     ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e);
+    /* A as `multiply` reads it, from w[i * w_row + t], i < m, t < taps. */
+    void (*pack_filters)(const void *w, ptrdiff_t w_row, ptrdiff_t m, ptrdiff_t taps, void *A);
     void (*fill_strip)(const geometry_t *g, const strip_t *s, const char *const *planes,
                        ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0, void *strip);
+    void (*stencil)(const stencil_t *t, const void *strip, ptrdiff_t rows, ptrdiff_t columns,
+                    void *y);
+    /* panel[t * nr + j] = pixel j of tap t, the runs one after another, n <= nr pixels in all:
+     *     run i of tap t lies at source + runs[i].start + (offset ? offset[t] : t * ld).
+     * Unless `exact`, up to a vector past each run is read; up to one past the panel is written. */
+    void (*gather)(ptrdiff_t taps, const void *source, const ptrdiff_t *offset, ptrdiff_t ld,
+                   const run_t *runs, ptrdiff_t count, int exact, void *panel);
     /* im2col: columns[(d * R + r) * S + s][l - l0] for pixels l in [l0, l1) of one slab. */
     void (*patches)(const geometry_t *g, const char *const *planes, ptrdiff_t l0, ptrdiff_t l1,
                     void *columns, ptrdiff_t ldc);
     /* Copies block (K rows, ld) to pixels [l0, l1) of a slab's output, through the epilogue. */
     void (*store_pixels)(const geometry_t *g, const void *block, ptrdiff_t ld, ptrdiff_t l0,
                          ptrdiff_t l1, void *y, const epilogue_t *e);
+    /* panels[i * row_stride + t / nr * panel_stride + t % nr] = stage[i * ld + t], whole panels. */
+    void (*spread_tiles)(ptrdiff_t rows, ptrdiff_t tiles, const void *stage, ptrdiff_t ld,
+                         void *panels, ptrdiff_t panel_stride, ptrdiff_t row_stride);
     winograd_t winograd[CYCONV_WINOGRAD_VARIANTS]; /* empty for integers */
 } kernels_t;
 

@@ -31,27 +31,48 @@ cdef extern from "kernel_table.h" nogil:
         const ptrdiff_t *row_phase
         const ptrdiff_t *column_phase
 
+    ctypedef struct run_t:
+        ptrdiff_t start, length
+
+    ctypedef struct stencil_t:
+        const void *w
+        ptrdiff_t taps
+        const ptrdiff_t *offset
+        ptrdiff_t row
+        int neighbours
+        ptrdiff_t y_row, y_column
+        int accumulate
+        const epilogue_t *e
+        ptrdiff_t filter
+
     ctypedef struct winograd_t:
         int m, r, alpha
-        void (*weights)(const void *, ptrdiff_t, ptrdiff_t, void *, ptrdiff_t) noexcept nogil
-        void (*input)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *,
-                      ptrdiff_t) noexcept nogil
+        void (*weights)(const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *,
+                        ptrdiff_t) noexcept nogil
+        void (*input)(const geometry_t *, const void *, const void *, ptrdiff_t, ptrdiff_t,
+                      ptrdiff_t, void *, ptrdiff_t) noexcept nogil
         int (*output)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                       ptrdiff_t, void *, const epilogue_t *) noexcept nogil
 
     ctypedef struct kernels_t:
-        int itemsize, lanes
+        int itemsize, lanes, nr
         void (*multiply)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const void *, ptrdiff_t,
-                         const ptrdiff_t *, void *, ptrdiff_t, ptrdiff_t, int,
+                         ptrdiff_t, const ptrdiff_t *, void *, ptrdiff_t, ptrdiff_t, int,
                          const epilogue_t *) noexcept nogil
-        void (*pack_panel)(const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*pack_filters)(const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*fill_strip)(const geometry_t *, const strip_t *, const char **, ptrdiff_t,
                            ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*stencil)(const stencil_t *, const void *, ptrdiff_t, ptrdiff_t,
+                        void *) noexcept nogil
+        void (*gather)(ptrdiff_t, const void *, const ptrdiff_t *, ptrdiff_t, const run_t *,
+                       ptrdiff_t, int, void *) noexcept nogil
         void (*patches)(const geometry_t *, const char **, ptrdiff_t, ptrdiff_t, void *,
                         ptrdiff_t) noexcept nogil
         void (*store_pixels)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                              void *, const epilogue_t *) noexcept nogil
-        winograd_t winograd[1]
+        void (*spread_tiles)(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *, ptrdiff_t,
+                             ptrdiff_t) noexcept nogil
+        winograd_t winograd[3]
 
     ctypedef struct kernel_table_t:
         const char *name

@@ -5,10 +5,13 @@
 
 #include "multiply_body.h"
 #include "patches_body.h"
+#include "stencil_body.h"
 #if defined(ELEMENT_f32) || defined(ELEMENT_f64)
 #include "winograd_body.h"
-#define WINOGRAD_TABLE {WINOGRAD_ENTRY(2, 3)}
+#define WINOGRAD_TABLE {WINOGRAD_ENTRY(2, 3), WINOGRAD_ENTRY(4, 3), WINOGRAD_ENTRY(6, 3)}
+#define SPREAD_TILES spread_tiles
 #else
+#define SPREAD_TILES NULL
 #define WINOGRAD_TABLE {{0}}
 #endif
 
@@ -19,10 +22,14 @@ extern const kernels_t JOIN(TARGET, ELEMENT);
 const kernels_t JOIN(TARGET, ELEMENT) = {
     .itemsize = REAL_BYTES,
     .lanes = LANES,
+    .nr = NR,
     .multiply = multiply,
-    .pack_panel = pack_panel,
+    .pack_filters = pack_filters,
     .fill_strip = fill_strip,
+    .stencil = stencil,
+    .gather = gather,
     .patches = patches,
     .store_pixels = store_pixels,
+    .spread_tiles = SPREAD_TILES,
     .winograd = WINOGRAD_TABLE,
 };

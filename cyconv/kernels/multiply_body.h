@@ -7,8 +7,10 @@
 #ifndef TILE_VECTORS
 #if REGISTERS == 32
 #define TILE_VECTORS {0, 8, 8, 6, 5, 4, 4}
+#define NR (4 * LANES) /* columns of a full tile: the width of packed panels of B */
 #else
 #define TILE_VECTORS {0, 8, 5, 3, 3, 2, 2}
+#define NR (2 * LANES)
 #endif
 #define TILE_MAX 8 /* the most vectors in a row of a tile */
 #endif
@@ -33,27 +35,29 @@ INLINE vec finish_vec(vec sum, const epilogue_t *e, ptrdiff_t k) {
 static __attribute__((noinline)) void store_edge(ptrdiff_t m, ptrdiff_t n, const real *sum,
                                                  ptrdiff_t ld, real *C, ptrdiff_t c_row,
                                                  ptrdiff_t c_column, int accumulate,
-                                                 const epilogue_t *e) {
+                                                 const epilogue_t *e, ptrdiff_t row) {
     for (ptrdiff_t i = 0; i < m; i++)
         for (ptrdiff_t j = 0; j < n; j++) {
             real *c = C + i * c_row + j * c_column;
-            *c = finish(accumulate ? sum[i * ld + j] + *c : sum[i * ld + j], e, i);
+            *c = finish(accumulate ? sum[i * ld + j] + *c : sum[i * ld + j], e, row + i);
         }
 }
 
 INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const real *A,
                  const real *B, ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
-                 ptrdiff_t c_column, int accumulate, const epilogue_t *e) {
+                 ptrdiff_t c_column, int accumulate, const epilogue_t *e, ptrdiff_t row) {
     vec sum[CYCONV_MR][TILE_MAX];
+#pragma GCC unroll 6
+    for (int i = 0; i < m; i++) __builtin_prefetch(C + i * c_row, 1);
 #pragma GCC unroll 6
     for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
         for (int k = 0; k < v; k++) sum[i][k] = (vec){0};
     for (ptrdiff_t t = 0; t < taps; t++, A += m) {
-        const real *row = offset ? B + offset[t] : B + t * ldb;
+        const real *from = offset ? B + offset[t] : B + t * ldb;
         vec b[TILE_MAX];
 #pragma GCC unroll 8
-        for (int k = 0; k < v; k++) b[k] = load(row + k * LANES);
+        for (int k = 0; k < v; k++) b[k] = load(from + k * LANES);
 #pragma GCC unroll 6
         for (int i = 0; i < m; i++) {
             const vec a = splat(A[i]);
@@ -63,34 +67,50 @@ INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const re
     }
     if (n < v * LANES || c_column != 1) {
         real edge[CYCONV_MR * TILE_MAX * LANES];
+#pragma GCC unroll 6
         for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
             for (int k = 0; k < v; k++) store(edge + (i * v + k) * LANES, sum[i][k]);
-        store_edge(m, n, edge, v * LANES, C, c_row, c_column, accumulate, e);
+        store_edge(m, n, edge, v * LANES, C, c_row, c_column, accumulate, e, row);
         return;
+    }
+    if (accumulate)
+#pragma GCC unroll 6
+        for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+            for (int k = 0; k < v; k++) sum[i][k] += load(C + i * c_row + k * LANES);
+    if (e && e->bias)
+#pragma GCC unroll 6
+        for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+            for (int k = 0; k < v; k++) sum[i][k] += splat(((const real *)e->bias)[row + i]);
+    if (e && e->clamp) {
+        const vec low = splat((real)e->low), high = splat((real)e->high);
+#pragma GCC unroll 6
+        for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+            for (int k = 0; k < v; k++) sum[i][k] = clamp(sum[i][k], low, high);
     }
 #pragma GCC unroll 6
     for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
-        for (int k = 0; k < v; k++) {
-            vec out = sum[i][k];
-            if (accumulate) out += load(C + i * c_row + k * LANES);
-            store(C + i * c_row + k * LANES, finish_vec(out, e, i));
-        }
+        for (int k = 0; k < v; k++) store(C + i * c_row + k * LANES, sum[i][k]);
 }
 
 typedef void tile_function(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B, ptrdiff_t ldb,
                            const ptrdiff_t *offset, real *C, ptrdiff_t c_row, ptrdiff_t c_column,
-                           int accumulate, const epilogue_t *e);
+                           int accumulate, const epilogue_t *e, ptrdiff_t row);
 
 /* Separate loops for B by pitch and B by offsets: the compiler sees which. */
 #define TILE(m, v)                                                                               \
     static void tile_##m##x##v(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B,        \
                                ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row, \
-                               ptrdiff_t c_column, int accumulate, const epilogue_t *e) {        \
+                               ptrdiff_t c_column, int accumulate, const epilogue_t *e,          \
+                               ptrdiff_t row) {                                                  \
         if (offset)                                                                              \
-            tile(m, v, n, taps, A, B, ldb, offset, C, c_row, c_column, accumulate, e);           \
+            tile(m, v, n, taps, A, B, ldb, offset, C, c_row, c_column, accumulate, e, row);      \
         else                                                                                     \
-            tile(m, v, n, taps, A, B, ldb, NULL, C, c_row, c_column, accumulate, e);             \
+            tile(m, v, n, taps, A, B, ldb, NULL, C, c_row, c_column, accumulate, e, row);        \
     }
 
 TILE(1, 1)
@@ -151,16 +171,25 @@ static tile_function *const tile_table[CYCONV_MR + 1][TILE_MAX + 1] = {
 };
 #undef T
 
+enum { L1_BYTES = 20 << 10 }; /* of B that stay in the first-level cache beside a panel of A */
+
+/* Either all of B stays in the first-level cache, and each panel of A passes once, writing whole
+ * rows of C; or one tile's columns do, while all panels of A pass by. */
 static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
-                     ptrdiff_t ldb, const ptrdiff_t *offset, void *C, ptrdiff_t c_row,
-                     ptrdiff_t c_column, int accumulate, const epilogue_t *e) {
+                     ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
+                     ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e) {
     static const int widest[CYCONV_MR + 1] = TILE_VECTORS;
-    for (ptrdiff_t j = 0; j < n;) {
-        ptrdiff_t width = (n - j + LANES - 1) / LANES;
-        width = width < widest[m] ? width : widest[m];
-        const ptrdiff_t columns = n - j < width * LANES ? n - j : width * LANES;
-        tile_table[m][width](columns, taps, A, (const real *)B + j, ldb, offset,
-                             (real *)C + j * c_column, c_row, c_column, accumulate, e);
-        j += columns;
-    }
+    const ptrdiff_t most = b_panel == NR ? widest[m < CYCONV_MR ? m : CYCONV_MR] : NR / LANES;
+    const ptrdiff_t all = n * taps * (ptrdiff_t)sizeof(real) <= L1_BYTES ? n : most * LANES;
+    for (ptrdiff_t j0 = 0; j0 < n; j0 += all)
+        for (ptrdiff_t i = 0; i < m; i += CYCONV_MR) {
+            const ptrdiff_t rows = m - i < CYCONV_MR ? m - i : CYCONV_MR;
+            for (ptrdiff_t j = j0; j < n && j < j0 + all; j += most * LANES) {
+                const ptrdiff_t columns = n - j < most * LANES ? n - j : most * LANES;
+                tile_table[rows][(columns + LANES - 1) / LANES](
+                    columns, taps, (const real *)A + i * taps,
+                    (const real *)B + j / NR * b_panel + j % NR, ldb, offset,
+                    (real *)C + i * c_row + j * c_column, c_row, c_column, accumulate, e, i);
+            }
+        }
 }

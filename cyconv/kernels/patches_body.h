@@ -1,12 +1,15 @@
 /* Moving pixels: weights into panels, input rows into zero-bordered strips, patches into columns.
  */
 
-static void pack_panel(const void *weights, ptrdiff_t w_row, ptrdiff_t rows, ptrdiff_t taps,
-                       void *panel) {
+static void pack_filters(const void *weights, ptrdiff_t w_row, ptrdiff_t m, ptrdiff_t taps,
+                         void *panels) {
     const real *w = weights;
-    real *A = panel;
-    for (ptrdiff_t t = 0; t < taps; t++)
-        for (ptrdiff_t i = 0; i < rows; i++) *A++ = w[i * w_row + t];
+    real *A = panels;
+    for (ptrdiff_t i = 0; i < m; i += CYCONV_MR, w += CYCONV_MR * w_row) {
+        const ptrdiff_t rows = m - i < CYCONV_MR ? m - i : CYCONV_MR;
+        for (ptrdiff_t t = 0; t < taps; t++)
+            for (ptrdiff_t j = 0; j < rows; j++) *A++ = w[j * w_row + t];
+    }
 }
 
 /* row[j] = from[j * stride + shift], j < n, zero where that index is outside [0, in). */
@@ -14,32 +17,101 @@ INLINE void gather_row(real *row, ptrdiff_t n, const real *from, ptrdiff_t from_
                        ptrdiff_t shift, ptrdiff_t stride, ptrdiff_t in) {
     ptrdiff_t begin, end;
     valid_range(shift, stride, in, n, &begin, &end);
-    for (ptrdiff_t j = 0; j < begin; j++) row[j] = 0;
+    if (begin) zero_row(row, begin);
     if (end > begin)
         copy_row(row + begin, from + (begin * stride + shift) * from_stride, stride * from_stride,
                  end - begin);
-    for (ptrdiff_t j = end; j < n; j++) row[j] = 0;
+    if (end < n) zero_row(row + end, n - end);
+}
+
+/* Rows of one plane that are in the image, in whole vectors: for each phase, zeros before `begin`
+ * and from `end` on. Reads no element from `limit` on; returns how many rows that let it fill.
+ * What is written past a row is written again by the next one. */
+typedef struct {
+    ptrdiff_t begin, end, first; /* `first`: the element of an image row for row[begin] */
+} border_t;
+
+INLINE ptrdiff_t fill_rows(const int stride, ptrdiff_t rows, ptrdiff_t phases, ptrdiff_t pitch,
+                           const border_t *border, const real *from, ptrdiff_t from_step,
+                           const real *limit, real *row) {
+    const vec zero = {0};
+    for (ptrdiff_t i = 0; i < rows; i++, from += from_step)
+        for (ptrdiff_t b = 0; b < phases; b++, row += pitch) {
+            const ptrdiff_t begin = border[b].begin, n = border[b].end - begin;
+            const real *x = from + border[b].first;
+            if (n > 0 && x + ((n - 1) / LANES * LANES + LANES - 1) * stride >= limit) return i;
+            ptrdiff_t j = 0;
+            for (; j < begin; j += LANES) store(row + j, zero);
+            for (j = 0; j < n; j += LANES)
+                store(row + begin + j, stride == 1 ? load(x + j) : every_second(x + 2 * j));
+            for (j = begin + (n > 0 ? n : 0); j < pitch; j += LANES) store(row + j, zero);
+        }
+    return rows;
 }
 
 static void fill_strip(const geometry_t *g, const strip_t *s, const char *const *planes,
                        ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0, void *strip) {
+    enum { KNOWN = 2 };
+    const ptrdiff_t step = g->w.stride * g->w.x_stride, width = s->column_phases * s->pitch;
+    const int vectors = s->column_phases <= KNOWN && g->w.x_stride == 1 && g->h.x_stride >= 0 &&
+                        (step == 1 || step == 2);
+    border_t border[KNOWN];
+    for (ptrdiff_t b = 0; vectors && b < s->column_phases; b++) {
+        const ptrdiff_t shift = q0 * step + s->column_phase[b] - g->w.pad;
+        valid_range(shift, step, g->w.in, s->pitch, &border[b].begin, &border[b].end);
+        border[b].first = border[b].begin * step + shift;
+    }
     real *row = strip;
     for (ptrdiff_t d = 0; d < count; d++)
-        for (ptrdiff_t a = 0; a < s->row_phases; a++)
-            for (ptrdiff_t i = 0; i < s->rows; i++) {
-                const ptrdiff_t h = (p0 + i) * g->h.stride + s->row_phase[a] - g->h.pad;
-                const real *from = (const real *)planes[d];
-                if (from && h >= 0 && h < g->h.in) {
-                    from += h * g->h.x_stride;
-                    for (ptrdiff_t b = 0; b < s->column_phases; b++, row += s->pitch)
-                        gather_row(row, s->pitch, from, g->w.x_stride,
-                                   q0 * g->w.stride + s->column_phase[b] - g->w.pad, g->w.stride,
-                                   g->w.in);
-                } else {
-                    memset(row, 0, (size_t)(s->column_phases * s->pitch) * sizeof(real));
-                    row += s->column_phases * s->pitch;
-                }
+        for (ptrdiff_t a = 0; a < s->row_phases; a++) {
+            const real *plane = (const real *)planes[d];
+            const ptrdiff_t shift = p0 * g->h.stride + s->row_phase[a] - g->h.pad;
+            ptrdiff_t i, begin = s->rows, end = s->rows;
+            if (plane) valid_range(shift, g->h.stride, g->h.in, s->rows, &begin, &end);
+            for (i = 0; i < begin; i++, row += width) zero_row(row, width);
+            if (vectors && end > begin) {
+                const real *from = plane + (begin * g->h.stride + shift) * g->h.x_stride;
+                const real *limit = plane + (g->h.in - 1) * g->h.x_stride + g->w.in;
+                const ptrdiff_t down = g->h.stride * g->h.x_stride;
+                i += step == 1 ? fill_rows(1, end - begin, s->column_phases, s->pitch, border, from,
+                                           down, limit, row)
+                               : fill_rows(2, end - begin, s->column_phases, s->pitch, border, from,
+                                           down, limit, row);
+                row += (i - begin) * width;
             }
+            for (; i < end; i++)
+                for (ptrdiff_t b = 0; b < s->column_phases; b++, row += s->pitch)
+                    gather_row(row, s->pitch, plane + (i * g->h.stride + shift) * g->h.x_stride,
+                               g->w.x_stride, q0 * g->w.stride + s->column_phase[b] - g->w.pad,
+                               g->w.stride, g->w.in);
+            for (; i < s->rows; i++, row += width) zero_row(row, width);
+        }
+}
+
+static void gather(ptrdiff_t taps, const void *source, const ptrdiff_t *offset, ptrdiff_t ld,
+                   const run_t *runs, ptrdiff_t count, int exact, void *panel) {
+    real *to = panel;
+    if (count == 1 && runs->length == NR) {
+        const real *first = (const real *)source + runs->start;
+        for (ptrdiff_t t = 0; t < taps; t++, to += NR) {
+            const real *from = first + (offset ? offset[t] : t * ld);
+            __builtin_prefetch(from + NR);
+#pragma GCC unroll 4
+            for (int j = 0; j < NR; j += LANES) store(to + j, load(from + j));
+        }
+        return;
+    }
+    for (ptrdiff_t t = 0; t < taps; t++, to += NR) {
+        const real *tap = (const real *)source + (offset ? offset[t] : t * ld);
+        real *at = to;
+        for (ptrdiff_t i = 0; i < count; at += runs[i++].length) {
+            const real *from = tap + runs[i].start;
+            if (exact)
+                copy_row(at, from, 1, runs[i].length);
+            else /* what is written past a run is written again by the next one */
+                for (ptrdiff_t j = 0; j < runs[i].length; j += LANES) store(at + j, load(from + j));
+        }
+    }
 }
 
 static void patches(const geometry_t *g, const char *const *planes, ptrdiff_t l0, ptrdiff_t l1,

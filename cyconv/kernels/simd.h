@@ -69,33 +69,156 @@ INLINE int not_finite(vec v) {
 #define ODDS 1, 3
 #define LOW 0, 2
 #define HIGH 1, 3
+#define SHIFT 1, 2
 #elif LANES == 4
 #define EVENS 0, 2, 4, 6
 #define ODDS 1, 3, 5, 7
 #define LOW 0, 4, 1, 5
 #define HIGH 2, 6, 3, 7
+#define SHIFT 1, 2, 3, 4
+#define SECOND 0, 2, 5, 7
 #elif LANES == 8
 #define EVENS 0, 2, 4, 6, 8, 10, 12, 14
 #define ODDS 1, 3, 5, 7, 9, 11, 13, 15
 #define LOW 0, 8, 1, 9, 2, 10, 3, 11
 #define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#define SHIFT 1, 2, 3, 4, 5, 6, 7, 8
+#define SECOND 0, 2, 4, 6, 9, 11, 13, 15
 #elif LANES == 16
 #define EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define ODDS 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define SHIFT 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
+#define SECOND 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31
 #endif
-/* a, b hold 2 * LANES neighbours: those at even and at odd places; and back. */
+/* a, b hold 2 * LANES neighbours: those at even and at odd places; and back. Registers of 32 bytes
+ * shuffle fast within their halves and slowly across: first the one, then the halves in order. */
+#if VECTOR_BYTES == 32 && LANES == 8
+INLINE vec evens(vec a, vec b) {
+    const vec halves = SHUFFLE(a, b, 0, 2, 8, 10, 4, 6, 12, 14);
+    return SHUFFLE(halves, halves, 0, 1, 4, 5, 2, 3, 6, 7);
+}
+INLINE vec odds(vec a, vec b) {
+    const vec halves = SHUFFLE(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
+    return SHUFFLE(halves, halves, 0, 1, 4, 5, 2, 3, 6, 7);
+}
+#elif VECTOR_BYTES == 32 && LANES == 4
+INLINE vec evens(vec a, vec b) {
+    const vec halves = SHUFFLE(a, b, 0, 4, 2, 6);
+    return SHUFFLE(halves, halves, 0, 2, 1, 3);
+}
+INLINE vec odds(vec a, vec b) {
+    const vec halves = SHUFFLE(a, b, 1, 5, 3, 7);
+    return SHUFFLE(halves, halves, 0, 2, 1, 3);
+}
+#else
 INLINE vec evens(vec a, vec b) { return SHUFFLE(a, b, EVENS); }
 INLINE vec odds(vec a, vec b) { return SHUFFLE(a, b, ODDS); }
+#endif
 INLINE vec interleave_low(vec a, vec b) { return SHUFFLE(a, b, LOW); }
 INLINE vec interleave_high(vec a, vec b) { return SHUFFLE(a, b, HIGH); }
 
+/* x[0], x[2], ..., reading no element after the last of them. */
+INLINE vec every_second(const real *x) {
+#if LANES == 2
+    return (vec){x[0], x[2]};
+#else
+    const vec a = load(x), b = load(x + LANES - 1); /* b's wanted elements are the odd ones */
+#if VECTOR_BYTES == 32 && LANES == 8
+    const vec halves = SHUFFLE(a, b, 0, 2, 9, 11, 4, 6, 13, 15);
+    return SHUFFLE(halves, halves, 0, 1, 4, 5, 2, 3, 6, 7);
+#elif VECTOR_BYTES == 32 && LANES == 4
+    const vec halves = SHUFFLE(a, b, 0, 5, 2, 7);
+    return SHUFFLE(halves, halves, 0, 2, 1, 3);
+#else
+    return SHUFFLE(a, b, SECOND);
+#endif
+#endif
+}
+
+/* every[j][l] = x[4 * l + j], j < 4, l < LANES. */
+INLINE void every_fourth(const real *x, vec *every) {
+    const vec a = load(x), b = load(x + LANES), c = load(x + 2 * LANES), d = load(x + 3 * LANES);
+#if VECTOR_BYTES == 32 && LANES == 8
+    const vec ac0 = SHUFFLE(a, c, 0, 1, 2, 3, 8, 9, 10, 11);
+    const vec ac1 = SHUFFLE(a, c, 4, 5, 6, 7, 12, 13, 14, 15);
+    const vec bd0 = SHUFFLE(b, d, 0, 1, 2, 3, 8, 9, 10, 11);
+    const vec bd1 = SHUFFLE(b, d, 4, 5, 6, 7, 12, 13, 14, 15);
+    const vec a01 = SHUFFLE(ac0, ac1, 0, 8, 1, 9, 4, 12, 5, 13);
+    const vec a23 = SHUFFLE(ac0, ac1, 2, 10, 3, 11, 6, 14, 7, 15);
+    const vec b01 = SHUFFLE(bd0, bd1, 0, 8, 1, 9, 4, 12, 5, 13);
+    const vec b23 = SHUFFLE(bd0, bd1, 2, 10, 3, 11, 6, 14, 7, 15);
+    every[0] = SHUFFLE(a01, b01, 0, 1, 8, 9, 4, 5, 12, 13);
+    every[1] = SHUFFLE(a01, b01, 2, 3, 10, 11, 6, 7, 14, 15);
+    every[2] = SHUFFLE(a23, b23, 0, 1, 8, 9, 4, 5, 12, 13);
+    every[3] = SHUFFLE(a23, b23, 2, 3, 10, 11, 6, 7, 14, 15);
+#else
+    const vec even0 = evens(a, b), even1 = evens(c, d), odd0 = odds(a, b), odd1 = odds(c, d);
+    every[0] = evens(even0, even1);
+    every[1] = evens(odd0, odd1);
+    every[2] = odds(even0, even1);
+    every[3] = odds(odd0, odd1);
+#endif
+}
+
+/* The inverse: x[4 * l + j] = every[j][l]. */
+INLINE void store_fourths(const vec *every, real *x) {
+#if VECTOR_BYTES == 32 && LANES == 8
+    const vec a01 = SHUFFLE(every[0], every[1], 0, 8, 1, 9, 4, 12, 5, 13);
+    const vec b01 = SHUFFLE(every[0], every[1], 2, 10, 3, 11, 6, 14, 7, 15);
+    const vec a23 = SHUFFLE(every[2], every[3], 0, 8, 1, 9, 4, 12, 5, 13);
+    const vec b23 = SHUFFLE(every[2], every[3], 2, 10, 3, 11, 6, 14, 7, 15);
+    const vec ac0 = SHUFFLE(a01, a23, 0, 1, 8, 9, 4, 5, 12, 13);
+    const vec ac1 = SHUFFLE(a01, a23, 2, 3, 10, 11, 6, 7, 14, 15);
+    const vec bd0 = SHUFFLE(b01, b23, 0, 1, 8, 9, 4, 5, 12, 13);
+    const vec bd1 = SHUFFLE(b01, b23, 2, 3, 10, 11, 6, 7, 14, 15);
+    store(x, SHUFFLE(ac0, ac1, 0, 1, 2, 3, 8, 9, 10, 11));
+    store(x + LANES, SHUFFLE(bd0, bd1, 0, 1, 2, 3, 8, 9, 10, 11));
+    store(x + 2 * LANES, SHUFFLE(ac0, ac1, 4, 5, 6, 7, 12, 13, 14, 15));
+    store(x + 3 * LANES, SHUFFLE(bd0, bd1, 4, 5, 6, 7, 12, 13, 14, 15));
+#else
+    const vec a = interleave_low(every[0], every[2]), b = interleave_low(every[1], every[3]);
+    const vec c = interleave_high(every[0], every[2]), d = interleave_high(every[1], every[3]);
+    store(x, interleave_low(a, b));
+    store(x + LANES, interleave_high(a, b));
+    store(x + 2 * LANES, interleave_low(c, d));
+    store(x + 3 * LANES, interleave_high(c, d));
+#endif
+}
+
+/* Runs of few vectors: no calls, and the last vector overlaps the one before it. */
+INLINE void zero_row(real *to, ptrdiff_t n) {
+    const vec zero = {0};
+    if (n < LANES) {
+        for (ptrdiff_t i = 0; i < n; i++) to[i] = 0;
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n - LANES; i += LANES) store(to + i, zero);
+    store(to + n - LANES, zero);
+}
+
 /* to[i] = from[i * stride], i < n. */
 INLINE void copy_row(real *to, const real *from, ptrdiff_t stride, ptrdiff_t n) {
-    if (stride == 1)
-        memcpy(to, from, (size_t)n * sizeof(real));
-    else
-        for (ptrdiff_t i = 0; i < n; i++) to[i] = from[i * stride];
+    ptrdiff_t i = 0;
+    if (stride == 1 && n >= LANES) {
+        for (; i < n - LANES; i += LANES) store(to + i, load(from + i));
+        store(to + n - LANES, load(from + n - LANES));
+        return;
+    }
+    if (stride == 1 && 2 * n >= LANES) {
+        enum { HALF = LANES / 2, BYTES = VECTOR_BYTES / 2 };
+        real last[HALF];
+        memcpy(last, from + n - HALF, BYTES);
+        memcpy(to, from, BYTES);
+        memcpy(to + n - HALF, last, BYTES);
+        return;
+    }
+    if (stride == 2 && n >= LANES) {
+        for (; i < n - LANES; i += LANES) store(to + i, every_second(from + 2 * i));
+        store(to + n - LANES, every_second(from + 2 * (n - LANES)));
+        return;
+    }
+    for (; i < n; i++) to[i] = from[i * stride];
 }
 #endif

@@ -3,24 +3,28 @@
  * apply them to columns, then to rows. */
 #include "winograd_transforms.h"
 
+enum { MAX_TAPS = 9 };
+
+/* a[1], ..., a[LANES - 1], next: the same element of the next tile. */
+INLINE vec shift_in(vec a, real next) { return SHUFFLE(a, splat(next), SHIFT); }
+
 /* tiles[j] = element j of LANES tiles that start m apart: tiles[j][l] = x[l * m + j], j < alpha.
  * Reads (LANES + (alpha - 1) / m) * m elements. */
 INLINE void split_tiles(const int m, const int alpha, const real *x, vec *tiles) {
-    for (int j = 0; j < alpha; j += m) {
-        const real *from = x + j; /* j is a multiple of m: the same split, j elements further */
-        const int left = alpha - j < m ? alpha - j : m;
-        if (m == 2) {
-            const vec a = load(from), b = load(from + LANES);
-            tiles[j] = evens(a, b);
-            if (left > 1) tiles[j + 1] = odds(a, b);
-        } else {
-            for (int i = 0; i < left; i++) {
-                real lane[LANES];
-                for (int l = 0; l < LANES; l++) lane[l] = from[l * m + i];
-                tiles[j + i] = load(lane);
-            }
+    if (m == 2) {
+        const vec a = load(x), b = load(x + LANES);
+        tiles[0] = evens(a, b);
+        tiles[1] = odds(a, b);
+    } else if (m == 4) {
+        every_fourth(x, tiles);
+    } else {
+        for (int j = 0; j < m && j < alpha; j++) {
+            real lane[LANES];
+            for (int l = 0; l < LANES; l++) lane[l] = x[l * m + j];
+            tiles[j] = load(lane);
         }
     }
+    for (int j = m; j < alpha; j++) tiles[j] = shift_in(tiles[j - m], x[(LANES - 1) * m + j]);
 }
 
 /* The inverse for outputs: y[l * m + j] = tiles[j][l]. */
@@ -28,6 +32,8 @@ INLINE void join_tiles(const int m, const vec *tiles, real *y) {
     if (m == 2) {
         store(y, interleave_low(tiles[0], tiles[1]));
         store(y + LANES, interleave_high(tiles[0], tiles[1]));
+    } else if (m == 4) {
+        store_fourths(tiles, y);
     } else {
         for (int l = 0; l < LANES; l++)
             for (int j = 0; j < m; j++) y[l * m + j] = tiles[j][l];
@@ -38,63 +44,92 @@ typedef void transform(const vec *in, vec *out);
 
 /* out (rows x rows) = T in T^T for in (columns x columns), T of shape (rows, columns). */
 INLINE void transform_2d(transform T, const int rows, const int columns, const vec *in, vec *out) {
-    vec half[64], column[8];
+    vec half[64];
+#pragma GCC unroll 8
     for (int j = 0; j < columns; j++) {
-        vec result[8];
+        vec column[8], result[8];
+#pragma GCC unroll 8
         for (int i = 0; i < columns; i++) column[i] = in[i * columns + j];
         T(column, result);
+#pragma GCC unroll 8
         for (int i = 0; i < rows; i++) half[i * columns + j] = result[i];
     }
+#pragma GCC unroll 8
     for (int i = 0; i < rows; i++) T(half + i * columns, out + i * rows);
 }
 
-INLINE void winograd_weights(const int m, const int r, transform G, const real *w, ptrdiff_t rows,
-                             ptrdiff_t D, real *U, ptrdiff_t xi_stride) {
+INLINE void winograd_weights(const int m, const int r, transform G, const real *w, ptrdiff_t w_row,
+                             ptrdiff_t rows, ptrdiff_t planes, real *U, ptrdiff_t xi_stride) {
     const int alpha = m + r - 1;
-    for (ptrdiff_t d = 0; d < D; d++, w += r * r, U += rows)
+    for (ptrdiff_t d = 0; d < planes; d++, w += r * r, U += rows)
         for (ptrdiff_t i0 = 0; i0 < rows; i0 += LANES) {
-            real filters[9 * LANES] = {0};
-            vec taps[9], out[64];
-            for (int l = 0; l < LANES && i0 + l < rows; l++)
-                for (int t = 0; t < r * r; t++)
-                    filters[t * LANES + l] = w[(i0 + l) * D * r * r + t];
+            real filters[MAX_TAPS * LANES] = {0};
+            vec taps[MAX_TAPS], out[64];
+            for (ptrdiff_t l = 0; l < LANES && i0 + l < rows; l++)
+                for (int t = 0; t < r * r; t++) filters[t * LANES + l] = w[(i0 + l) * w_row + t];
             for (int t = 0; t < r * r; t++) taps[t] = load(filters + t * LANES);
             transform_2d(G, alpha, r, taps, out);
             for (int xi = 0; xi < alpha * alpha; xi++) store(U + xi * xi_stride + i0, out[xi]);
         }
 }
 
+enum { SPAN = (LANES + 4) * 8 }; /* elements of one row of LANES tiles, rounded up */
+
+/* `rows` rows of `span` pixels from (h, w) of a plane: where they lie, or a zero-bordered copy. */
+INLINE const real *bordered_rows(const int rows, const int span, const geometry_t *g,
+                                 const real *plane, ptrdiff_t h, ptrdiff_t w, real *copy,
+                                 ptrdiff_t *stride) {
+    if (plane && g->w.x_stride == 1 && h >= 0 && h + rows <= g->h.in && w >= 0 &&
+        w + span <= g->w.in) {
+        *stride = g->h.x_stride;
+        return plane + h * g->h.x_stride + w;
+    }
+    *stride = span;
+    for (int i = 0; i < rows; i++)
+        if (plane && h + i >= 0 && h + i < g->h.in)
+            gather_row(copy + i * span, span, plane + (h + i) * g->h.x_stride, g->w.x_stride, w, 1,
+                       g->w.in);
+        else
+            zero_row(copy + i * span, span);
+    return copy;
+}
+
+/* Columns first, while they are plain rows of pixels; then each row is split into tiles. The
+ * copies at the border are made one step ahead: a load that spans two recent stores stalls. */
 INLINE void winograd_input(const int m, const int r, transform BT, const geometry_t *g,
-                           const real *plane, ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles,
-                           real *V, ptrdiff_t xi_stride) {
+                           const real *plane, const real *after, ptrdiff_t row, ptrdiff_t column,
+                           ptrdiff_t tiles, real *V, ptrdiff_t xi_stride) {
     const int alpha = m + r - 1;
-    enum { SPAN = (LANES + 3) * 8 };
-    const int span = (LANES + (alpha - 1) / m) * m;
-    const ptrdiff_t h0 = row * m - g->h.pad;
-    real edge[8 * SPAN];
+    const int span = ((LANES - 1) * m + alpha + LANES - 1) / LANES * LANES;
+    const ptrdiff_t h0 = row * m - g->h.pad, w0 = column * m - g->w.pad;
+    _Alignas(64) real copies[2][8 * SPAN], half[8 * SPAN];
+    ptrdiff_t next_row, x_row;
+    const real *next = bordered_rows(alpha, span, g, plane, h0, w0, copies[0], &next_row);
     for (ptrdiff_t t = 0; t < tiles; t += LANES) {
-        const ptrdiff_t w0 = (column + t) * m - g->w.pad;
-        const real *x = edge;
-        ptrdiff_t x_row = span;
-        const int inside = plane && g->w.x_stride == 1 && h0 >= 0 && h0 + alpha <= g->h.in &&
-                           w0 >= 0 && w0 + span <= g->w.in;
-        if (inside) {
-            x = plane + h0 * g->h.x_stride + w0;
-            x_row = g->h.x_stride;
-        } else {
-            for (int i = 0; i < alpha; i++) {
-                const ptrdiff_t h = h0 + i;
-                if (plane && h >= 0 && h < g->h.in)
-                    gather_row(edge + i * span, span, plane + h * g->h.x_stride, g->w.x_stride, w0,
-                               1, g->w.in);
-                else
-                    memset(edge + i * span, 0, (size_t)span * sizeof(real));
-            }
+        const real *x = next;
+        x_row = next_row;
+        if (t + LANES < tiles)
+            next = bordered_rows(alpha, span, g, plane, h0, w0 + (t + LANES) * m,
+                                 copies[t / LANES % 2 == 0], &next_row);
+        if (after && h0 >= 0 && h0 + alpha <= g->h.in && w0 + t * m < g->w.in)
+            for (int i = 0; i < alpha; i++)
+                for (int k = LANES; k < span; k += 64 / REAL_BYTES)
+                    __builtin_prefetch(after + (h0 + i) * g->h.x_stride + w0 + t * m + k);
+        for (int k = 0; k < span; k += LANES) {
+            vec in[8], out[8];
+#pragma GCC unroll 8
+            for (int i = 0; i < alpha; i++) in[i] = load(x + i * x_row + k);
+            BT(in, out);
+#pragma GCC unroll 8
+            for (int i = 0; i < alpha; i++) store(half + i * span + k, out[i]);
         }
-        vec tile[64], out[64];
-        for (int i = 0; i < alpha; i++) split_tiles(m, alpha, x + i * x_row, tile + i * alpha);
-        transform_2d(BT, alpha, alpha, tile, out);
-        for (int xi = 0; xi < alpha * alpha; xi++) store(V + xi * xi_stride + t, out[xi]);
+        for (int i = 0; i < alpha; i++) {
+            vec tile[8], out[8];
+            split_tiles(m, alpha, half + i * span, tile);
+            BT(tile, out);
+#pragma GCC unroll 8
+            for (int j = 0; j < alpha; j++) store(V + (i * alpha + j) * xi_stride + t, out[j]);
+        }
     }
 }
 
@@ -106,19 +141,29 @@ INLINE int winograd_output(const int m, const int r, transform AT, const geometr
     const vec bias = splat(e && e->bias ? *(const real *)e->bias : 0);
     vec check = {0};
     for (ptrdiff_t t = 0; t < tiles; t += LANES) {
+        const ptrdiff_t valid = tiles - t < LANES ? tiles - t : LANES;
         const ptrdiff_t q0 = (column + t) * m;
-        ptrdiff_t columns = (tiles - t < LANES ? tiles - t : LANES) * m;
-        columns = columns < g->w.out - q0 ? columns : g->w.out - q0;
-        vec in[64], out[64];
-        for (int xi = 0; xi < alpha * alpha; xi++) in[xi] = load(M + xi * xi_stride + t);
-        transform_2d(AT, m, alpha, in, out);
+        const ptrdiff_t columns = valid * m < g->w.out - q0 ? valid * m : g->w.out - q0;
+        vec half[64], out[64], sum = {0};
+#pragma GCC unroll 8
+        for (int j = 0; j < alpha; j++) {
+            vec in[8], result[8];
+#pragma GCC unroll 8
+            for (int i = 0; i < alpha; i++) in[i] = load(M + (i * alpha + j) * xi_stride + t);
+            AT(in, result);
+#pragma GCC unroll 8
+            for (int i = 0; i < m; i++) half[i * alpha + j] = result[i];
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < m; i++) AT(half + i * alpha, out + i * m);
+#pragma GCC unroll 64
         for (int i = 0; i < m * m; i++) {
-            vec difference = out[i] - out[i];                                /* 0, or NaN */
-            for (ptrdiff_t l = tiles - t; l < LANES; l++) difference[l] = 0; /* no tile there */
-            check += difference;
+            sum += out[i];
             out[i] += bias;
             if (e && e->clamp) out[i] = clamp(out[i], splat((real)e->low), splat((real)e->high));
         }
+        for (ptrdiff_t l = valid; l < LANES; l++) sum[l] = 0; /* no tile there */
+        check += sum - sum;                                   /* 0, or NaN */
         for (ptrdiff_t i = 0; i < rows; i++) {
             real *to = y + (row * m + i) * g->h.y_stride + q0 * g->w.y_stride;
             if (columns == m * LANES && g->w.y_stride == 1) {
@@ -126,29 +171,47 @@ INLINE int winograd_output(const int m, const int r, transform AT, const geometr
             } else {
                 real edge[8 * LANES];
                 join_tiles(m, out + i * m, edge);
-                for (ptrdiff_t j = 0; j < columns; j++) to[j * g->w.y_stride] = edge[j];
+                if (g->w.y_stride == 1)
+                    copy_row(to, edge, 1, columns);
+                else
+                    for (ptrdiff_t j = 0; j < columns; j++) to[j * g->w.y_stride] = edge[j];
             }
         }
     }
     return not_finite(check);
 }
 
-#define WINOGRAD(m, r)                                                                             \
-    static void weights_##m##_##r(const void *w, ptrdiff_t rows, ptrdiff_t D, void *U,             \
-                                  ptrdiff_t xi_stride) {                                           \
-        winograd_weights(m, r, winograd_G_##m##_##r, w, rows, D, U, xi_stride);                    \
-    }                                                                                              \
-    static void input_##m##_##r(const geometry_t *g, const void *plane, ptrdiff_t row,             \
-                                ptrdiff_t column, ptrdiff_t tiles, void *V, ptrdiff_t xi_stride) { \
-        winograd_input(m, r, winograd_BT_##m##_##r, g, plane, row, column, tiles, V, xi_stride);   \
-    }                                                                                              \
-    static int output_##m##_##r(const geometry_t *g, const void *M, ptrdiff_t xi_stride,           \
-                                ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, void *y,         \
-                                const epilogue_t *e) {                                             \
-        return winograd_output(m, r, winograd_AT_##m##_##r, g, M, xi_stride, row, column, tiles,   \
-                               y, e);                                                              \
+/* panels: rows of `tiles` tiles, `ld` apart, into panels of NR tiles, a vector beyond the last. */
+static void spread_tiles(ptrdiff_t rows, ptrdiff_t tiles, const void *stage, ptrdiff_t ld,
+                         void *panels, ptrdiff_t panel_stride, ptrdiff_t row_stride) {
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        const real *from = (const real *)stage + i * ld;
+        real *to = (real *)panels + i * row_stride;
+        for (ptrdiff_t t = 0; t < tiles; t += NR, to += panel_stride)
+            for (int l = 0; l < NR; l += LANES) store(to + l, load(from + t + l));
+    }
+}
+
+#define WINOGRAD(m, r)                                                                           \
+    static void weights_##m##_##r(const void *w, ptrdiff_t w_row, ptrdiff_t rows,                \
+                                  ptrdiff_t planes, void *U, ptrdiff_t xi_stride) {              \
+        winograd_weights(m, r, winograd_G_##m##_##r, w, w_row, rows, planes, U, xi_stride);      \
+    }                                                                                            \
+    static void input_##m##_##r(const geometry_t *g, const void *plane, const void *next,        \
+                                ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, void *V,       \
+                                ptrdiff_t xi_stride) {                                           \
+        winograd_input(m, r, winograd_BT_##m##_##r, g, plane, next, row, column, tiles, V,       \
+                       xi_stride);                                                               \
+    }                                                                                            \
+    static int output_##m##_##r(const geometry_t *g, const void *M, ptrdiff_t xi_stride,         \
+                                ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, void *y,       \
+                                const epilogue_t *e) {                                           \
+        return winograd_output(m, r, winograd_AT_##m##_##r, g, M, xi_stride, row, column, tiles, \
+                               y, e);                                                            \
     }
 
 #define WINOGRAD_ENTRY(m, r) {m, r, m + r - 1, weights_##m##_##r, input_##m##_##r, output_##m##_##r}
 
 WINOGRAD(2, 3)
+WINOGRAD(4, 3)
+WINOGRAD(6, 3)

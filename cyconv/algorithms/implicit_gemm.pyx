@@ -1,0 +1,240 @@
+r"""Implicit GEMM: im2col's matrix product, its columns packed straight into the kernel's panels.
+
+.. math:: Y_{(K \times P Q)} = W_{(K \times D R S)} \, X_{(D R S \times P Q)}
+
+The matrix X of patches never exists. The sum over taps is cut into blocks; for one block a panel of
+NR neighbouring pixels is gathered, by which time it is in the first-level cache, and multiplied
+with all the filters:
+
+    x --zero-bordered strip--> strip --gather--> panel (taps x NR) --micro-kernel--> y (K x NR)
+
+Pixels are counted flat over the rows of the output, so that small maps fill the panels too. A 1 x 1
+kernel of stride 1 needs no strip: the image itself is its matrix X.
+"""
+
+cimport numpy as cnp
+
+from cyconv._parallel cimport parallel_for
+from cyconv.algorithms.base cimport Algorithm as Base
+from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
+from cyconv.algorithms.strips cimport Strips, pack_blocks, strips
+from cyconv.kernels.kernels cimport (
+    CYCONV_MR,
+    CYCONV_OVERREAD,
+    epilogue_t,
+    geometry_slab,
+    geometry_t,
+    kernels_t,
+    run_t,
+    strip_t,
+)
+
+from math import prod
+
+from cyconv import choose
+
+cdef enum:
+    TAPS = 256              # of one block: a panel of 16 KiB, half of a first-level cache
+    STRIP_BYTES = 192 << 10  # a share of a 512 KiB second-level cache
+    FILTERS = 480           # whose weights for one block stay in the rest of it
+    COLUMNS = 2048
+    PIXELS = 1024           # of one piece of work, at least a row,
+    PRODUCTS = 1 << 30      # and this many products, about 20 ms
+    NR_BYTES = 64           # of a row of a panel, with 32-byte registers
+    MOST_PANELS = 8
+    MOST_RUNS = 64          # the widest NR
+
+
+cdef struct Context:
+    geometry_t g
+    const kernels_t *k
+    strip_t strip
+    const char *x
+    char *y
+    const char *panels
+    ptrdiff_t *offset        # of tap (d, r, s) in the strip, d in one block of planes
+    ptrdiff_t row            # elements of the strip to the next output row
+    ptrdiff_t planes, rows, columns, filters  # of one item; planes at a time
+    ptrdiff_t row_strips, column_strips, chunks
+    ptrdiff_t group, panel   # pixels gathered at a time; elements of one panel of them
+    bint flat                # rows of a strip's outputs follow each other in y
+    bint pointwise           # the image is the strip
+    epilogue_t e
+
+
+cdef ptrdiff_t find_runs(ptrdiff_t first, ptrdiff_t n, ptrdiff_t columns, ptrdiff_t row,
+                         run_t *runs) noexcept nogil:
+    """The outputs [first, first + n), counted flat over rows of `columns`, as runs in the strip."""
+    cdef ptrdiff_t count = 0, at = 0, q
+    while at < n:
+        q = (first + at) % columns
+        runs[count].start = (first + at) // columns * row + q
+        runs[count].length = min(n - at, columns - q)
+        at += runs[count].length
+        count += 1
+    return count
+
+
+cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
+    """One strip of outputs, rows x columns, of a chunk of the filters of one slab."""
+    cdef const Context *c = <const Context *>context
+    cdef const kernels_t *k = c.k
+    cdef int size = k.itemsize
+    cdef ptrdiff_t group, d, count, line, i, j, f, n, m, wide, taps = c.g.h.kernel * c.g.w.kernel
+    cdef ptrdiff_t first = item % c.chunks * c.filters
+    cdef ptrdiff_t last = min(first + c.filters, c.g.K)
+    cdef ptrdiff_t q0 = item // c.chunks % c.column_strips * c.columns
+    cdef ptrdiff_t columns = min(c.columns, c.g.w.out - q0)
+    cdef ptrdiff_t p0 = item // (c.chunks * c.column_strips) % c.row_strips * c.rows
+    cdef ptrdiff_t rows = min(c.rows, c.g.h.out - p0)
+    cdef ptrdiff_t lines = 1 if c.flat else rows
+    cdef ptrdiff_t length = rows * columns if c.flat else columns
+    cdef const char **planes = <const char **>scratch
+    cdef char *panel = scratch + (c.g.D * sizeof(void *) + 63) // 64 * 64
+    cdef char *strip = panel + (c.group // k.nr * c.panel + CYCONV_OVERREAD) * size
+    cdef ptrdiff_t start = geometry_slab(
+        &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x, size, planes, &group)
+    cdef char *y = c.y + (start + p0 * c.g.h.y_stride + q0 * c.g.w.y_stride) * size
+    cdef const char *source
+    cdef const char *A
+    cdef epilogue_t e
+    cdef run_t runs[MOST_RUNS]
+    cdef ptrdiff_t found
+    d = 0
+    while d < c.g.D:
+        count = min(c.planes, c.g.D - d)
+        if c.pointwise:
+            source = planes[d] + (p0 * c.g.w.in_ + q0) * size
+        else:
+            k.fill_strip(&c.g, &c.strip, planes + d, count, p0, q0, strip)
+            source = strip
+        f = first
+        while f < last:
+            m = min(<ptrdiff_t>FILTERS, last - f)
+            e = from_row(&c.e, group * c.g.K + f, size)
+            A = c.panels + ((group * c.g.D + d) * c.g.K + f * count) * taps * size
+            for line in range(lines):
+                j = 0
+                while j < length:
+                    n = min(c.group, length - j)
+                    for i in range(ceil_div(n, k.nr)):
+                        wide = min(<ptrdiff_t>k.nr, n - i * k.nr)
+                        if c.flat:
+                            found = find_runs(j + i * k.nr, wide, columns,
+                                              columns if c.pointwise else c.row, runs)
+                        else:
+                            found = 1
+                            runs[0].start, runs[0].length = line * c.row + j + i * k.nr, wide
+                        k.gather(count * taps, source, NULL if c.pointwise else c.offset, c.g.x_c,
+                                 runs, found, c.pointwise, panel + i * c.panel * size)
+                    k.multiply(
+                        m, n, count * taps, A, panel, k.nr, c.panel, NULL,
+                        y + (f * c.g.y_k + line * c.g.h.y_stride + j * c.g.w.y_stride) * size,
+                        c.g.y_k, c.g.w.y_stride, d > 0, &e if d + count == c.g.D else NULL)
+                    j += n
+            f += m
+        d += count
+
+
+cdef class Algorithm(Base):
+    """Patches gathered into the micro-kernel's panels; see the module."""
+
+    name = "implicit_gemm"
+    cdef Strips strips
+    cdef ptrdiff_t planes, rows, columns, group
+    cdef bint pointwise
+
+    @classmethod
+    def supports(cls, problem):
+        """Any problem."""
+        return None
+
+    @classmethod
+    def cost(cls, problem, threads, allowed=choose.BALANCED):
+        """Seconds: full register tiles, the gathering of patches, strips, the weights once."""
+        *above, p, q = problem.output_spatial
+        slabs = problem.batch * problem.groups * prod(above)
+        filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
+        work = choose.products(problem, filters, p * q, taps)
+        work += choose.GATHER * choose.vectors(problem, p * q) * taps * problem.dtype.itemsize / 4
+        once = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
+        if not pointwise(problem):
+            once += choose.COPY[problem.stride[-1] > 1] * prod(problem.x_shape)
+        return choose.seconds(problem, threads, slabs * work + once, slabs)
+
+    @classmethod
+    def error_bound(cls, problem, allowed=choose.BALANCED):
+        """Error relative to direct summation: the same sum, block by block."""
+        return 1.0
+
+    def layout(self):
+        """Planes of one block of taps; rows and columns of one strip."""
+        cdef object fixed, room, columns, one, planes, rows, needed, taps, blocks
+        cdef Strips s
+        h, w = self.g.h, self.g.w
+        size = self.k.itemsize
+        self.check_workspace(sizeof(ptrdiff_t) * (int(h.kernel) + int(w.kernel)))
+        self.strips = s = strips(&self.g)
+        self.pointwise = pointwise(self.problem)
+        taps = int(h.kernel) * int(w.kernel)
+        blocks = ceil_div(self.g.D, max(1, TAPS // taps))
+        planes = ceil_div(self.g.D, max(1, blocks))
+        fixed = (self.g.D * sizeof(void *) + 63) // 64 * 64
+        panel = planes * taps * self.k.nr  # as many panels as a first-level cache holds
+        self.group = self.k.nr * max(1, min(MOST_PANELS, TAPS * NR_BYTES // max(1, panel * size)))
+        fixed += (self.group // self.k.nr * panel + 2 * CYCONV_OVERREAD) * size
+        room = max(min(STRIP_BYTES, self.workspace_limit - fixed), 1) // size
+        columns = max(1, min(w.out, max(COLUMNS, 2 * s.right)))
+        while columns > 64 and s.phases * (columns + s.right) * (s.below + 1) * planes > room:
+            columns = (columns + 1) // 2
+        one = s.phases * (columns + s.right) * planes  # elements of one row of a strip
+        most = min(PIXELS, PRODUCTS // max(1, self.g.D * taps * min(self.g.K, FILTERS)))
+        rows = max(1, min(h.out, room // max(1, one) - s.below, ceil_div(most, columns)))
+        needed = fixed + one * (rows + s.below) * size
+        self.check_workspace(needed + planes * taps * sizeof(ptrdiff_t))
+        self.workspace_per_thread = needed
+        self.columns, self.planes, self.rows = columns, planes, rows
+        s.cut(planes, rows, columns)
+
+    def pack(self, w):
+        """The weights in blocks of planes."""
+        return pack_blocks(self, w, self.planes, self.g.K)
+
+    def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
+            double seconds):
+        """y = x correlated with the packed weights, through the epilogue."""
+        cdef Context c
+        if self.g.D == 0:
+            return fill(y, bias, clamp)
+        c.g = self.placed(x, y)
+        c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
+        c.panels = packed.panels.data
+        c.offset = self.strips.offset
+        c.row, c.planes, c.group = self.strips.row, self.planes, self.group
+        c.panel = c.planes * c.g.h.kernel * c.g.w.kernel * c.k.nr
+        c.rows, c.columns = self.rows, self.columns
+        rows_follow = c.g.h.y_stride == c.g.w.out * c.g.w.y_stride
+        c.pointwise = (self.pointwise and rows_follow and c.g.w.x_stride == 1
+                       and c.g.h.x_stride == c.g.w.in_)
+        if c.pointwise:  # one row of pixels
+            c.g.w.in_ = c.g.w.out = c.g.h.out * c.g.w.out
+            c.g.h.in_ = c.g.h.out = c.rows = 1
+            c.columns = min(<ptrdiff_t>PIXELS, c.g.w.out)
+        c.flat = c.pointwise or rows_follow and c.columns == c.g.w.out
+        c.row_strips = ceil_div(c.g.h.out, c.rows)
+        c.column_strips = ceil_div(c.g.w.out, c.columns)
+        c.filters = choose.chunk(
+            c.g.K, CYCONV_MR, c.g.slabs * c.row_strips * c.column_strips, threads, fewest=48)
+        c.chunks = ceil_div(c.g.K, c.filters)
+        c.e = epilogue(bias, clamp)
+        parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,
+                     self.threads_for(threads), self.workspace_per_thread, seconds)
+
+
+def pointwise(problem):
+    """Whether every output pixel is a product with one input pixel, in the same order."""
+    return (
+        prod(problem.kernel) == 1
+        and problem.stride[-2:] == (1, 1)
+        and not any(map(any, problem.padding))
+    )

@@ -1,0 +1,74 @@
+"""Zero-bordered strips of the input, and weights in blocks of planes: what `direct` and
+`implicit_gemm` share.
+
+A strip is a copy of some rows and columns of some planes, split by the stride into phases, so that
+every tap (d, r, s) of neighbouring outputs is contiguous at a fixed offset (``strip_t`` in
+kernel_table.h). The sum over planes is cut into blocks of planes; the weights lie as the
+micro-kernel reads them, block by block.
+"""
+
+cimport numpy as cnp
+
+from cyconv.algorithms.base cimport Algorithm, Packed
+from cyconv.kernels.kernels cimport geometry_t
+
+import numpy as np
+
+cnp.import_array()
+
+
+cdef class Strips:
+    """The phases, sizes and tap offsets of a problem's strips; made by :func:`strips`."""
+
+    cdef cut(self, planes, rows, columns):
+        """Fix the size: strips for `rows` x `columns` outputs of `planes` planes."""
+        self.c.pitch, self.c.rows = columns + self.right, rows + self.below
+        self.row = self.c.column_phases * self.c.pitch
+        self.plane = self.c.row_phases * self.c.rows * self.row
+        self.offsets = np.ascontiguousarray(
+            np.arange(planes)[:, None, None] * self.plane
+            + ((self._row_places * self.c.rows + self._row_steps) * self.row)[:, None]
+            + (self._column_places * self.c.pitch + self._column_steps), np.intp)
+        self.offset = <ptrdiff_t *>cnp.PyArray_DATA(self.offsets)
+
+
+cdef Strips strips(const geometry_t *g):
+    """The strips of a problem: `phases` of the stride that its taps touch, and how many rows
+    `below` and columns to the `right` of an output they reach."""
+    cdef Strips s = Strips()
+    s._row_steps, row_phases = np.divmod(np.arange(g.h.kernel) * g.h.dilation, g.h.stride)
+    s._column_steps, column_phases = np.divmod(np.arange(g.w.kernel) * g.w.dilation, g.w.stride)
+    s.row_phase, s._row_places = np.unique(row_phases, return_inverse=True)
+    s.column_phase, s._column_places = np.unique(column_phases, return_inverse=True)
+    s.c.row_phases, s.c.column_phases = len(s.row_phase), len(s.column_phase)
+    s.c.row_phase = <const ptrdiff_t *>cnp.PyArray_DATA(s.row_phase)
+    s.c.column_phase = <const ptrdiff_t *>cnp.PyArray_DATA(s.column_phase)
+    s.phases = int(s.c.row_phases) * int(s.c.column_phases)
+    s.below, s.right = int(s._row_steps[-1]), int(s._column_steps[-1])
+    return s
+
+
+cdef Packed pack_blocks(Algorithm algorithm, w, ptrdiff_t planes, ptrdiff_t together):
+    """[group][block of planes][panel of MR filters][tap][filter], `together` filters at a time."""
+    cdef geometry_t *g = &algorithm.g
+    cdef ptrdiff_t taps = g.h.kernel * g.w.kernel, w_row = g.D * taps
+    cdef ptrdiff_t group, d, row, m, count, size = algorithm.k.itemsize
+    cdef cnp.ndarray dense = np.ascontiguousarray(w)
+    cdef Packed packed = algorithm.new_packed(dense.size, ())
+    cdef const char *weights = cnp.PyArray_BYTES(dense)
+    cdef char *panel = packed.panels.data
+    with nogil:
+        for group in range(g.G):
+            d = 0
+            while d < g.D:
+                count = min(planes, g.D - d)
+                row = 0
+                while row < g.K:
+                    m = min(together, g.K - row)
+                    algorithm.k.pack_filters(
+                        weights + ((group * g.K + row) * w_row + d * taps) * size, w_row, m,
+                        count * taps, panel)
+                    panel += m * count * taps * size
+                    row += m
+                d += count
+    return packed
