@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import cyconv
 
 from . import tolerances
-from .cases import ALGORITHMS, Case
+from .cases import ALGORITHMS, TIMES, Case
 
 DTYPES = st.sampled_from(["float32", "float64"])
 
@@ -48,7 +48,7 @@ def supporting(case, dtype, algorithms=ALGORITHMS):
     return [name for name, why in case.reasons(dtype).items() if why is None and name in algorithms]
 
 
-@settings(max_examples=200)
+@settings(max_examples=200 * TIMES)
 @given(case=cases(), dtype=DTYPES)
 def test_every_algorithm_agrees_with_the_oracle(case, dtype):
     data = case.data(dtype)

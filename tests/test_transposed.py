@@ -6,6 +6,7 @@ import pytest
 import cyconv
 
 from . import oracle, tolerances
+from .cases import seeds
 from .test_directions import LETTERS, MODES, channels_last, normwise
 
 TRANSPOSES = {1: "conv_transpose1d", 2: "conv_transpose2d", 3: "conv_transpose3d"}
@@ -50,7 +51,7 @@ def transpose(x, w, *arguments, **options):
     return getattr(cyconv, TRANSPOSES[w.ndim - 2])(x, w, *arguments, **options)
 
 
-@pytest.mark.parametrize("seed", range(100))
+@seeds(100)
 def test_transposed_random_problems(seed):
     """By name and by the choice; `conv_transpose` takes the rank from the weights."""
     x, w, bias, geometry = random_transposed(seed)
@@ -73,7 +74,7 @@ def test_transposed_random_problems(seed):
     np.testing.assert_array_equal(same, transpose(x, w, bias, **geometry))
 
 
-@pytest.mark.parametrize("seed", range(60, 80))
+@seeds(20, 60)
 def test_transposed_with_channels_last(seed):
     x, w, bias, geometry = random_transposed(seed)
     x = x.reshape(-1, *x.shape[-w.ndim + 1 :])
@@ -84,7 +85,7 @@ def test_transposed_with_channels_last(seed):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("seed", range(80, 90))
+@seeds(10, 80)
 def test_transposed_border_modes(seed, mode):
     """The adjoint of `conv` with that border: what would be cut is added where it was copied from.
 
@@ -104,7 +105,7 @@ def test_transposed_border_modes(seed, mode):
 
 
 @pytest.mark.parametrize("upper", [True, False])
-@pytest.mark.parametrize("seed", range(20))
+@seeds(20)
 def test_transposed_output_shape(seed, upper):
     """ONNX: the shape chooses the padding; its odd cell is at the end for "same", else the start.
 
