@@ -7,9 +7,17 @@ import numpy as np
 import cyconv.kernels
 from cyconv import documentation
 from cyconv._parallel import get_num_threads
-from cyconv.operands import argument_name, as_array
+from cyconv.operands import as_array
 from cyconv.plan import cache, plan
-from cyconv.problem import DATA_FORMATS, ROLES, Problem, as_shape, checked_dtype, sum_dtype
+from cyconv.problem import (
+    DATA_FORMATS,
+    ROLES,
+    Problem,
+    argument_name,
+    as_shape,
+    checked_dtype,
+    sum_dtype,
+)
 from cyconv.transposed import transposed
 
 

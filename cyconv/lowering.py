@@ -83,6 +83,20 @@ class Views(Rule):
         solve(0, self.view(first, a), self.view(last, out))
 
 
+class NoFilters(Rule):
+    """no filters -> nothing to solve."""
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return problem.direction == "forward" and not problem.filters
+
+    def second(self, b):  # noqa: D102
+        return ()
+
+    def run(self, a, out, solve):
+        """`out` has no cells."""
+
+
 class Unbatched(Views):
     """unbatched input -> a batch of one."""
 
@@ -448,8 +462,8 @@ def _backwards(start, stop, step):
 
 
 RULES = (
-    Unbatched, ChannelsLast, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis, GradWeight,
-    GradInput,
+    NoFilters, Unbatched, ChannelsLast, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis,
+    GradWeight, GradInput,
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from math import ceil, floor, inf
 
 import numpy as np
 
-from cyconv.problem import ROLES
+from cyconv.problem import ROLES, argument_name
 
 ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
 
@@ -17,13 +17,6 @@ def as_array(operation, name, array):
         return np.asarray(array)
     except ValueError as error:
         raise ValueError(f"{operation}: {name} must be an array: {error}") from None
-
-
-def argument_name(operation, role):
-    """What the caller of `operation` calls the array in this role."""
-    if role == "y":
-        return "x" if operation.startswith("conv_transpose") else "grad_output"
-    return role
 
 
 def check_operand(problem, which, array):

@@ -171,6 +171,16 @@ def test_transposed_into_out_with_bias_and_activation():
     np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "im2col", "fft"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_transposed_of_no_channels_is_zeros_or_the_bias(groups, algorithm):
+    x, w, bias = np.ones((2, 0, 3, 4)), np.ones((0, 3, 3, 3)), np.arange(3.0 * groups)
+    y = cyconv.conv_transpose2d(x, w, groups=groups, stride=2, algorithm=algorithm)
+    np.testing.assert_array_equal(y, np.zeros((2, 3 * groups, 7, 9)))
+    y = cyconv.conv_transpose2d(x, w, bias, groups=groups, stride=2, algorithm=algorithm)
+    np.testing.assert_array_equal(y, np.broadcast_to(bias[:, None, None], y.shape))
+
+
 def test_transposed_of_no_images_and_to_no_channels():
     y = cyconv.conv_transpose2d(np.ones((0, 2, 3, 4)), np.ones((2, 3, 3, 3)))
     assert y.shape == (0, 3, 5, 6)
