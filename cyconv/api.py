@@ -173,8 +173,8 @@ def conv_grad_input(
     Returns
     -------
     array of shape input_shape
-        For complex w the sum takes its conjugate: the adjoint map, as in PyTorch. Zeros beyond
-        grad_output's ends count as multiplied: an infinite weight that meets one gives NaN.
+        For complex w the sum takes its conjugate: the adjoint map, as in PyTorch. A weight that is
+        not finite touches the cells that its products with grad_output reach, no others.
 
     Raises
     ------

@@ -109,6 +109,23 @@ def test_conv_transpose(seed):
     np.testing.assert_array_equal(ours, theirs.numpy())
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_weight_that_is_not_finite(dtype, value):
+    """Transposed, and in the gradient of the input: at the ends there is nothing to multiply."""
+    rng = np.random.default_rng(0)
+    x, w = (rng.integers(1, 7, s).astype(dtype) for s in ((2, 4, 5, 6), (4, 3, 3, 3)))
+    w[1, 2, 0, 2] = value
+    for rest in ((1, 0, 0, 1, 1), (2, 1, 1, 1, 1), (3, 1, 0, 1, 2)):
+        theirs = F.conv_transpose2d(tensor(x), tensor(w), None, *rest)
+        ours = cyconv.conv_transpose2d(x, w, None, *rest)
+        np.testing.assert_array_equal(ours, theirs.numpy())
+        assert np.isfinite(ours).any()
+        stride, padding, _, groups, dilation = rest
+        ours = cyconv.conv_grad_input(ours.shape, w, x, stride, padding, dilation, groups)
+        np.testing.assert_array_equal(ours, theirs.numpy())
+
+
 @pytest.mark.parametrize("mode", TORCH_MODES)
 @seeds(15, 300)
 def test_border_modes_and_their_gradients(seed, mode):

@@ -84,6 +84,48 @@ def test_transposed_with_channels_last(seed):
         np.testing.assert_array_equal(np.moveaxis(y, -1, 1), expected)
 
 
+def kinds(a):
+    """1, -1, 2, 0 for infinity, minus infinity, NaN and what is finite."""
+    return np.select([np.isnan(a), np.isinf(a)], [2, np.sign(a)])
+
+
+def with_unsound(rng, a):
+    """`a` without zeros, which BLAS may leave out of a sum, and with infinities and NaN."""
+    a = np.where(a == 0, 3, a).astype("f4")
+    cells = rng.random(a.shape) < rng.choice([0.05, 0.3, 1])
+    a[cells] = rng.choice([np.inf, -np.inf, np.nan], cells.sum(), p=[0.45, 0.45, 0.1])
+    return a
+
+
+@seeds(60, 500)
+def test_weights_that_are_not_finite_touch_what_they_reach(seed):
+    """Bias and activation come after; where the result is finite, nothing has changed."""
+    x, w, bias, geometry = random_transposed(seed)
+    extra = zip(geometry["output_padding"], geometry["stride"], strict=True)
+    geometry["output_padding"] = tuple(min(e, s - 1) for e, s in extra)
+    rng = np.random.default_rng(seed)
+    w, x = with_unsound(rng, w), np.where(x == 0, 2, x).astype("f4")
+    x = with_unsound(rng, x) if seed % 3 == 0 else x
+    bias = None if bias is None else bias.astype("f4")
+    with np.errstate(invalid="ignore"):
+        expected = oracle.conv_transpose(x, w, bias, **geometry)
+    if not expected.size:
+        return
+    problem = cyconv.Problem(
+        expected.shape, w.shape, direction="grad_input",
+        **{name: value for name, value in geometry.items() if name != "output_padding"},
+    )  # fmt: skip
+    for name, why in cyconv.algorithms(problem).items():
+        if why is None:
+            y = transpose(x, w, bias, **geometry, algorithm=name)
+            np.testing.assert_array_equal(kinds(y), kinds(expected), name)
+            finite = np.isfinite(expected)
+            np.testing.assert_allclose(y[finite], expected[finite], rtol=1e-3, atol=1e-3)
+            out = np.zeros_like(y)
+            clamped = transpose(x, w, bias, **geometry, algorithm=name, activation="relu", out=out)
+            np.testing.assert_array_equal(clamped, np.maximum(y, 0), name)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @seeds(10, 80)
 def test_transposed_border_modes(seed, mode):
