@@ -51,7 +51,7 @@ def strided(x):
 
 
 def check_bias(problem, bias):
-    """The bias as a contiguous vector in the dtype of the sums, or None."""
+    """The bias as a contiguous, aligned vector in the dtype of the sums, or None."""
     if bias is None:
         return None
     op = problem.operation
@@ -67,7 +67,8 @@ def check_bias(problem, bias):
         bias.dtype, problem.sum_dtype, "same_kind" if numbers else "safe"
     ):
         raise TypeError(f"{op}: bias must be safe to cast to {problem.sum_dtype}, got {bias.dtype}")
-    return np.ascontiguousarray(bias, problem.sum_dtype)
+    bias = np.ascontiguousarray(bias, problem.sum_dtype)
+    return bias if bias.flags.aligned else bias.copy()
 
 
 def check_activation(problem, activation):
