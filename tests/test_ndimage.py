@@ -99,7 +99,7 @@ def assert_same(ours, theirs, x, args, context):
 def outcome(function, *args, **keywords):
     """The result, or the exception's type."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return function(*args, **keywords)
     except Exception as error:

@@ -1,7 +1,6 @@
 """cyconv.signal against scipy.signal: the same call, the same answer, the same refusal."""
 
 import itertools
-import warnings
 from decimal import Decimal
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from cyconv import signal
 
 from .cases import seeds
+from .test_ndimage import outcome
 
 scipy_version = pytest.importorskip("scipy", minversion="1.17")
 from scipy import signal as peer  # noqa: E402
@@ -63,16 +63,6 @@ def call(rng, name):
     second = first if rng.random() < 0.6 else rng.choice(DTYPES)
     operands = [operand(rng, n, first), operand(rng, k, second)]
     return operands[:: rng.choice([1, -1])], keywords
-
-
-def outcome(function, *args, **keywords):
-    """The result, or the exception's type."""
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            return function(*args, **keywords)
-    except Exception as error:
-        return type(error)
 
 
 def assert_same(ours, theirs, operands, spectral, context):
