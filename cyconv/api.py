@@ -7,9 +7,17 @@ import numpy as np
 import cyconv.kernels
 from cyconv import documentation
 from cyconv._parallel import get_num_threads
-from cyconv.operands import argument_name, as_array
+from cyconv.operands import as_array
 from cyconv.plan import cache, plan
-from cyconv.problem import DATA_FORMATS, ROLES, Problem, as_shape, checked_dtype, sum_dtype
+from cyconv.problem import (
+    DATA_FORMATS,
+    ROLES,
+    Problem,
+    argument_name,
+    as_shape,
+    checked_dtype,
+    sum_dtype,
+)
 from cyconv.transposed import transposed
 
 
@@ -165,8 +173,8 @@ def conv_grad_input(
     Returns
     -------
     array of shape input_shape
-        For complex w the sum takes its conjugate: the adjoint map, as in PyTorch. Zeros beyond
-        grad_output's ends count as multiplied: an infinite weight that meets one gives NaN.
+        For complex w the sum takes its conjugate: the adjoint map, as in PyTorch. A weight that is
+        not finite touches the cells that its products with grad_output reach, no others.
 
     Raises
     ------

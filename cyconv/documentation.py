@@ -124,8 +124,8 @@ TRANSPOSE = (
     -------
     y : array (N, C, @outputs), or (C, @outputs)
         (L - 1) s + d (R - 1) + 1 - lo - hi + output_padding cells along each axis. Complex weights
-        are not conjugated. Zeros beyond x's ends count as multiplied: an infinite weight that
-        meets one gives NaN.
+        are not conjugated. A weight that is not finite touches the cells that its products with x
+        reach, no others; output_padding of a stride and more counts as zeros of x.
 """
     + _NOTES
 )

@@ -11,11 +11,12 @@ problems it leaves (``children``), how their second operand comes from the probl
 and how their results make the problem's (``run``). Rules are tried in the order of ``RULES``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
+from cyconv.polyphase import backwards, met, phases_of
 from cyconv.problem import ROLES
 
 KERNEL_DTYPES = tuple(
@@ -60,8 +61,16 @@ class Rule:
         """The children's second operands, from the problem's."""
         return (b,)
 
+    def sound(self, b):
+        """The second operand as the children can take it, and it itself if `mend` must follow."""
+        return b, None
+
     def run(self, a, out, solve):
         """Fill `out` from the first operand; ``solve(i, a_i, out_i)`` solves child i."""
+        raise NotImplementedError
+
+    def mend(self, a, out, b):
+        """Put right what `run` made of an operand that was not sound."""
         raise NotImplementedError
 
     def __str__(self):
@@ -81,6 +90,20 @@ class Views(Rule):
     def run(self, a, out, solve):  # noqa: D102
         first, _, last = ROLES[self.problem.direction]
         solve(0, self.view(first, a), self.view(last, out))
+
+
+class NoFilters(Rule):
+    """no filters -> nothing to solve."""
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return problem.direction == "forward" and not problem.filters
+
+    def second(self, b):  # noqa: D102
+        return ()
+
+    def run(self, a, out, solve):
+        """`out` has no cells."""
 
 
 class Unbatched(Views):
@@ -352,11 +375,11 @@ class GradInput(Rule):
         p = problem
         self.phases = [()] if p.channels else []
         for axis in range(p.rank):
-            phases = _phases(p, axis)
+            phases = phases_of(p, axis)
             self.phases = [(*done, one) for done in self.phases for one in phases]
         children = [self.child(phase) for phase in self.phases]
-        met = sum(prod(one.count for one in phase) for phase in self.phases)
-        self.gaps = p.channels > 0 and met < prod(p.spatial)
+        reached = sum(prod(one.count for one in phase) for phase in self.phases)
+        self.gaps = p.channels > 0 and reached < prod(p.spatial)
         if self.gaps:  # cells that no tap meets: the empty sum, under the others
             children.append(
                 replace(p, direction="forward", x_shape=(p.batch, 0, *p.spatial),
@@ -385,7 +408,7 @@ class GradInput(Rule):
         p = self.problem
         w = b.reshape(p.groups, p.filters // p.groups, *b.shape[1:])
         w = np.moveaxis(w, 1, 2).reshape(p.channels, p.filters // p.groups, *p.kernel)
-        subkernels = [w[(..., *(_backwards(*one.taps) for one in phase))] for phase in self.phases]
+        subkernels = [w[(..., *(backwards(*one.taps) for one in phase))] for phase in self.phases]
         gaps = [np.empty(self.children[-1].w_shape, b.dtype)] if self.gaps else []
         return subkernels + gaps
 
@@ -396,6 +419,31 @@ class GradInput(Rule):
             cells = out[(..., *(slice(one.first, None, one.step) for one in phase))]
             solve(i, a[(..., *(one.keep for one in phase))], cells)
 
+    def sound(self, b):  # noqa: D102
+        if b.dtype.kind != "f" or np.isfinite(b).all():
+            return b, None
+        return np.where(np.isfinite(b), b, np.copysign(1, b)), b.copy()
+
+    def mend(self, a, out, w):
+        """Add the products of taps that are not finite, with the cells of y that there are.
+
+        The children would multiply such taps by the zeros around y too; they take 1 or -1 instead,
+        which changes no sum's kind: each that meets such a tap gets its infinity or NaN here.
+        """
+        p = self.problem
+        y = a.reshape(len(a), p.groups, p.filters // p.groups, *a.shape[2:])
+        x = out.reshape(len(out), p.groups, w.shape[1], *out.shape[2:])  # a view
+        w = w.reshape(p.groups, p.filters // p.groups, *w.shape[1:])
+        for g, c, *tap in np.argwhere(~np.isfinite(w).all(axis=1)).tolist():
+            cells, read = zip(*(met(p, axis, r) for axis, r in enumerate(tap)), strict=True)
+            taps = w[(g, slice(None), c, *tap)]
+            with np.errstate(over="ignore", invalid="ignore"):
+                if np.isnan(taps).any():
+                    x[(slice(None), g, c, *cells)] = np.nan
+                else:
+                    sums = np.einsum("k,nk...->n...", taps, y[(slice(None), g, slice(None), *read)])
+                    x[(slice(None), g, c, *cells)] += sums
+
     def __str__(self):
         return (
             f"gradient of the input -> {len(self.phases)} forward problem(s), one for each phase "
@@ -403,53 +451,9 @@ class GradInput(Rule):
         )
 
 
-@dataclass
-class _Phase:
-    """One axis of one phase of the stride: see GradInput."""
-
-    first: int  # cells of dx: every step-th from the first, count of them
-    step: int
-    count: int
-    taps: tuple  # range of the taps that meet them
-    dilation: int  # between their cells of y
-    keep: slice  # of y, and the zeros around it
-    padding: tuple
-
-
-def _phases(problem, axis):
-    """The phases of `axis` whose cells meet a tap."""
-    s, d = problem.stride[axis], problem.dilation[axis]
-    size, lo = problem.spatial[axis], problem.padding[axis][0]
-    taps_of = {}
-    for r in range(problem.kernel[axis]):
-        taps_of.setdefault(r * d % s, []).append(r)
-    phases = []
-    for phase, taps in taps_of.items():
-        first = (phase - lo) % s
-        if first >= size:
-            continue
-        m, count = (first + lo) // s, -(-(size - first) // s)
-        step = taps[1] - taps[0] if len(taps) > 1 else 1
-        begin = m - (taps[-1] * d - phase) // s  # of y: what the first cell's last tap reads,
-        end = m + count - (taps[0] * d - phase) // s  # and past the last cell's first tap
-        keep = slice(max(0, begin), min(problem.output_spatial[axis], end))
-        if keep.start < keep.stop:
-            padding = (keep.start - begin, end - keep.stop)
-            dilation = step * d // s if len(taps) > 1 else 1
-            taps = (taps[0], taps[-1] + 1, step)
-            phases.append(_Phase(first, s, count, taps, dilation, keep, padding))
-    return phases
-
-
-def _backwards(start, stop, step):
-    """The slice that runs through range(start, stop, step) from its end."""
-    values = range(start, stop, step)
-    return slice(values[-1], start - 1 if start else None, -step)
-
-
 RULES = (
-    Unbatched, ChannelsLast, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis, GradWeight,
-    GradInput,
+    NoFilters, Unbatched, ChannelsLast, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis,
+    GradWeight, GradInput,
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from math import ceil, floor, inf
 
 import numpy as np
 
-from cyconv.problem import ROLES
+from cyconv.problem import ROLES, argument_name
 
 ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
 
@@ -17,13 +17,6 @@ def as_array(operation, name, array):
         return np.asarray(array)
     except ValueError as error:
         raise ValueError(f"{operation}: {name} must be an array: {error}") from None
-
-
-def argument_name(operation, role):
-    """What the caller of `operation` calls the array in this role."""
-    if role == "y":
-        return "x" if operation.startswith("conv_transpose") else "grad_output"
-    return role
 
 
 def check_operand(problem, which, array):
@@ -58,7 +51,7 @@ def strided(x):
 
 
 def check_bias(problem, bias):
-    """The bias as a contiguous vector in the dtype of the sums, or None."""
+    """The bias as a contiguous, aligned vector in the dtype of the sums, or None."""
     if bias is None:
         return None
     op = problem.operation
@@ -74,7 +67,8 @@ def check_bias(problem, bias):
         bias.dtype, problem.sum_dtype, "same_kind" if numbers else "safe"
     ):
         raise TypeError(f"{op}: bias must be safe to cast to {problem.sum_dtype}, got {bias.dtype}")
-    return np.ascontiguousarray(bias, problem.sum_dtype)
+    bias = np.ascontiguousarray(bias, problem.sum_dtype)
+    return bias if bias.flags.aligned else bias.copy()
 
 
 def check_activation(problem, activation):

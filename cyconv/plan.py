@@ -7,6 +7,8 @@ import threading
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
 
+import numpy as np
+
 import cyconv.kernels
 from cyconv import choose, lowering, registry
 from cyconv._parallel import SLICE, check_threads
@@ -124,18 +126,26 @@ class _Branch:
         return (str(self.rule), *(self.children[0].chain() if self.children else ()))
 
     def pack(self, w):
+        w, unsound = self.rule.sound(w)
         operands = self.rule.second(w)
-        return tuple(c.pack(b) for c, b in zip(self.children, operands, strict=True))
+        children = tuple(c.pack(b) for c, b in zip(self.children, operands, strict=True))
+        return children, unsound
 
     def run(self, x, packed, y, bias, clamp, threads):
-        inner = (bias, clamp) if self.rule.epilogue else (None, None)
+        packed, unsound = packed
+        early = self.rule.epilogue and unsound is None
+        inner = (bias, clamp) if early else (None, None)
 
         def solve(i, x, y):
             self.children[i].run(x, packed[i], y, *inner, threads)
 
-        self.rule.run(x, y, solve)
-        if not self.rule.epilogue:
-            finish(y, bias, clamp)
+        target = y if unsound is None else np.empty_like(y)  # mending may stop half-way
+        self.rule.run(x, target, solve)
+        if unsound is not None:
+            self.rule.mend(x, target, unsound)
+        if not early:
+            finish(target, bias, clamp)
+        deliver(y, target)
 
 
 class Plan:

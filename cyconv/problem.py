@@ -28,16 +28,35 @@ ROLES = {
     "grad_weight": ("x", "y", "w"),
 }
 """For each direction: the two operands' roles and the result's."""
+NAMES = {
+    "conv_transpose": {"x": "output", "y": "x"},
+    "conv_grad_input": {"x": "input_shape"},
+    "conv_grad_weight": {"w": "weight_shape"},
+    "toeplitz": {"x": "input_shape"},
+}
+"""What callers call the arrays in these roles, if not x, w and grad_output."""
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
 DATA_FORMATS = {
     "channels_first": False, "NCW": False, "NCHW": False, "NCDHW": False,
     "channels_last": True, "NWC": True, "NHWC": True, "NDHWC": True,
 }  # fmt: skip
 MAX_RANK = 8  # six outer axes beside the plane's two, as in kernels/geometry.h
-_LIMIT = 2**62  # index arithmetic in the kernels is 64-bit and adds two such numbers at most
+LIMIT = 2**62  # index arithmetic in the kernels is 64-bit and adds two such numbers at most
 
 
 _SEQUENCES = (tuple, list, range, np.ndarray)
+
+
+def argument_name(operation, role):
+    """What the caller of `operation` calls the array in this role, or its shape."""
+    family = "conv_transpose" if "transpose" in operation else operation.partition(".")[0]
+    return NAMES.get(family, {}).get(role, "grad_output" if role == "y" else role)
+
+
+def shape_name(operation, role):
+    """What the caller of `operation` calls the shape of the array in this role."""
+    name = argument_name(operation, role)
+    return name if name.endswith("_shape") else f"{name}.shape"
 
 
 def as_int(operation, name, value, minimum):
@@ -182,8 +201,8 @@ class Problem:
     def __post_init__(self):
         op = self.operation
         set_ = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
-        set_("x_shape", as_shape(op, "x.shape", self.x_shape))
-        set_("w_shape", as_shape(op, "w.shape", self.w_shape))
+        set_("x_shape", as_shape(op, shape_name(op, "x"), self.x_shape))
+        set_("w_shape", as_shape(op, shape_name(op, "w"), self.w_shape))
         set_("dtype", checked_dtype(op, "dtype", self.dtype))
         self._check_out_dtype()
         self._check_choices()
@@ -195,8 +214,9 @@ class Problem:
         self._check_channels()
         for axis, k in enumerate(self.kernel):
             if k < 1:
+                name = shape_name(op, "w")
                 raise ValueError(
-                    f"{op}: w.shape[{axis + 2}], the kernel's size, must be >= 1, got 0"
+                    f"{op}: {name}[{axis + 2}], the kernel's size, must be >= 1, got 0"
                 )
         pairs = pad_pairs(op, self.padding, self.spatial, self.kernel, self.stride, self.dilation)
         set_("padding", pairs)
@@ -230,45 +250,57 @@ class Problem:
 
     def _check_ranks(self):
         op, rank = self.operation, len(self.w_shape) - 2
+        x, w = argument_name(op, "x"), argument_name(op, "w")
         if not 1 <= rank <= MAX_RANK:
             raise ValueError(
-                f"{op}: w must be (K, C/groups, *kernel) with 1 to {MAX_RANK} kernel axes, "
+                f"{op}: {w} must be (K, C/groups, *kernel) with 1 to {MAX_RANK} kernel axes, "
                 f"got shape {self.w_shape}"
             )
         if len(self.x_shape) not in (rank + 1, rank + 2):
+            if w == "weight_shape":
+                axes = len(self.x_shape)
+                raise ValueError(
+                    f"{op}: {w} must have {axes} axes, or {axes + 1} for an unbatched x, for x of "
+                    f"shape {self.x_shape}, got {self.w_shape}"
+                )
             raise ValueError(
-                f"{op}: x must have {rank + 2} axes, or {rank + 1} unbatched, for w of shape "
+                f"{op}: {x} must have {rank + 2} axes, or {rank + 1} unbatched, for w of shape "
                 f"{self.w_shape}, got shape {self.x_shape}"
             )
         letters = object.__getattribute__(self, "_letters")
         if not letters.startswith("channels") and len(letters) != rank + 2:
             raise ValueError(
-                f"{op}: data_format {letters!r} has {len(letters) - 2} spatial axes, w has {rank}"
+                f"{op}: data_format {letters!r} has {len(letters) - 2} spatial axes, {w} has {rank}"
             )
 
     def _check_channels(self):
         op, (filters, depth), groups = self.operation, self.w_shape[:2], self.groups
+        x, w = argument_name(op, "x"), argument_name(op, "w")
         if self.channels % groups:
             raise ValueError(
-                f"{op}: groups must divide the {self.channels} channels of x, got {groups}"
+                f"{op}: groups must divide the {self.channels} channels of {x}, got {groups}"
             )
-        if filters < groups or filters % groups:
-            raise ValueError(
-                f"{op}: groups must divide the {filters} filters of w, at least one each, "
-                f"got {groups}"
-            )
+        if filters % groups:
+            raise ValueError(f"{op}: groups must divide the {filters} filters of {w}, got {groups}")
         if depth != self.channels // groups:
+            if x == "input_shape":
+                raise ValueError(
+                    f"{op}: {x} must have {depth} * {groups} = {depth * groups} channels, groups "
+                    f"times w.shape[1], got {self.channels}"
+                )
             raise ValueError(
-                f"{op}: w.shape[1] must be C/groups = {self.channels}/{groups} = "
+                f"{op}: {shape_name(op, 'w')}[1] must be C/groups = {self.channels}/{groups} = "
                 f"{self.channels // groups}, got {depth}"
             )
 
     def _check_extents(self):
-        op = self.operation
+        op, x = self.operation, argument_name(self.operation, "x")
+        for role, shape in (("x", self.x_shape), ("w", self.w_shape)):
+            self._check_bytes(argument_name(op, role), shape)
         for axis in range(self.rank):
             size, (lo, hi) = self.spatial[axis], self.padding[axis]
             span = extent(self.kernel[axis], self.dilation[axis])
-            if size + lo + hi >= _LIMIT:
+            if size + lo + hi >= LIMIT:
                 raise ValueError(
                     f"{op}: padding[{axis}] must keep the padded input under 2**62, got {(lo, hi)}"
                 )
@@ -282,9 +314,12 @@ class Problem:
                     f"{op}: padding[{axis}] must be 0 for padding_mode={self.padding_mode!r} on an "
                     f"empty axis, got {(lo, hi)}"
                 )
-        for name, shape in (("output", self.y_shape), ("x", self.x_shape), ("w", self.w_shape)):
-            if prod(shape) * max(8, self.dtype.itemsize) >= 2**63:
-                raise ValueError(f"{op}: {name} of shape {shape} has more than 2**63 bytes")
+        self._check_bytes("output" if x != "output" else "x", self.y_shape)
+
+    def _check_bytes(self, name, shape):
+        if prod(n or 1 for n in shape) * max(8, self.dtype.itemsize) >= 2**63:
+            name = name if name.endswith("_shape") else f"{name} of shape"
+            raise ValueError(f"{self.operation}: {name} {shape} has more than 2**63 bytes")
 
     @property
     def rank(self):

@@ -40,13 +40,20 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
+from cyconv._borders import BORDERS
 from cyconv.api import conv, conv_grad_input
-from cyconv.lowering import NUMPY_MODES
 from cyconv.operands import as_array
 from cyconv.problem import Problem
-from cyconv.unfolding import unfold
 
 __all__ = ["matrix", "operator", "sparse"]
+
+SCIPY_MODES = {
+    "reflect": "mirror",
+    "replicate": "nearest",
+    "circular": "wrap",
+    "symmetric": "reflect",
+}
+"""``cyconv._borders``'s names of the padding modes."""
 
 
 def _described(operation, w, input_shape, geometry, padding_mode, flip):
@@ -63,32 +70,60 @@ def _shape(problem):
     return prod(problem.y_shape), prod(problem.x_shape)
 
 
-def _sparse(w, p):
-    """The matrix of the Problem `p` and its weights, in compressed rows.
+def _met(p, axis):
+    """The cell of x that each tap of each output meets along an axis, (P, R); -1 beyond its ends.
 
-    The rows' column numbers are what the windows see of an image that holds its own cells' numbers.
+    A single output, or tap, has no steps to take: they may be of any size.
     """
-    shape = _shape(p)
-    cells = np.arange(1, shape[1] + 1).reshape(p.batch, p.channels, *p.spatial)
-    padding = p.padding
+    size, taps, outputs = p.spatial[axis], p.kernel[axis], p.output_spatial[axis]
+    stride = p.stride[axis] if outputs > 1 else 0
+    dilation = p.dilation[axis] if taps > 1 else 0
+    cells = np.arange(outputs)[:, None] * stride + np.arange(taps) * dilation - p.padding[axis][0]
     if p.padding_mode != "zeros":
-        mode = NUMPY_MODES[p.padding_mode]
-        cells, padding = np.pad(cells, ((0, 0), (0, 0), *padding), mode), 0
-    windows = unfold(cells, p.kernel, p.dilation, padding, p.stride)  # 0 is a zero of the padding
-    taps, positions = prod(p.w_shape[1:]), prod(p.output_spatial)
-    columns = windows.reshape(p.batch, p.groups, 1, taps, positions).swapaxes(-2, -1) - 1
+        return BORDERS[SCIPY_MODES[p.padding_mode]](cells, size)
+    cells[(cells < 0) | (cells >= size)] = -1
+    return cells
+
+
+def _entries(w, p):
+    """Values, column numbers and the rows' starts of the Problem `p`'s matrix."""
+    cells, inside = 0, True
+    for axis in range(p.rank):
+        others = [i for i in range(2 * p.rank) if i not in (axis, p.rank + axis)]
+        along = np.expand_dims(_met(p, axis), others)
+        cells, inside = cells * p.spatial[axis] + along, inside & (along >= 0)
+    depth, positions, taps = p.w_shape[1], prod(p.output_spatial), prod(p.kernel)
+    cells, inside = (a.reshape(positions, 1, taps) for a in (cells, inside))
+    planes = np.arange(p.batch * p.channels).reshape(p.batch, p.groups, 1, 1, depth, 1)
     weights = np.flip(w, tuple(range(2, w.ndim))) if p.flip else w
-    weights = weights.reshape(1, p.groups, p.filters // p.groups, 1, taps)
-    columns, weights = np.broadcast_arrays(columns, weights)
-    inside = columns >= 0
-    starts = np.zeros(shape[0] + 1, np.intp)
-    np.cumsum(np.count_nonzero(inside, axis=-1).ravel(), out=starts[1:])
-    # int32 where SciPy too would have it, so that it need not convert.
-    index = np.int32 if max(shape[1], starts[-1]) <= np.iinfo(np.int32).max else np.int64
-    result = scipy.sparse.csr_array(
-        (weights[inside], columns[inside].astype(index), starts.astype(index)), shape
+    weights = weights.reshape(1, p.groups, p.filters // p.groups, 1, depth, taps)
+    columns, weights, inside = np.broadcast_arrays(
+        planes * prod(p.spatial) + cells, weights, inside
     )
-    result.sum_duplicates()
+    starts = np.zeros(prod(p.y_shape) + 1, np.intp)
+    np.cumsum(np.count_nonzero(inside, axis=(-2, -1)).ravel(), out=starts[1:])
+    return weights[inside], columns[inside], starts
+
+
+def _sparse(w, p):
+    """The matrix of the Problem `p` and its weights, in compressed rows."""
+    rows, columns = _shape(p)
+    needs = rows * (prod(p.w_shape[1:]) * (w.itemsize + 8) + 8)
+    try:
+        if needs >= 2**63:
+            raise MemoryError
+        np.empty(needs, np.uint8)  # refused now, not after some of the work
+        values, cells, starts = _entries(w, p)
+        # int32 where SciPy too would have it, so that it need not convert.
+        index = np.int32 if max(columns, starts[-1]) <= np.iinfo(np.int32).max else np.int64
+        arrays = values, cells.astype(index), starts.astype(index)
+        result = scipy.sparse.csr_array(arrays, (rows, columns))
+        result.sum_duplicates()
+    except MemoryError:
+        raise MemoryError(
+            f"{p.operation}: {rows} rows of entries need {needs} bytes and more; "
+            "toeplitz.operator stores only w"
+        ) from None
     return result
 
 

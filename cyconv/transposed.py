@@ -7,7 +7,7 @@ With x of size L, the result has
 cells along each axis, as in PyTorch; ONNX's ``output_shape`` chooses lo + hi instead.
 """
 
-from cyconv.problem import DATA_FORMATS, as_int, extent, output_size, pad_pairs, per_axis
+from cyconv.problem import DATA_FORMATS, LIMIT, as_int, extent, output_size, pad_pairs, per_axis
 
 
 def transposed(
@@ -55,6 +55,17 @@ def transposed(
         (n - 1) * s + extent(k, d) + e
         for n, s, d, k, e in zip(sizes, stride, dilation, w_shape[2:], extra, strict=True)
     ]
+    for axis, n in enumerate(full):
+        if n >= LIMIT:
+            _, name, value = max(
+                ((sizes[axis] - 1) * stride[axis], "stride", stride[axis]),
+                ((w_shape[2 + axis] - 1) * dilation[axis], "dilation", dilation[axis]),
+                (extra[axis], "output_padding", extra[axis]),
+            )
+            raise ValueError(
+                f"{op}: {name}[{axis}] must keep the result, before padding cuts it, under 2**62, "
+                f"got {value}"
+            )
     pairs = pad_pairs(op, padding, full, w_shape[2:], stride, dilation)
     same = isinstance(padding, str) and padding in ("same", "same_lower")
     if output_shape is not None or same:

@@ -4,6 +4,7 @@ Every test that runs "on all problems" takes them from here, so a new row reache
 dtype and instruction set at once. The rank is that of the kernel, so rows of rank 3 to 5 fit too.
 """
 
+import os
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -18,6 +19,13 @@ from .variants import WAYS, Way, label
 FUNCTIONS = {1: "conv1d", 2: "conv2d", 3: "conv3d"}
 ALGORITHMS = cyconv.registry.names()
 DTYPES = ("float32", "float64")
+TIMES = int(os.environ.get("CYCONV_TEST_TIMES", "1"))
+"""How many times the usual number of random problems is drawn."""
+
+
+def seeds(count, first=0):
+    """Parametrize a test by `count` seeds, from `first` on, TIMES over."""
+    return pytest.mark.parametrize("seed", range(first, first + TIMES * count))
 
 
 @dataclass(frozen=True)

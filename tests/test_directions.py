@@ -9,7 +9,7 @@ import pytest
 import cyconv
 
 from . import oracle, tolerances
-from .cases import ALGORITHMS, Case, named
+from .cases import ALGORITHMS, Case, named, seeds
 from .variants import WAYS, forced, label
 
 MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
@@ -136,7 +136,7 @@ def test_gradients_of_named_problems(case, direction):
 
 
 @pytest.mark.parametrize("direction", GRADIENTS)
-@pytest.mark.parametrize("seed", range(150))
+@seeds(150)
 def test_gradients_of_random_problems(seed, direction):
     """By every algorithm; by products of spectra within the bound of the whole arrays."""
     case = random_case(seed)
@@ -224,7 +224,7 @@ def inner(a, b):
     return sum(int(p) * int(q) for p, q in zip(a.ravel(), b.ravel(), strict=True))
 
 
-@pytest.mark.parametrize("seed", range(300, 400))
+@seeds(100, 300)
 def test_the_three_directions_are_adjoint(seed):
     """``<conv(x, w), g> = <x, convT(g, w)> = <w, grad_weight(x, g)>``, in integers, exactly."""
     case = random_case(seed)

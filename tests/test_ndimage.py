@@ -8,6 +8,8 @@ import pytest
 
 import cyconv.ndimage as ndi
 
+from .cases import seeds
+
 scipy_version = pytest.importorskip("scipy", minversion="1.17")
 import scipy.ndimage as peer  # noqa: E402
 
@@ -97,7 +99,7 @@ def assert_same(ours, theirs, x, args, context):
 def outcome(function, *args, **keywords):
     """The result, or the exception's type."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return function(*args, **keywords)
     except Exception as error:
@@ -111,7 +113,7 @@ FILTERS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(2))
+@seeds(2)
 @pytest.mark.parametrize("name", FILTERS)
 def test_random_calls_answer_as_scipy(name, seed):
     for i in range(120):

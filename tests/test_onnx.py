@@ -13,6 +13,8 @@ import pytest
 
 import cyconv
 
+from .cases import seeds
+
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
@@ -147,14 +149,14 @@ def random_node(seed, operator, auto_pad, most_groups=3):
 
 @pytest.mark.parametrize("auto_pad", ["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"])
 @pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
-@pytest.mark.parametrize("seed", range(40))
+@seeds(40)
 def test_runtime(seed, operator, auto_pad):
     node, inputs = random_node(seed, operator, auto_pad)
     np.testing.assert_array_equal(run_node(node, *inputs), by_runtime(node, inputs))
 
 
 @pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
-@pytest.mark.parametrize("seed", range(40, 60))
+@seeds(20, 40)
 def test_reference_evaluator(seed, operator):
     """It has groups for Conv only."""
     node, inputs = random_node(seed, operator, "NOTSET", 3 if operator == "Conv" else 1)
@@ -164,7 +166,7 @@ def test_reference_evaluator(seed, operator):
 
 
 @pytest.mark.parametrize("auto_pad", ["NOTSET", "SAME_UPPER", "SAME_LOWER"])
-@pytest.mark.parametrize("seed", range(20))
+@seeds(20)
 def test_output_shape(seed, auto_pad):
     """The shape chooses the pads: the odd cell at the end for SAME_UPPER, else at the start."""
     node, inputs = random_node(seed, "ConvTranspose", "VALID")
@@ -187,7 +189,7 @@ def test_output_shape(seed, auto_pad):
 
 
 @pytest.mark.parametrize("auto_pad", ["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
-@pytest.mark.parametrize("seed", range(10))
+@seeds(10)
 def test_conv_integer(seed, auto_pad):
     """Zero points are subtracted by the caller, in int16: sums in int32, as ConvInteger's."""
     node, inputs = random_node(seed, "Conv", auto_pad)

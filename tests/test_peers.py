@@ -7,7 +7,7 @@ from hypothesis import given, settings
 import cyconv
 
 from . import tolerances
-from .cases import CASES, Case
+from .cases import CASES, TIMES, Case
 from .test_properties import DTYPES, cases, supporting
 from .variants import forced, label
 
@@ -43,7 +43,7 @@ def assert_agree(case, dtype):
         assert (abs(ours.astype(np.float64) - theirs) <= allowed).all(), label(name)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100 * TIMES)
 @given(case=cases(), dtype=DTYPES)
 def test_random_problems(case, dtype):
     assert_agree(case, dtype)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import cyconv
 
 from . import tolerances
-from .cases import Case
+from .cases import TIMES, Case
 from .variants import WAYS, forced
 
 DTYPES = st.sampled_from(["float32", "float64"])
@@ -50,7 +50,7 @@ def supporting(case, dtype, ways=WAYS):
     return [way for way in ways if reasons[way] is None]
 
 
-@settings(max_examples=200)
+@settings(max_examples=200 * TIMES)
 @given(case=cases(), dtype=DTYPES)
 def test_every_algorithm_agrees_with_the_oracle(case, dtype):
     data = case.data(dtype)

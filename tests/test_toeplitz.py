@@ -321,11 +321,11 @@ def test_operator_has_the_spectrum_of_the_kernel():
         ((1, 1, 3), (1, 5), {"padding_mode": "wrap"}, ValueError, "padding_mode must be one of"),
         ((1, 1, 3), (1, 5), {"padding": -1}, ValueError, r"padding\[0\] must be >= 0, got -1"),
         ((1, 1, 3), (1, 2), {}, ValueError, "extent"),
-        ((1, 2, 3), (1, 5), {}, ValueError, r"w.shape\[1\] must be C/groups"),
-        ((1, 1, 3), (5,), {}, ValueError, "x must have 3 axes, or 2 unbatched"),
+        ((1, 2, 3), (1, 5), {}, ValueError, "input_shape must have 2 . 1 = 2 channels"),
+        ((1, 1, 3), (5,), {}, ValueError, "input_shape must have 3 axes, or 2 unbatched"),
         ((3,), (5,), {}, ValueError, "w must be"),
-        ((1, 1, 3), 5, {}, TypeError, "x.shape must be a tuple of sizes"),
-        ((1, 1, 3), (1, 5.0), {}, TypeError, r"x.shape\[1\] must be an int"),
+        ((1, 1, 3), 5, {}, TypeError, "input_shape must be a tuple of sizes"),
+        ((1, 1, 3), (1, 5.0), {}, TypeError, r"input_shape\[1\] must be an int"),
         ((1, 1, 3), (1, 5), {"flip": 1}, TypeError, "flip must be a bool"),
     ],
 )
@@ -340,6 +340,29 @@ def test_a_wrong_argument_is_named(name, w, x_shape, geometry, error, message):
 def test_weights_that_are_no_numbers_are_refused(w, form):
     with pytest.raises(TypeError, match=r"^toeplitz\.\w+: "):
         form(w, (1, 5))
+
+
+@pytest.mark.parametrize(
+    ("geometry", "error", "message"),
+    [
+        ({"padding": 2**45}, MemoryError, "needs? .* bytes"),
+        ({"padding": 2**45, "padding_mode": "circular"}, MemoryError, "needs? .* bytes"),
+        ({"padding": 2**45, "dilation": 2**45}, None, None),
+        ({"padding": 2**45, "stride": 2**100}, None, None),
+        ({"padding": 2**61}, ValueError, r"padding\[0\] must keep .* under 2\*\*62"),
+        ({"dilation": 2**62}, ValueError, "extent dilation"),
+    ],
+)
+@pytest.mark.parametrize("name", ["matrix", "sparse"])
+def test_padding_and_steps_of_any_size(name, geometry, error, message):
+    """Only what the matrix holds takes memory, and too much of it is refused at once."""
+    w, x = np.array([[[2.0, 3.0, 5.0]]]), np.arange(1.0, 6)
+    if error is None:
+        t = FORMS[name](w, (1, 5), **geometry)
+        np.testing.assert_array_equal(t @ x, cyconv.conv(x[None], w, **geometry)[0])
+    else:
+        with pytest.raises(error, match=rf"^toeplitz\.{name}: .*{message}"):
+            FORMS[name](w, (1, 5), **geometry)
 
 
 @pytest.mark.parametrize("size", [2**24, 2**32])

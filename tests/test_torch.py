@@ -9,7 +9,7 @@ import pytest
 import cyconv
 
 from . import tolerances
-from .cases import Case
+from .cases import Case, seeds
 from .test_directions import normal, normwise, out_shape, random_case
 
 torch = pytest.importorskip("torch")
@@ -45,7 +45,7 @@ def arguments(case):
     return case.stride, case.padding, case.dilation, case.groups
 
 
-@pytest.mark.parametrize("seed", range(120))
+@seeds(120)
 def test_conv_and_its_gradients(seed):
     """`conv*d` and what autograd makes of it: all four dtypes in turn, gradients conjugated."""
     case, dtype = symmetric(random_case(seed)), DTYPES[seed % 4]
@@ -62,7 +62,7 @@ def test_conv_and_its_gradients(seed):
         np.testing.assert_array_equal(a, b.numpy())
 
 
-@pytest.mark.parametrize("seed", range(200, 260))
+@seeds(60, 200)
 def test_nn_grad(seed):
     """`torch.nn.grad.conv*d_input` and `_weight`: the same order of arguments."""
     case, dtype = symmetric(random_case(seed)), DTYPES[seed % 2]
@@ -80,7 +80,7 @@ def test_nn_grad(seed):
     np.testing.assert_array_equal(ours, theirs.numpy())
 
 
-@pytest.mark.parametrize("seed", range(120))
+@seeds(120)
 def test_conv_transpose(seed):
     """`conv_transpose*d`, with its order of arguments."""
     rng, dtype = np.random.default_rng(seed), DTYPES[seed % 4]
@@ -109,8 +109,25 @@ def test_conv_transpose(seed):
     np.testing.assert_array_equal(ours, theirs.numpy())
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_weight_that_is_not_finite(dtype, value):
+    """Transposed, and in the gradient of the input: at the ends there is nothing to multiply."""
+    rng = np.random.default_rng(0)
+    x, w = (rng.integers(1, 7, s).astype(dtype) for s in ((2, 4, 5, 6), (4, 3, 3, 3)))
+    w[1, 2, 0, 2] = value
+    for rest in ((1, 0, 0, 1, 1), (2, 1, 1, 1, 1), (3, 1, 0, 1, 2)):
+        theirs = F.conv_transpose2d(tensor(x), tensor(w), None, *rest)
+        ours = cyconv.conv_transpose2d(x, w, None, *rest)
+        np.testing.assert_array_equal(ours, theirs.numpy())
+        assert np.isfinite(ours).any()
+        stride, padding, _, groups, dilation = rest
+        ours = cyconv.conv_grad_input(ours.shape, w, x, stride, padding, dilation, groups)
+        np.testing.assert_array_equal(ours, theirs.numpy())
+
+
 @pytest.mark.parametrize("mode", TORCH_MODES)
-@pytest.mark.parametrize("seed", range(300, 315))
+@seeds(15, 300)
 def test_border_modes_and_their_gradients(seed, mode):
     """`F.pad` and then `conv*d`, whose autograd is ours with a padding mode."""
     case = random_case(seed)
@@ -137,7 +154,7 @@ def test_border_modes_and_their_gradients(seed, mode):
         np.testing.assert_array_equal(a, b.numpy())
 
 
-@pytest.mark.parametrize("seed", range(60))
+@seeds(60)
 def test_unfold_and_fold(seed):
     rng, dtype = np.random.default_rng(seed), DTYPES[seed % 4]
 
@@ -157,7 +174,7 @@ def test_unfold_and_fold(seed):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("seed", range(400, 410))
+@seeds(10, 400)
 def test_normal_data(seed, dtype):
     """What is not exact lies within both bounds: each is within one of the truth."""
     case = symmetric(random_case(seed))
@@ -178,7 +195,7 @@ def test_normal_data(seed, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("seed", range(420, 426))
+@seeds(6, 420)
 def test_halves(seed, dtype):
     """Integers whose sums a half holds come out as PyTorch's."""
     pytest.importorskip("ml_dtypes")
@@ -191,7 +208,7 @@ def test_halves(seed, dtype):
     np.testing.assert_array_equal(ours.astype("f4"), theirs.float().numpy())
 
 
-@pytest.mark.parametrize("seed", range(430, 440))
+@seeds(10, 430)
 def test_integers(seed):
     """PyTorch's int64 convolution; ours of int64 wraps the same way."""
     case = symmetric(random_case(seed))

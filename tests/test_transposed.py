@@ -6,6 +6,7 @@ import pytest
 import cyconv
 
 from . import oracle, tolerances
+from .cases import seeds
 from .test_directions import LETTERS, MODES, channels_last, normwise
 from .variants import WAYS, Way, forced, label
 
@@ -51,7 +52,7 @@ def transpose(x, w, *arguments, **options):
     return getattr(cyconv, TRANSPOSES[w.ndim - 2])(x, w, *arguments, **options)
 
 
-@pytest.mark.parametrize("seed", range(100))
+@seeds(100)
 def test_transposed_random_problems(seed):
     """By name and by the choice; `conv_transpose` takes the rank from the weights."""
     x, w, bias, geometry = random_transposed(seed)
@@ -76,7 +77,7 @@ def test_transposed_random_problems(seed):
     np.testing.assert_array_equal(same, transpose(x, w, bias, **geometry))
 
 
-@pytest.mark.parametrize("seed", range(60, 80))
+@seeds(20, 60)
 def test_transposed_with_channels_last(seed):
     x, w, bias, geometry = random_transposed(seed)
     x = x.reshape(-1, *x.shape[-w.ndim + 1 :])
@@ -86,8 +87,50 @@ def test_transposed_with_channels_last(seed):
         np.testing.assert_array_equal(np.moveaxis(y, -1, 1), expected)
 
 
+def kinds(a):
+    """1, -1, 2, 0 for infinity, minus infinity, NaN and what is finite."""
+    return np.select([np.isnan(a), np.isinf(a)], [2, np.sign(a)])
+
+
+def with_unsound(rng, a):
+    """`a` without zeros, which BLAS may leave out of a sum, and with infinities and NaN."""
+    a = np.where(a == 0, 3, a).astype("f4")
+    cells = rng.random(a.shape) < rng.choice([0.05, 0.3, 1])
+    a[cells] = rng.choice([np.inf, -np.inf, np.nan], cells.sum(), p=[0.45, 0.45, 0.1])
+    return a
+
+
+@seeds(60, 500)
+def test_weights_that_are_not_finite_touch_what_they_reach(seed):
+    """Bias and activation come after; where the result is finite, nothing has changed."""
+    x, w, bias, geometry = random_transposed(seed)
+    extra = zip(geometry["output_padding"], geometry["stride"], strict=True)
+    geometry["output_padding"] = tuple(min(e, s - 1) for e, s in extra)
+    rng = np.random.default_rng(seed)
+    w, x = with_unsound(rng, w), np.where(x == 0, 2, x).astype("f4")
+    x = with_unsound(rng, x) if seed % 3 == 0 else x
+    bias = None if bias is None else bias.astype("f4")
+    with np.errstate(invalid="ignore"):
+        expected = oracle.conv_transpose(x, w, bias, **geometry)
+    if not expected.size:
+        return
+    problem = cyconv.Problem(
+        expected.shape, w.shape, direction="grad_input",
+        **{name: value for name, value in geometry.items() if name != "output_padding"},
+    )  # fmt: skip
+    for name, why in cyconv.algorithms(problem).items():
+        if why is None:
+            y = transpose(x, w, bias, **geometry, algorithm=name)
+            np.testing.assert_array_equal(kinds(y), kinds(expected), name)
+            finite = np.isfinite(expected)
+            np.testing.assert_allclose(y[finite], expected[finite], rtol=1e-3, atol=1e-3)
+            out = np.zeros_like(y)
+            clamped = transpose(x, w, bias, **geometry, algorithm=name, activation="relu", out=out)
+            np.testing.assert_array_equal(clamped, np.maximum(y, 0), name)
+
+
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("seed", range(80, 90))
+@seeds(10, 80)
 def test_transposed_border_modes(seed, mode):
     """The adjoint of `conv` with that border: what would be cut is added where it was copied from.
 
@@ -107,7 +150,7 @@ def test_transposed_border_modes(seed, mode):
 
 
 @pytest.mark.parametrize("upper", [True, False])
-@pytest.mark.parametrize("seed", range(20))
+@seeds(20)
 def test_transposed_output_shape(seed, upper):
     """ONNX: the shape chooses the padding; its odd cell is at the end for "same", else the start.
 
@@ -171,6 +214,16 @@ def test_transposed_into_out_with_bias_and_activation():
     out = np.full_like(expected, np.nan)
     assert cyconv.conv_transpose(x, w, bias, **geometry, activation="relu6", out=out) is out
     np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "im2col", "fft"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_transposed_of_no_channels_is_zeros_or_the_bias(groups, algorithm):
+    x, w, bias = np.ones((2, 0, 3, 4)), np.ones((0, 3, 3, 3)), np.arange(3.0 * groups)
+    y = cyconv.conv_transpose2d(x, w, groups=groups, stride=2, algorithm=algorithm)
+    np.testing.assert_array_equal(y, np.zeros((2, 3 * groups, 7, 9)))
+    y = cyconv.conv_transpose2d(x, w, bias, groups=groups, stride=2, algorithm=algorithm)
+    np.testing.assert_array_equal(y, np.broadcast_to(bias[:, None, None], y.shape))
 
 
 def test_transposed_of_no_images_and_to_no_channels():

@@ -37,6 +37,22 @@ def test_no_channels_give_the_bias(algorithm):
 
 
 @by_algorithm
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8"])
+def test_no_filters_give_no_outputs_and_gradients_of_zeros(dtype, groups, algorithm):
+    x, w = ones(2, 4, 5, 6, dtype=dtype), ones(0, 4 // groups, 3, 3, dtype=dtype)
+    how = {"padding": 1, "groups": groups, "algorithm": algorithm}
+    y = cyconv.conv2d(x, w, ones(0, dtype=dtype), **how)
+    assert y.shape == (2, 0, 5, 6)
+    grad_x, grad_w, grad_bias = cyconv.conv_vjp(x, w, y, **how)
+    assert not grad_x.any()
+    assert (grad_x.shape, grad_w.shape, grad_bias.shape) == (x.shape, w.shape, (0,))
+    plan = cyconv.plan(cyconv.Problem(x.shape, w.shape, dtype, 1, 1, groups=groups))
+    assert plan.algorithm == "none"
+    assert plan.pack(w)(x).shape == y.shape
+
+
+@by_algorithm
 def test_a_kernel_over_the_image_with_enough_padding(algorithm):
     x, w = ones(1, 2, 3, 1), ones(2, 2, 7, 9)
     agree(cyconv.conv2d(x, w, padding=4, algorithm=algorithm), x, w, padding=4)
