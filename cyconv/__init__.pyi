@@ -350,6 +350,7 @@ class Plan:
     threads: int
     accuracy: str | float
     workspace_limit: int
+    effort: str
     @property
     def workspace_bytes(self) -> int: ...
     @property
@@ -375,7 +376,7 @@ def plan(
     threads: int | None = ...,
     accuracy: _Accuracy = ...,
     workspace_limit: int | None = ...,
-    effort: Literal["estimate"] = ...,
+    effort: Literal["estimate", "measure"] = ...,
 ) -> Plan: ...
 def algorithms(problem: Problem) -> dict[str, str | None]: ...
 def get_num_threads() -> int: ...
