@@ -275,6 +275,23 @@ class Plan:
         """Predicted time of one call on one thread, in seconds."""
         return sum(leaf.seconds for leaf in self._root.leaves())
 
+    def measured_seconds(self, other=None):
+        """Time of one image on the plan's threads, where it was measured, else None.
+
+        Parameters
+        ----------
+        other : Plan, optional
+            Of the same problem: what its algorithms would take instead.
+
+        Returns
+        -------
+        float or None
+            The sum of the parts that the problem is rewritten into.
+        """
+        pairs = zip(self._root.leaves(), (other or self)._root.leaves(), strict=True)
+        parts = [mine.measured.get(its.algorithm.name) for mine, its in pairs if mine.problem.flops]
+        return sum(parts) if parts and None not in parts else None
+
     def explain(self):
         """What was chosen, over what, and why.
 

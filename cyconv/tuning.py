@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from contextlib import contextmanager
 from functools import cache
 from time import perf_counter
 
@@ -33,6 +34,7 @@ WORTH = 4  # a candidate predicted to take so many times the fastest, and SECOND
 _lock = threading.RLock()  # one measurement at a time; and the two below
 _remembered = {}  # {file: {question: answer}}: what this process measured
 _warned = set()
+_anew = False  # do not read what the file has
 if hasattr(os, "register_at_fork"):  # another thread may hold the lock
     os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 
@@ -152,6 +154,19 @@ def write(file, entries):
         raise TuningFileError(error.strerror or str(error)) from None
 
 
+@contextmanager
+def anew(wanted=True):
+    """Measure again, once, what the file has already."""
+    global _anew
+    before, _anew = _anew, wanted
+    if wanted:
+        _remembered.clear()
+    try:
+        yield
+    finally:
+        _anew = before
+
+
 def _warn(file, error):
     """Say once in a process that `file` is ignored."""
     if file not in _warned:
@@ -164,7 +179,7 @@ def _warn(file, error):
 def _recorded(file, key, names):
     """The answer to `key` in memory or in the file, if it names one of `names`; else None."""
     answer = _remembered.get(file, {}).get(key)
-    if answer is None and file is not None:
+    if answer is None and file is not None and not _anew:
         try:
             answer = read(file).get(key)
         except TuningFileError as error:
