@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 import cyconv.kernels
-from cyconv import choose, lowering, registry
+from cyconv import choose, lowering, registry, tuning
 from cyconv._parallel import SLICE, check_threads
+from cyconv.explanation import Candidate, Explanation
 from cyconv.operands import (
     check_activation,
     check_bias,
@@ -23,73 +24,13 @@ from cyconv.operands import (
 )
 from cyconv.problem import Problem, as_int
 
-EFFORTS = ("estimate",)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One algorithm beside the others: why not, or what it would cost."""
-
-    name: str
-    reason: str | None
-    seconds: float | None = None
-    workspace_bytes: int | None = None
-    error: float | None = None
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why a plan is as it is; ``str()`` is the text, :meth:`to_dict` is for programs."""
-
-    problem: Problem
-    chain: tuple[str, ...]
-    algorithm: str
-    candidates: tuple[Candidate, ...]
-    threads: int
-    workspace_limit: int
-
-    def to_dict(self):
-        """The explanation as JSON-ready values."""
-        return {
-            "problem": {
-                "x_shape": list(self.problem.x_shape), "w_shape": list(self.problem.w_shape),
-                "dtype": str(self.problem.dtype), "stride": list(self.problem.stride),
-                "padding": [list(pair) for pair in self.problem.padding],
-                "dilation": list(self.problem.dilation), "groups": self.problem.groups,
-                "padding_mode": self.problem.padding_mode,
-                "data_format": self.problem.data_format, "flip": self.problem.flip,
-                "direction": self.problem.direction,
-            },
-            "output_shape": list(self.problem.output_shape),
-            "parameters": self.problem.parameters,
-            "flops": self.problem.flops,
-            "chain": list(self.chain),
-            "algorithm": self.algorithm,
-            "threads": self.threads,
-            "workspace_limit": self.workspace_limit,
-            "candidates": [asdict(candidate) for candidate in self.candidates],
-        }  # fmt: skip
-
-    def __str__(self):
-        p = self.problem
-        lines = [f"{p.direction} {p.x_shape} * {p.w_shape} -> {p.output_shape}, {p.dtype}"]
-        field = " x ".join(map(str, p.receptive_field))
-        lines.append(f"  {p.parameters:,} parameters, {p.flops:,} FLOPs, receptive field {field}")
-        lines += [f"  rewritten: {sentence}" for sentence in self.chain]
-        lines.append(f"  chosen: {self.algorithm}, {self.threads} thread(s)")
-        for c in self.candidates:
-            if c.reason:
-                lines.append(f"    {c.name:10s} no: {c.reason}")
-            else:
-                lines.append(
-                    f"    {c.name:10s} {c.seconds * 1e3:10.3f} ms predicted on one thread, "
-                    f"{c.workspace_bytes / 2**20:8.2f} MiB workspace, error {c.error:g} x direct"
-                )
-        return "\n".join(lines)
+EFFORTS = ("estimate", "measure")
 
 
 class _Leaf:
     """A primitive problem and the algorithm that solves it."""
+
+    measured, source, over = {}, "named by caller", ()
 
     def __init__(self, problem, algorithm, seconds):
         self.problem, self.algorithm, self.seconds = problem, algorithm, seconds
@@ -160,8 +101,10 @@ class Plan:
         Scratch of one call on the plan's threads, without the packed weights.
     """
 
-    def __init__(self, problem, algorithm, threads, accuracy, workspace_limit, isa):
-        self.problem, self.threads, self.accuracy = problem, threads, accuracy
+    def __init__(
+        self, problem, algorithm, threads, accuracy, workspace_limit, isa, effort="estimate"
+    ):
+        self.problem, self.threads, self.accuracy, self.effort = problem, threads, accuracy, effort
         self.workspace_limit = workspace_limit
         self._isa = isa
         self._count = check_threads(problem.operation, threads)
@@ -186,7 +129,7 @@ class Plan:
 
     def _key(self):
         return (self.problem, self._requested, self.threads, self.accuracy, self.workspace_limit,
-                self._isa)  # fmt: skip
+                self._isa, self.effort, self.algorithm)  # fmt: skip
 
     def __eq__(self, other):
         return self._key() == other._key() if isinstance(other, Plan) else NotImplemented
@@ -217,8 +160,24 @@ class Plan:
                 f"this problem in {problem.dtype}"
             )
         one = replace(problem, x_shape=(min(1, problem.batch), *problem.x_shape[1:]))
-        candidate, algorithm = min(accurate, key=lambda pair: type(pair[1]).cost(one, 1, allowed))
-        return _Leaf(problem, algorithm, candidate.seconds)
+        accurate.sort(key=lambda pair: type(pair[1]).cost(one, 1, allowed))
+        return self._choose(problem, one, accurate)
+
+    def _choose(self, problem, one, ranked):
+        """The leaf of the best of `ranked`, (candidate, algorithm) by the estimate for `one`."""
+        measured, source = {}, "estimate"
+        names = [candidate.name for candidate, _ in ranked]
+        # Nothing to compute is nothing to measure, and of one there is no choice.
+        if self.effort == "measure" and one.flops and len(names) > 1:
+            measured, source = tuning.seconds(
+                one, names, self._count, self.accuracy, self.workspace_limit, self._isa
+            )
+        best = min(measured, key=measured.get, default=names[0])
+        candidate, algorithm = ranked[names.index(best)]
+        leaf = _Leaf(problem, algorithm, candidate.seconds)
+        leaf.measured, leaf.source = measured, source if measured else "estimate"
+        leaf.over = tuple(name for name in names if name != best)
+        return leaf
 
     def _candidates(self, problem):
         """For every algorithm: its Candidate, its instance if it can be used, else the error.
@@ -257,6 +216,23 @@ class Plan:
         """Predicted time of one call on one thread, in seconds."""
         return sum(leaf.seconds for leaf in self._root.leaves())
 
+    def measured_seconds(self, other=None):
+        """Time of one image on the plan's threads, where it was measured, else None.
+
+        Parameters
+        ----------
+        other : Plan, optional
+            Of the same problem: what its algorithms would take instead.
+
+        Returns
+        -------
+        float or None
+            The sum of the parts that the problem is rewritten into.
+        """
+        pairs = zip(self._root.leaves(), (other or self)._root.leaves(), strict=True)
+        parts = [mine.measured.get(its.algorithm.name) for mine, its in pairs if mine.problem.flops]
+        return sum(parts) if parts and None not in parts else None
+
     def explain(self):
         """What was chosen, over what, and why.
 
@@ -266,10 +242,16 @@ class Plan:
             Print it, or take ``to_dict()``.
         """
         leaf = next(self._root.leaves(), None)
-        candidates = () if leaf is None else tuple(c for c, *_ in self._candidates(leaf.problem))
+        if leaf is None:  # nothing to compute
+            leaf, candidates = _Leaf, ()
+        else:
+            candidates = tuple(
+                replace(c, measured_seconds=leaf.measured.get(c.name))
+                for c, *_ in self._candidates(leaf.problem)
+            )
         return Explanation(
             self.problem, self._root.chain(), self.algorithm, candidates, self._count,
-            self.workspace_limit,
+            self.workspace_limit, leaf.source, leaf.over,
         )  # fmt: skip
 
     def pack(self, w, bias=None, activation=None):
@@ -410,8 +392,11 @@ def plan(
         error. Asks the choice; an algorithm that was named is used.
     workspace_limit : int, optional
         Bytes of scratch a call may take, all threads together. Default 256 MiB.
-    effort : {'estimate'}
-        Choose by the cost model.
+    effort : {'estimate', 'measure'}
+        Choose by the cost model: always the same, no file is read. Or time the algorithms that keep
+        `accuracy` and `workspace_limit`, for one image on these threads, about half a second for
+        each primitive problem, and remember the fastest in the file `CYCONV_TUNING_FILE`, else in
+        the user's cache folder: the next plan, in any process, finds it there.
 
     Returns
     -------
@@ -441,10 +426,11 @@ def plan(
         workspace_limit = choose.WORKSPACE_LIMIT
     workspace_limit = min(as_int(op, "workspace_limit", workspace_limit, 0), 2**62)
     isa = cyconv.kernels.isa()
-    key = (op, problem, algorithm, count, accuracy, workspace_limit, isa)
+    file = tuning.path() if effort == "measure" else None
+    key = (op, problem, algorithm, count, accuracy, workspace_limit, isa, effort, file)
     found = cache.get(key)
     if found is None:
-        found = Plan(problem, algorithm, count, accuracy, workspace_limit, isa)
+        found = Plan(problem, algorithm, count, accuracy, workspace_limit, isa, effort)
         cache.put(key, found)
     return found
 

@@ -64,6 +64,15 @@ def test_explain_takes_every_geometry(capsys, options, shape):
         assert report["algorithm"] == "direct"
 
 
+def test_explain_can_measure(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("CYCONV_TUNING_FILE", str(tmp_path / "tuning.json"))
+    line = "explain --input 1,2,10,11 --weight 4,2,3,3 --threads 1 --effort measure"
+    code, out, err = run(capsys, line)
+    assert (code, err) == (0, "")
+    assert "ms measured" in out
+    assert (tmp_path / "tuning.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("text", "count"),
     [("4096", 4096), ("512K", 2**19), ("64M", 2**26), ("2GiB", 2**31), ("1kb", 1024)],
@@ -135,7 +144,7 @@ def test_doctor_lists_the_extras_of_the_installed_metadata(monkeypatch):
 # ---- the process --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "edges", "filter", "explain", "doctor"])
+@pytest.mark.parametrize("name", ["", "edges", "filter", "explain", "bench", "tune", "doctor"])
 def test_help_fits_and_succeeds(capsys, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, err = run(capsys, f"{name} --help")

@@ -13,11 +13,11 @@ import traceback
 
 import cyconv
 
-from . import doctor, edges, explain
+from . import bench, doctor, edges, explain, tune
 from . import filter as filter_photo
 from .common import CommandError, Parser
 
-_COMMANDS = (edges, filter_photo, explain, doctor)
+_COMMANDS = (edges, filter_photo, explain, bench, tune, doctor)
 
 _EXIT_CODES = """\
 exit codes:
@@ -31,7 +31,7 @@ exit codes:
 def _parse(argv):
     parser = Parser(
         prog="cyconv",
-        description="Convolution from the command line: filter photos, and see how it is done.",
+        description="Convolution from the command line: filter photos, see how it is done.",
         epilog=_EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"cyconv {cyconv.__version__}")

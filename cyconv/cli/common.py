@@ -1,8 +1,11 @@
 """What the commands share: the parser, the error that ends one, and types of arguments."""
 
 import argparse
+import os
 import re
+import secrets
 from contextlib import contextmanager
+from pathlib import Path
 
 from cyconv.problem import PADDING_MODES
 
@@ -85,6 +88,63 @@ def accuracy(text):
         raise argparse.ArgumentTypeError(
             f"must be strict, balanced, fast or a number, got {text!r}"
         ) from None
+
+
+def dtype(text):
+    """A float type by its name, or by f and its bits."""
+    names = {"f32": "float32", "f64": "float64", "float32": "float32", "float64": "float64"}
+    if text not in names:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, got {text!r}")
+    return names[text]
+
+
+def select(args):
+    """The layers of ``args.net`` whose names hold ``args.layers``; none is an error."""
+    from .networks import layers
+
+    found = layers(args.net)
+    if args.layers:
+        kept = [layer for layer in found if args.layers.lower() in layer.name.lower()]
+        if not kept:
+            names = "; ".join(layer.name for layer in found)
+            args.parser.error(f"argument --layers: {args.layers!r} is in none of {names}")
+        found = kept
+    return found
+
+
+@contextmanager
+def whole_file(path, check=False):
+    """A name beside `path` to write to, which becomes `path`: whole, or not at all.
+
+    With `check` nothing is written, only refused what can't be.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise CommandError(f"cannot write {path}: no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise CommandError(f"cannot write {path}: it exists and is not a file")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise CommandError(f"cannot write {path}: Permission denied")
+    temporary = target.with_name(f".cyconv-{secrets.token_hex(8)}.tmp")
+    try:
+        yield str(temporary)
+        if not check:
+            os.replace(temporary, target)
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def aligned(lines, left):
+    """Rows of cells as lines of text; the columns `left` are aligned to the left."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (
+            f"{cell:{'<' if i in left else '>'}{width}}"
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        yield "  ".join(cells).rstrip()
 
 
 def add_run_options(parser):

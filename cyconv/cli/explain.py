@@ -2,6 +2,7 @@
 
 import json
 
+from cyconv.plan import EFFORTS
 from cyconv.problem import PADDING_MODES
 
 from .common import (
@@ -18,7 +19,8 @@ _DESCRIPTION = """\
 Explain a convolution without running it: the shape of its output, its
 parameters, its floating-point operations (a multiplication and an addition
 count as two), how it is rewritten into simpler ones, and for every algorithm
-the predicted time and the scratch memory, or why it can't do it.
+the predicted time and the scratch memory, or why it can't do it. With --effort
+measure also the measured time, for one image, by which it is then chosen.
 """
 
 _EPILOG = """\
@@ -89,6 +91,12 @@ def add_parser(subparsers):
         metavar="BYTES",
         help="scratch memory allowed, like 64M (default: 256M)",
     )
+    add(
+        "--effort",
+        choices=EFFORTS,
+        default="estimate",
+        help="choose by the cost model, or by measuring once and remembering (default: estimate)",
+    )
     add("--json", action="store_true", help="print it as JSON")
     parser.set_defaults(run=run, parser=parser)
 
@@ -115,6 +123,7 @@ def run(args):
             threads=args.threads,
             accuracy=args.accuracy,
             workspace_limit=args.workspace_limit,
+            effort=args.effort,
         )
         explanation = plan.explain()
     if args.json:

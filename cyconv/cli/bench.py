@@ -1,0 +1,156 @@
+"""``cyconv bench``: cyconv beside other libraries, layer by layer."""
+
+import argparse
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+from . import report
+from .common import INSTALL_EXTRA, CommandError, dtype, positive_int, select, whole_file
+from .contestants import CONTESTANTS, PEERS
+from .networks import NETS
+from .progress import progress
+
+_DESCRIPTION = """\
+Measure cyconv beside other libraries on every layer of a network, on images of
+one channel, on signals, or on the gradients of training.
+
+Each contestant runs in a process of its own, with its threads set before it
+starts, by its best layout, and with its weights prepared. They take turns in
+rounds, so only one computes at a time. Times are medians. GFLOP/s are those of
+direct summation, whatever the algorithm. The error is the largest one, relative
+to the largest output, against float64. The ratio is the best peer's time over
+cyconv's. OpenCV's filter2D and scipy.ndimage.correlate take the kernel as it
+is; SciPy's and NumPy's convolutions get it turned beforehand.
+"""
+
+_EPILOG = """\
+examples:
+  cyconv bench resnet50 --threads 1 --json resnet50.json --chart resnet50.png
+  cyconv bench images --against opencv --layers "@1024"
+"""
+
+
+def _peers(text):
+    names = [] if text == "none" else text.split(",")
+    unknown = [name for name in names if name not in PEERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"unknown {unknown[0]!r}: any of {', '.join(PEERS)} with commas between them, or none"
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def add_parser(subparsers):
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure cyconv beside other libraries",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    add = parser.add_argument
+    add("net", metavar="NET", choices=tuple(NETS), help=", ".join(NETS))
+    add(
+        "--against",
+        type=_peers,
+        default=PEERS,
+        metavar="PEERS",
+        help=f"with commas between them: {', '.join(PEERS)}; or none (default: all; one that is "
+        "not installed is left out)",
+    )
+    add("--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)")
+    add("--rounds", type=positive_int, default=11, metavar="N", help="turns of each (default: 11)")
+    add("--layers", metavar="TEXT", help="only the layers with this in their name")
+    add("--dtype", type=dtype, default="float32", help="float32 or float64 (default: float32)")
+    add("--one-shot", action="store_true", help="measure the functions too, nothing prepared")
+    add("--json", metavar="FILE", help="write all figures there; - for stdout, without the table")
+    add("--chart", metavar="FILE", help="draw the ratios, in the format of its extension")
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(args):
+    """Check, measure, write, and print the table."""
+    import cyconv
+
+    from .contest import Contest
+
+    layers = select(args)
+    names = _contestants(args, layers)
+    kind = _check_files(args)
+    threads = args.threads or cyconv.get_num_threads()
+    rows = []
+    with (
+        progress(len(layers)) as step,
+        Contest(names, threads, args.rounds, args.dtype) as contest,
+    ):
+        for layer in layers:
+            step(layer.name)
+            rows.append(report.row(layer, contest.measure(layer)))
+    found = {
+        "net": args.net,
+        "dtype": args.dtype,
+        "rounds": args.rounds,
+        "machine": report.machine(threads),
+        "versions": report.versions(names),
+        "rows": rows,
+        "summary": report.summary(rows),
+    }
+    if args.chart:
+        with whole_file(args.chart) as file:
+            report.chart(found, file, kind)
+    if args.json == "-":
+        print(json.dumps(found, indent=2))
+        return
+    if args.json:
+        with whole_file(args.json) as file:
+            Path(file).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(report.text(found))
+
+
+def _contestants(args, layers):
+    """Names of those that are asked for, installed, and know how to compute one of `layers`."""
+    names, absent = [], {}
+    for name, contestant in CONTESTANTS.items():
+        if contestant.peer is None:
+            wanted = name == report.OURS or args.one_shot
+        else:
+            wanted = contestant.peer in args.against
+        if not (wanted and any(map(contestant.takes, layers))):
+            continue
+        missing = [module for module in contestant.needs if not _installed(module)]
+        if missing:
+            absent[contestant.peer] = missing[0]
+        else:
+            names.append(name)
+    for peer, module in absent.items():
+        needs = "" if module == peer else f" ({module})"
+        print(f"{args.parser.prog}: {peer}{needs} is not installed, left out", file=sys.stderr)
+    return names
+
+
+def _installed(module):
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _check_files(args):
+    """Refuse before any work what can't be written; the chart's format."""
+    if args.json and args.json != "-":
+        with whole_file(args.json, check=True):
+            pass
+    if not args.chart:
+        return None
+    if not _installed("matplotlib"):
+        raise CommandError(f"--chart needs matplotlib: {INSTALL_EXTRA}")
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kind = Path(args.chart).suffix.lower().removeprefix(".")
+    if kind not in FigureCanvasBase.get_supported_filetypes():
+        raise CommandError(f"cannot write {args.chart}: charts of type .{kind}; try .png")
+    with whole_file(args.chart, check=True):
+        pass
+    return kind

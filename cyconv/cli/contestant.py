@@ -1,0 +1,109 @@
+"""The process of one contestant: ``python -m cyconv.cli.contestant NAME``.
+
+It reads requests from stdin and answers each on stdout, a line of JSON both ways, so it computes
+only when asked::
+
+    {"do": "prepare", "layer": {...}, "threads": 1, "arrays": [FILE, ...], "expected": [FILE, ...]}
+    {"seconds": 0.0021, "error": 3e-7, "algorithm": "winograd"}
+    {"do": "turn"}
+    {"seconds": 0.0020}
+
+What goes wrong is answered by ``{"failed": "why"}``. The process ends with its stdin.
+"""
+
+import json
+import math
+import os
+import signal
+import sys
+from time import perf_counter
+
+import numpy as np
+
+from cyconv.cli.contestants import CONTESTANTS
+from cyconv.cli.networks import Layer
+from cyconv.cli.peers import Task
+from cyconv.cli.reference import error
+
+TURN = 0.004  # seconds of a turn, where one call is shorter than that
+LONG = 0.2  # seconds of a call that needs no other one to warm the caches before it
+
+
+class Process:
+    """One contestant and the task that it is at."""
+
+    def __init__(self, name):
+        self.contestant = CONTESTANTS[name]
+        self.made, self.calls, self.warm = None, 1, True
+
+    def answer(self, request):
+        """The answer to one request."""
+        try:
+            do = request.pop("do")
+            return self.turn() if do == "turn" else self.prepare(**request)
+        except MemoryError as problem:
+            return {"failed": f"not enough memory {problem}".rstrip()}
+        except Exception as problem:
+            text = " ".join(str(problem).split()) or type(problem).__name__
+            return {"failed": text[:200]}
+
+    def prepare(self, layer, threads, arrays, expected):
+        """Make ready for a layer, compute it once, and compare."""
+        self.made = None  # its memory first
+        sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in layer.items()}
+        x, w, *gradient = (np.load(file, allow_pickle=False) for file in arrays)
+        task = Task(Layer(**sizes), x, w, *(gradient or [None]), threads)
+        made = self.contestant.make(task)
+        result, seconds = _timed(made.call)
+        right = [np.load(file, allow_pickle=False) for file in expected]
+        worst = error(made.arrays(result), right)
+        del result, right
+        if not math.isfinite(worst):
+            return {"failed": "its result is not finite"}
+        if seconds < LONG:
+            seconds = _timed(made.call)[1]
+        self.made, self.calls = made, max(1, math.ceil(TURN / max(seconds, 1e-7)))
+        self.warm = seconds < LONG
+        return {"seconds": seconds, "error": worst, "algorithm": made.algorithm}
+
+    def turn(self):
+        """Mean seconds of a call, over as many as make a turn."""
+        call, calls = self.made.call, range(self.calls)
+        if self.warm:
+            call()
+        start = perf_counter()
+        for _ in calls:
+            call()
+        return {"seconds": (perf_counter() - start) / self.calls}
+
+
+def _timed(call):
+    start = perf_counter()
+    result = call()
+    return result, perf_counter() - start
+
+
+def _limit_memory():
+    """What needs more than the machine has fails in this process, and not the machine."""
+    try:
+        import resource
+
+        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    except (ImportError, AttributeError, ValueError, OSError):
+        pass  # not on this system
+
+
+def main(name):
+    """Answer until stdin ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no answer
+    _limit_memory()
+    process = Process(name)
+    for line in sys.stdin:
+        print(json.dumps(process.answer(json.loads(line))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,175 @@
+"""How each peer computes a layer, by its best means: see `contestants`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class Task:
+    """A layer with its data: what a contestant is given."""
+
+    layer: Any
+    x: np.ndarray
+    w: np.ndarray
+    gradient: np.ndarray | None
+    threads: int
+
+    @property
+    def forward(self):
+        """Whether the output is asked for, not the gradients."""
+        return self.gradient is None
+
+
+@dataclass
+class Made:
+    """What a contestant made of a task."""
+
+    call: Callable[[], Any]
+    arrays: Callable[[Any], tuple] = lambda y: (y,)
+    algorithm: str | None = None
+
+
+# ---- deep learning ------------------------------------------------------------------------------
+
+
+def torch_in(layout):
+    """PyTorch with its arrays in `layout`; 'prepacked' is channels last, weights reordered."""
+
+    def make(task):
+        import torch
+
+        torch.set_num_threads(task.threads)
+        layer, rank = task.layer, task.w.ndim - 2
+        how = [[n] * rank for n in (layer.stride, layer.padding, 1)]
+        x, w, gradient = (
+            None if a is None else torch.from_numpy(a) for a in (task.x, task.w, task.gradient)
+        )
+        if layout != "nchw":
+            last = torch.channels_last
+            x, w, gradient = (
+                None if a is None else a.contiguous(memory_format=last) for a in (x, w, gradient)
+            )
+        if not task.forward:
+            both = torch.ops.aten.convolution_backward
+            tail = (None, *how, False, [0] * rank, layer.groups, [True, True, False])
+            return Made(
+                lambda: both(gradient, x, w, *tail), lambda out: (out[0].numpy(), out[1].numpy())
+            )
+        if layout == "prepacked":
+            stride, padding, dilation = how
+            ordered = torch.ops.mkldnn._reorder_convolution_weight(
+                w, padding, stride, dilation, layer.groups, list(x.shape)
+            )
+            tail = (None, padding, stride, dilation, layer.groups, "none", [], "")
+            convolve = torch.ops.mkldnn._convolution_pointwise
+        else:
+            ordered, tail = w, (None, *how, layer.groups)
+            convolve = getattr(torch, f"conv{rank}d")
+
+        def call():
+            with torch.inference_mode():
+                return convolve(x, ordered, *tail)
+
+        return Made(call, lambda y: (y.numpy(),))
+
+    return make
+
+
+def make_onnxruntime(task):
+    """A session of one Conv node with its weights in the model, bound to its arrays."""
+    import onnxruntime as ort
+    from onnx import helper, numpy_helper
+
+    layer, rank = task.layer, task.w.ndim - 2
+    kind = helper.np_dtype_to_tensor_dtype(task.x.dtype)
+    node = helper.make_node(
+        "Conv", ["x", "w"], ["y"], strides=[layer.stride] * rank,
+        pads=[layer.padding] * (2 * rank), group=layer.groups, kernel_shape=task.w.shape[2:],
+    )  # fmt: skip
+    graph = helper.make_graph(
+        [node],
+        "conv",
+        [helper.make_tensor_value_info("x", kind, task.x.shape)],
+        [helper.make_tensor_value_info("y", kind, layer.y)],
+        [numpy_helper.from_array(task.w, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = task.threads, 1
+    options.log_severity_level = 4
+    session = ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    y = ort.OrtValue.ortvalue_from_shape_and_type(layer.y, task.x.dtype, "cpu")
+    binding = session.io_binding()
+    binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(task.x, "cpu"))
+    binding.bind_ortvalue_output("y", y)
+    return Made(lambda: session.run_with_iobinding(binding), lambda _: (y.numpy(),))
+
+
+# ---- images and signals -------------------------------------------------------------------------
+
+
+def make_opencv(task):
+    """``filter2D``: it correlates, as layers do, so the kernel is not turned."""
+    import cv2
+
+    cv2.setNumThreads(task.threads)
+    image, kernel = task.x[0, 0], task.w[0, 0]
+    y = np.empty_like(image)
+
+    def call():
+        return cv2.filter2D(image, -1, kernel, y, borderType=cv2.BORDER_CONSTANT)
+
+    return Made(call, _batched)
+
+
+def make_ndimage(task):
+    """``scipy.ndimage.correlate``: the kernel as it is, zeros beyond the border."""
+    from scipy import ndimage
+
+    image, kernel = task.x[0, 0], task.w[0, 0]
+    y = np.empty_like(image)
+
+    def call():
+        ndimage.correlate(image, kernel, output=y, mode="constant")
+        return y
+
+    return Made(call, _batched)
+
+
+def signal_by(name):
+    """`scipy.signal`'s function on the array, the same size for images, the valid part else."""
+
+    def make(task):
+        import scipy.fft
+        from scipy import signal
+
+        a, kernel = task.x[0, 0], task.w[0, 0]
+        mode = "same" if task.layer.padding else "valid"
+        function, options = getattr(signal, name), {"mode": mode}
+        if name == "correlate":
+            options["method"] = signal.choose_conv_method(a, kernel, mode)
+        else:
+            kernel = np.ascontiguousarray(np.flip(kernel))  # these convolve
+
+        def call():
+            with scipy.fft.set_workers(task.threads):
+                return function(a, kernel, **options)
+
+        return Made(call, _batched, options.get("method"))
+
+    return make
+
+
+def make_numpy(task):
+    """``numpy.convolve``, which turns the kernel back."""
+    a, kernel = task.x[0, 0], np.ascontiguousarray(np.flip(task.w[0, 0]))
+    return Made(lambda: np.convolve(a, kernel, mode="valid"), _batched)
+
+
+def _batched(y):
+    return (y[None, None],)

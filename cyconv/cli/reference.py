@@ -1,0 +1,58 @@
+"""What the contestants' results are compared with: float64, by NumPy and SciPy alone."""
+
+import numpy as np
+
+_MANY = 200  # taps of one filter from which spectra are quicker than a sum over taps
+
+
+def reference(layer, x, w, gradient=None):
+    """The results of `layer` in float64: (y,), or (dx, dw) from the output's `gradient`."""
+    x, w = x.astype(np.float64), w.astype(np.float64)
+    x = np.pad(x, ((0, 0), (0, 0), *((layer.padding,) * 2,) * (x.ndim - 2)))
+    if gradient is not None:
+        return _backward(layer, x, w, gradient.astype(np.float64))
+    if layer.one_channel and w.size > _MANY:
+        from scipy.signal import oaconvolve
+
+        turned = w[0, 0][(slice(None, None, -1),) * (w.ndim - 2)]
+        return (oaconvolve(x[0, 0], turned, mode="valid")[None, None],)
+    y = 0
+    for _, window, taps in _taps(layer, x, w):
+        y = y + taps @ window
+    return (y.reshape(layer.y),)
+
+
+def _backward(layer, x, w, gradient):
+    """(dx, dw): with y = sum over taps of w_t x_t, dx_t += w_t^T dy and dw_t = dy x_t^T."""
+    n, g = layer.x[0], layer.groups
+    dy = gradient.reshape(n, g, layer.w[0] // g, -1)
+    dx, dw = np.zeros_like(x), np.empty_like(w)
+    for at, window, taps in _taps(layer, x, w):
+        cells = dx[(..., *_window(layer, at))]
+        cells += (taps.swapaxes(-1, -2) @ dy).reshape(cells.shape)
+        dw[(..., *at)] = (dy @ window.swapaxes(-1, -2)).sum(0).reshape(layer.w[:2])
+    inside = (slice(layer.padding, -layer.padding or None),) * (x.ndim - 2)
+    return dx[(..., *inside)], dw
+
+
+def _taps(layer, x, w):
+    """For each tap: its place, what it meets (N, G, C/G, outputs), its weights (G, K/G, C/G)."""
+    n, g = layer.x[0], layer.groups
+    for at in np.ndindex(*layer.w[2:]):
+        window = x[(..., *_window(layer, at))].reshape(n, g, layer.x[1] // g, -1)
+        yield at, window, w[(..., *at)].reshape(g, layer.w[0] // g, layer.w[1])
+
+
+def _window(layer, at):
+    """Where the tap at `at` of every output lies in the padded input."""
+    s = layer.stride
+    return [slice(r, r + (p - 1) * s + 1, s) for r, p in zip(at, layer.y[2:], strict=True)]
+
+
+def error(results, expected):
+    """The largest difference, relative to the largest value expected; the worst of the results."""
+    worst = 0.0
+    for result, right in zip(results, expected, strict=True):
+        largest = float(np.max(np.abs(right), initial=0)) or 1.0
+        worst = np.maximum(worst, np.max(np.abs(result - right), initial=0) / largest)
+    return float(worst)

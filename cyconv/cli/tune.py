@@ -1,0 +1,117 @@
+"""``cyconv tune``: measure the algorithms on every layer of a net, and remember the fastest."""
+
+import json
+import os
+from contextlib import contextmanager
+
+from .common import CommandError, aligned, bad_input, dtype, positive_int, select
+from .networks import NETS
+from .progress import progress
+
+_DESCRIPTION = """\
+Time the algorithms on every layer of a network and write the fastest to the
+tuning file, where cyconv.plan(..., effort="measure") finds it. Each layer is
+written when it is done: what an interrupted run has measured is kept, and the
+next run goes on from there. The table sets the algorithm that the cost model
+would choose beside the fastest one; the ratio is how much faster that is.
+"""
+
+_EPILOG = """\
+example:
+  cyconv tune resnet50 --threads 2
+"""
+
+
+def add_parser(subparsers):
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "tune",
+        help="measure which algorithm is fastest, and remember it",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    add = parser.add_argument
+    add("net", metavar="NET", choices=tuple(NETS), help=", ".join(NETS))
+    add("--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)")
+    add("--layers", metavar="TEXT", help="only the layers with this in their name")
+    add("--dtype", type=dtype, default="float32", help="float32 or float64 (default: float32)")
+    add(
+        "--file",
+        metavar="FILE",
+        help="the tuning file (default: CYCONV_TUNING_FILE, else one in the user's cache folder)",
+    )
+    add("--again", action="store_true", help="measure again what is in the file already")
+    add("--json", action="store_true", help="print the table as JSON")
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(args):
+    """Measure layer by layer, then print the table."""
+    from cyconv import tuning
+
+    layers = select(args)
+    with _tuning_file(args.file) as file, tuning.anew(args.again), progress(len(layers)) as step:
+        try:
+            tuning.write(file, {})
+        except tuning.TuningFileError as error:
+            raise CommandError(f"cannot use the tuning file {file}: {error}") from None
+        rows = []
+        for layer in layers:
+            step(layer.name)
+            rows += _rows(layer, args)
+    if args.json:
+        print(json.dumps({"file": file, "net": args.net, "layers": rows}, indent=2))
+    else:
+        print(_text(file, rows))
+
+
+@contextmanager
+def _tuning_file(named):
+    """The file's path; `named` takes the place of the environment's."""
+    from cyconv import tuning
+
+    before = os.environ.get("CYCONV_TUNING_FILE")
+    if named:
+        os.environ["CYCONV_TUNING_FILE"] = named
+    try:
+        file = tuning.path()
+        if file is None:
+            raise CommandError("there is no home folder: give the tuning file by --file")
+        yield file
+    finally:
+        if named:
+            del os.environ["CYCONV_TUNING_FILE"]
+            if before is not None:
+                os.environ["CYCONV_TUNING_FILE"] = before
+
+
+def _rows(layer, args):
+    """One row for each result of the layer: its output, or its two gradients."""
+    import cyconv
+
+    for given in layer.problems:
+        with bad_input():
+            problem = cyconv.Problem(dtype=args.dtype, **given)
+        estimated, measured = (
+            cyconv.plan(problem, threads=args.threads, effort=effort)
+            for effort in ("estimate", "measure")
+        )
+        fastest, instead = measured.measured_seconds(), measured.measured_seconds(estimated)
+        yield {
+            "layer": layer.name + {"forward": ""}.get(problem.direction, f" {problem.direction}"),
+            "threads": measured.threads,
+            "estimated": estimated.algorithm,
+            "measured": measured.algorithm,
+            "seconds": fastest,
+            "ratio": instead / fastest if fastest and instead else None,
+            "source": measured.explain().source,
+        }
+
+
+def _text(file, rows):
+    lines = [["layer", "estimated", "measured", "ms", "ratio", "from"]]
+    for row in rows:
+        ms = "-" if row["seconds"] is None else f"{1e3 * row['seconds']:.3f}"
+        ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        lines.append([row["layer"], row["estimated"], row["measured"], ms, ratio, row["source"]])
+    return "\n".join([*aligned(lines, left=(0, 1, 2, 5)), "", f"tuning file: {file}"])
