@@ -24,22 +24,28 @@ WORKSPACE_LIMIT = 256 << 20
 PEAK = {"baseline": 20e9, "avx2": 90e9, "avx512": 150e9, "neon": 40e9}  # FLOP/s of one core
 INTEGERS = 0.22  # of that, for integers: their products take more instructions
 TILE = (0.42, 0.5, 0.6, 0.7, 0.8, 0.85)  # of peak, for register tiles of 1, 2, ... 6 filters
-TILE_CALL = 2e-8  # seconds to begin and store one register tile
+TILE_CALL = 1e-8  # seconds to begin and store one register tile
+STENCIL = (0.5, 0.28)  # of peak, for filters one at a time, on one plane and on several
+STENCIL_ITEM = 1e-7  # seconds to begin one strip of them,
+STENCIL_ROW = 1.5e-8  # and one row of tiles
 ITEM = 4e-7  # and one piece of work,
 CALL = 3e-6  # and one call from Python
 BANDWIDTH = 12e9  # bytes/s between the cores and memory, all cores together
-WEIGHTS = 8e9  # bytes/s of one core reading packed weights that are used once
-COPY = (0.35e-9, 1.5e-9)  # seconds to copy one pixel into a strip, without and with a stride
+WEIGHTS = 14e9  # bytes/s of one core reading packed weights that are used once
+COPY = (0.2e-9, 0.4e-9)  # seconds to copy one pixel into a strip, without and with a stride
 PATCH = (0.8e-9, 2.5e-9)  # and one element of a patch into its column
-GATHER = 0.08e-9  # and one element of a patch into a panel
+OFFSETS = 0.88  # of a tile's rate, where it reads a strip through a table of offsets
+GATHER = (0.06e-9, 0.2e-9)  # and one element of a patch into a panel, from wide and narrow rows
 STORE = 0.5e-9  # and one output from a block of BLAS
-GEMM = 0.9  # of peak, BLAS with enough filters;
+GEMM_CALL = 3e-5  # seconds to hold BLAS to one thread and let it go;
+GEMM = 0.85  # of peak, BLAS with enough filters;
+GEMM_PIXELS = 12  # more pixels than there are, that it takes the time of;
 GEMM_ROW = 0.15  # of peak for each filter, where they are few
 WINOGRAD = 0.85  # of a tile's rate, for products over transformed tiles
 TRANSFORM = 5e-9  # seconds to transform one tile of one plane by F(2, 3), there or back
-FFT_CALL = 1.2e-4  # seconds to start one tile's transforms from Python,
-FFT_TRANSFORM = 0.6e-9  # per point and log2(points) of one real float32 transform,
-FFT_PRODUCT = 1.2e-9  # and per point of one product of spectra
+FFT_CALL = 1e-4  # seconds to start one tile's transforms from Python,
+FFT_TRANSFORM = 0.4e-9  # per point and log2(points) of one real float32 transform,
+FFT_PRODUCT = 0.12e-9  # and per point of one product of spectra
 
 BALANCED = 4.0
 ACCURACY = {"strict": 1.5, "balanced": BALANCED, "fast": inf}
@@ -48,9 +54,9 @@ ACCURACY = {"strict": 1.5, "balanced": BALANCED, "fast": inf}
 ITEMS = 4  # pieces of work that keep a thread busy until the others are done
 
 
-def seconds(problem, threads, work, pieces=1):
+def seconds(problem, threads, work, pieces=1, item=ITEM):
     """Time of `work` seconds of one core in `pieces`, or of memory, whichever is longer."""
-    work += ITEM * pieces
+    work += item * pieces
     return CALL + max(work / max(1, min(threads, pieces)), problem.bytes / BANDWIDTH)
 
 

@@ -121,8 +121,14 @@ cdef class Algorithm(Base):
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
         copy = choose.COPY[problem.stride[-1] > 1] * prod(problem.x_shape)
         weights = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
-        work = rows * choose.products(problem, filters, q, taps) + copy + weights
-        return choose.seconds(problem, threads, work, problem.batch * problem.groups)
+        row, item = choose.products(problem, filters, q, taps) / choose.OFFSETS, choose.ITEM
+        if filters <= FEW:
+            planes = prod(problem.w_shape[1:-2])
+            products = choose.vectors(problem, q) * taps / choose.peak(problem)
+            row = filters * (2 * products / choose.STENCIL[planes > 1] + choose.STENCIL_ROW)
+            item = choose.STENCIL_ITEM
+        work = rows * row + copy + weights
+        return choose.seconds(problem, threads, work, problem.batch * problem.groups, item)
 
     @classmethod
     def error_bound(cls, problem, allowed=choose.BALANCED):

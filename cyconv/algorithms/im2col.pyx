@@ -86,8 +86,9 @@ cdef class Algorithm(Base):
         filters = problem.filters // problem.groups
         rate = choose.peak(problem) * min(choose.GEMM, choose.GEMM_ROW * filters)
         patch = choose.PATCH[problem.stride[-1] > 1] * pixels * prod(problem.w_shape[1:])
-        work = problem.flops / rate + patch * problem.groups
-        work += choose.STORE * pixels * problem.filters
+        few = 1 + choose.GEMM_PIXELS * problem.batch / max(1, pixels)
+        work = problem.flops / rate * few + patch * problem.groups
+        work += choose.STORE * pixels * problem.filters + choose.GEMM_CALL
         return choose.seconds(problem, threads, work, problem.batch * problem.groups)
 
     @classmethod

@@ -43,6 +43,7 @@ cdef enum:
     NR_BYTES = 64           # of a row of a panel, with 32-byte registers
     MOST_PANELS = 8
     MOST_RUNS = 64          # the widest NR
+    NARROW = 24             # rows that most panels span two of
 
 
 cdef struct Context:
@@ -156,7 +157,8 @@ cdef class Algorithm(Base):
         slabs = problem.batch * problem.groups * prod(above)
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
         work = choose.products(problem, filters, p * q, taps)
-        work += choose.GATHER * choose.vectors(problem, p * q) * taps * problem.dtype.itemsize / 4
+        gather = choose.GATHER[q < NARROW and not pointwise(problem)]
+        work += gather * choose.vectors(problem, p * q) * taps * problem.dtype.itemsize / 4
         once = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
         if not pointwise(problem):
             once += choose.COPY[problem.stride[-1] > 1] * prod(problem.x_shape)
