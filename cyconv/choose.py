@@ -36,6 +36,7 @@ COPY = (0.2e-9, 0.4e-9)  # seconds to copy one pixel into a strip, without and w
 PATCH = (0.8e-9, 2.5e-9)  # and one element of a patch into its column
 OFFSETS = 0.88  # of a tile's rate, where it reads a strip through a table of offsets
 GATHER = (0.06e-9, 0.2e-9)  # and one element of a patch into a panel, from wide and narrow rows
+COLUMN = 0.25e-9  # and one element of a kernel row into its column of a panel
 STORE = 0.5e-9  # and one output from a block of BLAS
 GEMM_CALL = 3e-5  # seconds to hold BLAS to one thread and let it go;
 GEMM = 0.85  # of peak, BLAS with enough filters;

@@ -10,6 +10,7 @@ from importlib import import_module
 ALGORITHMS = (
     "direct",  # the image itself read through tap offsets; any problem
     "implicit_gemm",  # patches packed straight into the micro-kernel's panels; any problem
+    "batch_gemm",  # implicit GEMM over the pixels of all images: gradients of weights
     "im2col",  # patches into columns, then BLAS
     "fft",  # products of spectra: large kernels
     "winograd",  # F(m, r): fewer multiplications for small kernels of stride 1

@@ -35,7 +35,7 @@ def terms(w):
 
 
 def dot_product_bound(x, w, bias, dtype, **geometry):
-    """The bound of `direct`, `im2col` and `implicit_gemm`: ``gamma(n + 1) (|w| * |x| + |bias|)``.
+    """The bound of plain sums in any order: ``gamma(n + 1) (|w| * |x| + |bias|)``.
 
     Each of the n products is rounded once and takes part in at most n - 1 additions; adding the
     bias is one more (Higham, eq. 3.5, for any order of summation).
@@ -155,6 +155,7 @@ BOUNDS = {
     "direct": dot_product_bound,
     "im2col": dot_product_bound,
     "implicit_gemm": dot_product_bound,
+    "batch_gemm": dot_product_bound,
     "fft": fft_bound,
 }
 

@@ -105,6 +105,11 @@ typedef struct {
      * Unless `exact`, up to a vector past each run is read; up to one past the panel is written. */
     void (*gather)(ptrdiff_t taps, const void *source, const ptrdiff_t *offset, ptrdiff_t ld,
                    const run_t *runs, ptrdiff_t count, int exact, void *panel);
+    /* panel[s * nr + j] = element s of kernel row j: rows[j][s * dilation] for begin[j] <= s <
+     * end[j], zero for the other s < g->w.kernel and where rows[j] is NULL. `scratch` has room for
+     * nr rows of whole vectors; up to a vector's count of rows past the panel's last is written. */
+    void (*gather_columns)(const geometry_t *g, const char *const *rows, const ptrdiff_t *begin,
+                           const ptrdiff_t *end, void *scratch, void *panel);
     /* im2col: columns[(d * R + r) * S + s][l - l0] for pixels l in [l0, l1) of one slab. */
     void (*patches)(const geometry_t *g, const char *const *planes, ptrdiff_t l0, ptrdiff_t l1,
                     void *columns, ptrdiff_t ldc);

@@ -11,6 +11,8 @@ cdef extern from "geometry.h" nogil:
         axis_t h, w
         ptrdiff_t x_n, x_c, y_n, y_k
 
+    void valid_range(ptrdiff_t shift, ptrdiff_t stride, ptrdiff_t in_, ptrdiff_t count,
+                     ptrdiff_t *begin, ptrdiff_t *end)
     ptrdiff_t geometry_slab(const geometry_t *g, ptrdiff_t index, const char *x,
                             ptrdiff_t itemsize, const char **planes, ptrdiff_t *group)
 
@@ -66,6 +68,8 @@ cdef extern from "kernel_table.h" nogil:
                         void *) noexcept nogil
         void (*gather)(ptrdiff_t, const void *, const ptrdiff_t *, ptrdiff_t, const run_t *,
                        ptrdiff_t, int, void *) noexcept nogil
+        void (*gather_columns)(const geometry_t *, const char **, const ptrdiff_t *,
+                               const ptrdiff_t *, void *, void *) noexcept nogil
         void (*patches)(const geometry_t *, const char **, ptrdiff_t, ptrdiff_t, void *,
                         ptrdiff_t) noexcept nogil
         void (*store_pixels)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,

@@ -28,6 +28,7 @@ const kernels_t JOIN(TARGET, ELEMENT) = {
     .fill_strip = fill_strip,
     .stencil = stencil,
     .gather = gather,
+    .gather_columns = gather_columns,
     .patches = patches,
     .store_pixels = store_pixels,
     .spread_tiles = SPREAD_TILES,

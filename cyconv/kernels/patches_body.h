@@ -1,13 +1,26 @@
 /* Moving pixels: weights into panels, input rows into zero-bordered strips, patches into columns.
  */
 
+/* Blocks of LANES taps are transposed in registers; what a vector writes past a tap's row is
+ * written again by the next. */
 static void pack_filters(const void *weights, ptrdiff_t w_row, ptrdiff_t m, ptrdiff_t taps,
                          void *panels) {
     const real *w = weights;
     real *A = panels;
     for (ptrdiff_t i = 0; i < m; i += CYCONV_MR, w += CYCONV_MR * w_row) {
         const ptrdiff_t rows = m - i < CYCONV_MR ? m - i : CYCONV_MR;
-        for (ptrdiff_t t = 0; t < taps; t++)
+        ptrdiff_t t = 0;
+        if (LANES >= CYCONV_MR)
+            for (; t + LANES <= taps && i + CYCONV_MR <= m; t += LANES) {
+                vec block[LANES];
+#pragma GCC unroll 16
+                for (int l = 0; l < LANES; l++)
+                    block[l] = load(w + (l < CYCONV_MR ? l : 0) * w_row + t);
+                transpose(block);
+#pragma GCC unroll 16
+                for (int l = 0; l < LANES; l++, A += CYCONV_MR) store(A, block[l]);
+            }
+        for (; t < taps; t++)
             for (ptrdiff_t j = 0; j < rows; j++) *A++ = w[j * w_row + t];
     }
 }
@@ -112,6 +125,33 @@ static void gather(ptrdiff_t taps, const void *source, const ptrdiff_t *offset, 
                 for (ptrdiff_t j = 0; j < runs[i].length; j += LANES) store(at + j, load(from + j));
         }
     }
+}
+
+/* One kernel row for each column of a panel: copied with its zero border, then transposed. */
+static void gather_columns(const geometry_t *g, const char *const *rows, const ptrdiff_t *begin,
+                           const ptrdiff_t *end, void *scratch, void *panel) {
+    const ptrdiff_t S = g->w.kernel, step = g->w.dilation * g->w.x_stride;
+    const ptrdiff_t ld = (S + LANES - 1) / LANES * LANES;
+    real *to = panel;
+    for (int j = 0; j < NR; j++) {
+        real *row = (real *)scratch + j * ld;
+        if (!rows[j] || end[j] <= begin[j]) {
+            zero_row(row, S);
+            continue;
+        }
+        if (begin[j]) zero_row(row, begin[j]);
+        copy_row(row + begin[j], (const real *)rows[j] + begin[j] * step, step, end[j] - begin[j]);
+        if (end[j] < S) zero_row(row + end[j], S - end[j]);
+    }
+    for (ptrdiff_t s = 0; s < S; s += LANES, to += LANES * NR)
+        for (int j = 0; j < NR; j += LANES) {
+            vec block[LANES];
+#pragma GCC unroll 16
+            for (int l = 0; l < LANES; l++) block[l] = load((real *)scratch + (j + l) * ld + s);
+            transpose(block);
+#pragma GCC unroll 16
+            for (int l = 0; l < LANES; l++) store(to + l * NR + j, block[l]);
+        }
 }
 
 static void patches(const geometry_t *g, const char *const *planes, ptrdiff_t l0, ptrdiff_t l1,

@@ -187,6 +187,35 @@ INLINE void store_fourths(const vec *every, real *x) {
 #endif
 }
 
+/* rows[i][l] <-> rows[l][i] of LANES vectors. */
+INLINE void transpose(vec *rows) {
+#if VECTOR_BYTES == 32 && LANES == 8
+    vec pair[8], four[8];
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+        pair[i] = SHUFFLE(rows[i], rows[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        pair[i + 1] = SHUFFLE(rows[i], rows[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        four[i] = SHUFFLE(pair[i], pair[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        four[i + 1] = SHUFFLE(pair[i], pair[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        four[i + 2] = SHUFFLE(pair[i + 1], pair[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
+        four[i + 3] = SHUFFLE(pair[i + 1], pair[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        rows[i] = SHUFFLE(four[i], four[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        rows[i + 4] = SHUFFLE(four[i], four[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+#else
+    real block[LANES][LANES];
+    for (int i = 0; i < LANES; i++)
+        for (int l = 0; l < LANES; l++) block[l][i] = rows[i][l];
+    for (int i = 0; i < LANES; i++) rows[i] = load(block[i]);
+#endif
+}
+
 /* Runs of few vectors: no calls, and the last vector overlaps the one before it. */
 INLINE void zero_row(real *to, ptrdiff_t n) {
     const vec zero = {0};
