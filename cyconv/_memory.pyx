@@ -7,8 +7,25 @@ from libc.stdlib cimport free
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **memory, size_t alignment, size_t size)
 
+cdef extern from *:
+    """
+    #ifdef __linux__
+    #include <sys/mman.h>
+    #endif
+    /* Ask for pages of 2 MiB, where the system has them: fewer faults, fewer address misses. */
+    static void in_large_pages(void *memory, size_t size) {
+    #ifdef MADV_HUGEPAGE
+        (void)madvise(memory, size, MADV_HUGEPAGE);
+    #else
+        (void)memory, (void)size;
+    #endif
+    }
+    """
+    void in_large_pages(void *memory, size_t size) nogil
+
 cdef enum:
     ALIGNMENT = 64
+    LARGE_PAGE = 2 << 20
     KEPT = 64 << 20  # bytes of scratch a thread keeps between calls
 
 
@@ -26,8 +43,11 @@ cdef class Buffer:
         free(self.data)
         self.data = NULL
         self.size = 0
-        if posix_memalign(&memory, ALIGNMENT, size):
+        large = size >= 2 * LARGE_PAGE
+        if posix_memalign(&memory, LARGE_PAGE if large else ALIGNMENT, size):
             raise MemoryError(f"cyconv: cannot allocate {size} bytes of {what}")
+        if large:
+            in_large_pages(memory, size)
         self.data = <char *>memory
         self.size = size
 

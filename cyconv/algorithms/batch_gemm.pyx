@@ -149,6 +149,7 @@ cdef class Algorithm(Base):
         share *= problem.batch * problem.groups
         work = share * choose.products(problem, filters, full, taps)
         work += share * full * taps * choose.COLUMN * problem.dtype.itemsize / 4
+        work += share * full * taps / problem.kernel[-1] * choose.COLUMN_ROW
         weights = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
         return choose.seconds(problem, threads, work + weights, share)
 

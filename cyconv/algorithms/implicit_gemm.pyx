@@ -36,11 +36,11 @@ from cyconv import choose
 cdef enum:
     TAPS = 256              # of one block: a panel of 16 KiB, half of a first-level cache
     STRIP_BYTES = 192 << 10  # a share of a 512 KiB second-level cache
-    FILTERS = 480           # whose weights for one block stay in the rest of it
+    FILTERS = 192           # whose weights for one block stay in a share of it
+    GROUP_BYTES = 64 << 10  # panels that they meet one after another
     COLUMNS = 2048
     PIXELS = 1024           # of one piece of work, at least a row,
     PRODUCTS = 1 << 30      # and this many products, about 20 ms
-    NR_BYTES = 64           # of a row of a panel, with 32-byte registers
     MOST_PANELS = 8
     MOST_RUNS = 64          # the widest NR
     NARROW = 24             # rows that most panels span two of
@@ -97,7 +97,6 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x, size, planes, &group)
     cdef char *y = c.y + (start + p0 * c.g.h.y_stride + q0 * c.g.w.y_stride) * size
     cdef const char *source
-    cdef const char *A
     cdef epilogue_t e
     cdef run_t runs[MOST_RUNS]
     cdef ptrdiff_t found
@@ -109,31 +108,32 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         else:
             k.fill_strip(&c.g, &c.strip, planes + d, count, p0, q0, strip)
             source = strip
-        f = first
-        while f < last:
-            m = min(<ptrdiff_t>FILTERS, last - f)
-            e = from_row(&c.e, group * c.g.K + f, size)
-            A = c.panels + ((group * c.g.D + d) * c.g.K + f * count) * taps * size
-            for line in range(lines):
-                j = 0
-                while j < length:
-                    n = min(c.group, length - j)
-                    for i in range(ceil_div(n, k.nr)):
-                        wide = min(<ptrdiff_t>k.nr, n - i * k.nr)
-                        if c.flat:
-                            found = find_runs(j + i * k.nr, wide, columns,
-                                              columns if c.pointwise else c.row, runs)
-                        else:
-                            found = 1
-                            runs[0].start, runs[0].length = line * c.row + j + i * k.nr, wide
-                        k.gather(count * taps, source, NULL if c.pointwise else c.offset, c.g.x_c,
-                                 runs, found, c.pointwise, panel + i * c.panel * size)
+        for line in range(lines):
+            j = 0
+            while j < length:
+                n = min(c.group, length - j)
+                for i in range(ceil_div(n, k.nr)):
+                    wide = min(<ptrdiff_t>k.nr, n - i * k.nr)
+                    if c.flat:
+                        found = find_runs(j + i * k.nr, wide, columns,
+                                          columns if c.pointwise else c.row, runs)
+                    else:
+                        found = 1
+                        runs[0].start, runs[0].length = line * c.row + j + i * k.nr, wide
+                    k.gather(count * taps, source, NULL if c.pointwise else c.offset, c.g.x_c,
+                             runs, found, c.pointwise, panel + i * c.panel * size)
+                f = first
+                while f < last:
+                    m = min(<ptrdiff_t>FILTERS, last - f)
+                    e = from_row(&c.e, group * c.g.K + f, size)
                     k.multiply(
-                        m, n, count * taps, A, panel, k.nr, c.panel, NULL,
+                        m, n, count * taps,
+                        c.panels + ((group * c.g.D + d) * c.g.K + f * count) * taps * size,
+                        panel, k.nr, c.panel, NULL,
                         y + (f * c.g.y_k + line * c.g.h.y_stride + j * c.g.w.y_stride) * size,
                         c.g.y_k, c.g.w.y_stride, d > 0, &e if d + count == c.g.D else NULL)
-                    j += n
-            f += m
+                    f += m
+                j += n
         d += count
 
 
@@ -182,8 +182,8 @@ cdef class Algorithm(Base):
         blocks = ceil_div(self.g.D, max(1, TAPS // taps))
         planes = ceil_div(self.g.D, max(1, blocks))
         fixed = (self.g.D * sizeof(void *) + 63) // 64 * 64
-        panel = planes * taps * self.k.nr  # as many panels as a first-level cache holds
-        self.group = self.k.nr * max(1, min(MOST_PANELS, TAPS * NR_BYTES // max(1, panel * size)))
+        panel = planes * taps * self.k.nr
+        self.group = self.k.nr * max(1, min(MOST_PANELS, GROUP_BYTES // max(1, panel * size)))
         fixed += (self.group // self.k.nr * panel + 2 * CYCONV_OVERREAD) * size
         room = max(min(STRIP_BYTES, self.workspace_limit - fixed), 1) // size
         columns = max(1, min(w.out, max(COLUMNS, 2 * s.right)))

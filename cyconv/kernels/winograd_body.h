@@ -3,7 +3,7 @@
  * apply them to columns, then to rows. */
 #include "winograd_transforms.h"
 
-enum { MAX_TAPS = 9 };
+enum { MAX_TAPS = 9 + LANES };
 
 /* a[1], ..., a[LANES - 1], next: the same element of the next tile. */
 INLINE vec shift_in(vec a, real next) { return SHUFFLE(a, splat(next), SHIFT); }
@@ -63,11 +63,22 @@ INLINE void winograd_weights(const int m, const int r, transform G, const real *
     const int alpha = m + r - 1;
     for (ptrdiff_t d = 0; d < planes; d++, w += r * r, U += rows)
         for (ptrdiff_t i0 = 0; i0 < rows; i0 += LANES) {
-            real filters[MAX_TAPS * LANES] = {0};
             vec taps[MAX_TAPS], out[64];
-            for (ptrdiff_t l = 0; l < LANES && i0 + l < rows; l++)
-                for (int t = 0; t < r * r; t++) filters[t * LANES + l] = w[(i0 + l) * w_row + t];
-            for (int t = 0; t < r * r; t++) taps[t] = load(filters + t * LANES);
+            const ptrdiff_t left = rows - i0 < LANES ? rows - i0 : LANES;
+            const real *from = w + i0 * w_row;
+            int t = 0;
+            for (; t + LANES <= r * r; t += LANES) {
+#pragma GCC unroll 16
+                for (int l = 0; l < LANES; l++)
+                    taps[t + l] = load(from + (l < left ? l : 0) * w_row + t);
+                transpose(taps + t);
+            }
+            for (; t < r * r; t++) {
+                real tap[LANES];
+#pragma GCC unroll 16
+                for (int l = 0; l < LANES; l++) tap[l] = from[(l < left ? l : 0) * w_row + t];
+                taps[t] = load(tap);
+            }
             transform_2d(G, alpha, r, taps, out);
             for (int xi = 0; xi < alpha * alpha; xi++) store(U + xi * xi_stride + i0, out[xi]);
         }
