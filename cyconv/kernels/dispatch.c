@@ -1,6 +1,8 @@
 /* Which tables this machine can run, best first: of those that were built (CYCONV_<isa>, from
  * setup.py), each for which the processor says it can. Every processor can run the baseline.
- * AVX-512 and NEON have been compiled and not run: no machine at hand has them. */
+ * What has run: the baseline and AVX2 on processors; NEON and the baseline of 64-bit Arm only under
+ * qemu, kernel by kernel (tests/test_kernels.py). AVX-512 has been compiled and not run: no machine
+ * at hand has it. */
 #include "kernel_table.h"
 #include <string.h>
 

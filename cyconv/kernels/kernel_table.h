@@ -96,8 +96,10 @@ typedef struct {
                      ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e);
     /* A as `multiply` reads it, from w[i * w_row + t], i < m, t < taps. */
     void (*pack_filters)(const void *w, ptrdiff_t w_row, ptrdiff_t m, ptrdiff_t taps, void *A);
+    /* Up to a vector past the strip is written. No element outside the planes is read. */
     void (*fill_strip)(const geometry_t *g, const strip_t *s, const char *const *planes,
                        ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0, void *strip);
+    /* Up to CYCONV_OVERREAD elements past a row's last tap are read. */
     void (*stencil)(const stencil_t *t, const void *strip, ptrdiff_t rows, ptrdiff_t columns,
                     void *y);
     /* panel[t * nr + j] = pixel j of tap t, the runs one after another, n <= nr pixels in all:

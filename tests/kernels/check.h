@@ -1,0 +1,33 @@
+/* What the checks of the kernels share: guarded buffers, random numbers, and the case at hand.
+ *
+ * A buffer ends where memory may be neither read nor written, and begins after a margin; all of it
+ * is POISON at first, which as a number of any type is too large to go unseen in a sum:
+ *
+ *     | ... POISON, MARGIN bytes | the buffer | no access |
+ *
+ * A check fills two of them, `got` by the kernel and `want` by a plain loop, and compares all their
+ * bytes. What a contract leaves open is copied from `got` to `want` first. */
+#ifndef CHECK_H
+#define CHECK_H
+#include "kernel_table.h"
+#include <stdint.h>
+
+enum { SLOTS = 6, SLOT_BYTES = 1 << 20, MARGIN = 2048, POISON = 0xFB };
+
+/* A buffer of so many bytes in place of the slot's last one. */
+void *guarded(int slot, ptrdiff_t bytes);
+
+/* The case that the next failure names; every case counts. */
+void begin(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Prints the case and what is wrong with it, and ends the process. */
+_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+uint64_t random_bits(void);                         /* the same in every run */
+ptrdiff_t between(ptrdiff_t first, ptrdiff_t last); /* a random number, both included */
+
+/* All checks of one element type, from check_element.c. */
+void check_f32(const kernels_t *k);
+void check_f64(const kernels_t *k);
+void check_u32(const kernels_t *k);
+void check_u64(const kernels_t *k);
+#endif

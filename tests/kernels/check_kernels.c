@@ -1,0 +1,101 @@
+/* Checks every kernel of every table that this machine can run against plain loops:
+ *
+ *     check_kernels           prints a line for each table and element type; exit code 0 or 1
+ *
+ * tests/test_kernels.py builds it with the kernels' own objects and runs it. */
+#include "check.h"
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const char *table_name, *element_name;
+static char current[400];
+static long cases;
+static uint64_t state;
+static unsigned char *slot_end[SLOTS];
+
+static void make_slots(void) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), each = SLOT_BYTES + page;
+    unsigned char *all =
+        mmap(NULL, SLOTS * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED) {
+        perror("mmap");
+        exit(2);
+    }
+    for (int i = 0; i < SLOTS; i++) {
+        slot_end[i] = all + i * each + SLOT_BYTES;
+        if (mprotect(slot_end[i], page, PROT_NONE)) {
+            perror("mprotect");
+            exit(2);
+        }
+    }
+}
+
+void *guarded(int slot, ptrdiff_t bytes) {
+    if (bytes < 0 || bytes + MARGIN > SLOT_BYTES) fail("the check wants %td bytes", bytes);
+    unsigned char *at = slot_end[slot] - bytes;
+    memset(at - MARGIN, POISON, (size_t)bytes + MARGIN);
+    return at;
+}
+
+void begin(const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    vsnprintf(current, sizeof current, format, values);
+    va_end(values);
+    cases++;
+}
+
+_Noreturn void fail(const char *format, ...) {
+    va_list values;
+    fprintf(stderr, "FAILED %s %s, case %ld: %s: ", table_name, element_name, cases, current);
+    va_start(values, format);
+    vfprintf(stderr, format, values);
+    va_end(values);
+    fputc('\n', stderr);
+    _exit(1);
+}
+
+static void no_access(int number) {
+    (void)number;
+    fail("reads or writes beyond a buffer");
+}
+
+/* Marsaglia's xorshift64. */
+uint64_t random_bits(void) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+ptrdiff_t between(ptrdiff_t first, ptrdiff_t last) {
+    return first + (ptrdiff_t)(random_bits() >> 8) % (last - first + 1);
+}
+
+static void check(const char *element, void (*checks)(const kernels_t *), const kernels_t *k) {
+    element_name = element;
+    cases = 0;
+    state = 0x9E3779B97F4A7C15u;
+    checks(k);
+    printf("%s %s: %ld cases\n", table_name, element, cases);
+    fflush(stdout);
+}
+
+int main(void) {
+    make_slots();
+    signal(SIGSEGV, no_access);
+    signal(SIGBUS, no_access);
+    for (const kernel_table_t **table = kernel_tables(); *table; table++) {
+        table_name = (*table)->name;
+        check("f32", check_f32, (*table)->f32);
+        check("f64", check_f64, (*table)->f64);
+        check("u32", check_u32, (*table)->u32);
+        check("u64", check_u64, (*table)->u64);
+    }
+    return 0;
+}

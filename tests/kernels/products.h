@@ -1,0 +1,172 @@
+/* multiply, pack_filters and stencil. */
+
+enum { MOST_ROWS = 20, MOST_COLUMNS = 70, MOST_TAPS = 100 };
+
+/* Weights w[i * w_row + t] in panels of CYCONV_MR rows. */
+static void pack(const real *w, ptrdiff_t w_row, ptrdiff_t m, ptrdiff_t taps, real *A) {
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const ptrdiff_t first = i / CYCONV_MR * CYCONV_MR;
+        const ptrdiff_t rows = m - first < CYCONV_MR ? m - first : CYCONV_MR;
+        for (ptrdiff_t t = 0; t < taps; t++)
+            A[first * taps + t * rows + i - first] = w[i * w_row + t];
+    }
+}
+
+static void check_pack_filters(const kernels_t *k) {
+    for (ptrdiff_t m = 1; m <= MOST_ROWS; m++)
+        for (ptrdiff_t taps = 1; taps <= 20; taps++) {
+            const ptrdiff_t w_row = taps + between(0, 3);
+            begin("pack_filters m %td taps %td w_row %td", m, taps, w_row);
+            const real *w = random_buffer(WEIGHTS, (m - 1) * w_row + taps);
+            real *got = buffer(GOT, m * taps), *want = buffer(WANT, m * taps);
+            k->pack_filters(w, w_row, m, taps, got);
+            pack(w, w_row, m, taps, want);
+            compare(got, want, m * taps);
+        }
+}
+
+/* B by pitch or by offsets, of neighbouring columns or in panels; C by rows, by every second or
+ * third column, or transposed. */
+static void check_product(const kernels_t *k, ptrdiff_t m, ptrdiff_t n, int panels, int by_offset) {
+    static const ptrdiff_t lengths[] = {1, 2, 3, 7, 9, 27};
+    const ptrdiff_t taps = between(0, 19) ? lengths[between(0, 5)] : MOST_TAPS,
+                    layout = between(0, 4), nr = k->nr;
+    const ptrdiff_t ldb = panels ? nr : n + between(0, 5);
+    const ptrdiff_t b_panel = panels ? taps * nr + between(0, 1) * nr : nr;
+    const ptrdiff_t c_column = layout < 2 ? 1 : layout < 4 ? layout : m + between(0, 2);
+    const ptrdiff_t c_row = layout < 4 ? n * c_column + between(0, 3) : 1;
+    const int accumulate = between(0, 1) != 0;
+    real bias[MOST_ROWS];
+    epilogue_t values;
+    const epilogue_t *e = random_epilogue(&values, bias, m);
+    begin("multiply m %td n %td taps %td ldb %td b_panel %td offsets %d c_row %td c_column %td "
+          "accumulate %d bias %d clamp %d",
+          m, n, taps, ldb, b_panel, by_offset, c_row, c_column, accumulate, e && e->bias,
+          e && e->clamp);
+
+    ptrdiff_t offset[MOST_TAPS], last = 0;
+    for (ptrdiff_t t = 0; t < taps; t++) {
+        offset[t] = !by_offset ? t * ldb : panels ? between(0, taps - 1) * nr : between(0, 200);
+        last = offset[t] > last ? offset[t] : last;
+    }
+    const ptrdiff_t columns = (n - 1) / nr * b_panel + (n - 1) % nr + 1;
+    const real *B = random_buffer(INPUT, last + columns + CYCONV_OVERREAD);
+    const real *w = random_buffer(WEIGHTS, m * taps);
+    real *A = buffer(OTHER, m * taps);
+    pack(w, taps, m, taps, A);
+
+    const ptrdiff_t size = (m - 1) * c_row + (n - 1) * c_column + 1;
+    real *got = buffer(GOT, size), *want = buffer(WANT, size);
+    for (ptrdiff_t i = 0; i < m; i++)
+        for (ptrdiff_t j = 0; j < n; j++) {
+            const ptrdiff_t at = i * c_row + j * c_column, column = j / nr * b_panel + j % nr;
+            real sum = 0;
+            for (ptrdiff_t t = 0; t < taps; t++) sum += w[i * taps + t] * B[offset[t] + column];
+            if (accumulate) sum += got[at] = small(4);
+            want[at] = finished(sum, e, i);
+        }
+    k->multiply(m, n, taps, A, B, ldb, b_panel, by_offset ? offset : NULL, got, c_row, c_column,
+                accumulate, e);
+    compare(got, want, size);
+}
+
+static void check_multiply(const kernels_t *k) {
+    for (ptrdiff_t m = 1; m <= MOST_ROWS; m++)
+        for (ptrdiff_t n = 1; n <= MOST_COLUMNS; n++)
+            for (int way = (int)between(0, 3), i = 0; i < 2; i++, way = 3 - way)
+                check_product(k, m, n, way & 1, way >> 1);
+}
+
+static void check_stencil(const kernels_t *k) {
+    for (ptrdiff_t rows = 1; rows <= 20; rows++)
+        for (ptrdiff_t columns = 1; columns <= 50; columns++)
+            for (int neighbours = 0; neighbours < 2; neighbours++) {
+                const ptrdiff_t taps = neighbours ? 9 : between(1, 25);
+                const ptrdiff_t pitch = columns + 2 + between(0, 9), filter = between(0, 3);
+                real bias[4];
+                epilogue_t values;
+                ptrdiff_t offset[25], last = 0;
+                for (ptrdiff_t t = 0; t < taps; t++) {
+                    offset[t] = neighbours ? t / 3 * pitch + t % 3 : between(0, 4 * pitch);
+                    last = offset[t] > last ? offset[t] : last;
+                }
+                stencil_t s = {.taps = taps,
+                               .offset = offset,
+                               .row = between(1, 2) * pitch,
+                               .neighbours = neighbours,
+                               .y_column = between(0, 2) ? 1 : between(2, 3),
+                               .accumulate = between(0, 2) == 0,
+                               .filter = filter};
+                if (neighbours) s.row = pitch;
+                s.y_row = columns * s.y_column + between(0, 1) * between(1, 5);
+                s.e = random_epilogue(&values, bias, 4);
+                s.w = random_buffer(WEIGHTS, taps);
+                begin("stencil rows %td columns %td taps %td neighbours %d row %td y_row %td "
+                      "y_column %td accumulate %d bias %d clamp %d",
+                      rows, columns, taps, neighbours, s.row, s.y_row, s.y_column, s.accumulate,
+                      s.e && s.e->bias, s.e && s.e->clamp);
+
+                const real *strip =
+                    random_buffer(INPUT, last + (rows - 1) * s.row + columns + CYCONV_OVERREAD);
+                const ptrdiff_t size = (rows - 1) * s.y_row + (columns - 1) * s.y_column + 1;
+                real *got = buffer(GOT, size), *want = buffer(WANT, size);
+                for (ptrdiff_t p = 0; p < rows; p++)
+                    for (ptrdiff_t q = 0; q < columns; q++) {
+                        const ptrdiff_t at = p * s.y_row + q * s.y_column;
+                        real sum = 0;
+                        for (ptrdiff_t t = 0; t < taps; t++)
+                            sum += ((const real *)s.w)[t] * strip[offset[t] + p * s.row + q];
+                        if (s.accumulate) sum += got[at] = small(4);
+                        want[at] = finished(sum, s.e, filter);
+                    }
+                k->stencil(&s, strip, rows, columns, got);
+                compare(got, want, size);
+            }
+}
+
+/* Of fractions, whose sums are rounded: each element is the same chain of multiply-adds, alone or
+ * in a tile of any width, and in a stencil. */
+static void check_order(const kernels_t *k) {
+    enum { TAPS = 25, PITCH = MOST_COLUMNS + 8, HEIGHT = 9 };
+    ptrdiff_t offset[TAPS];
+    real A[MOST_ROWS * TAPS], y[HEIGHT * MOST_COLUMNS], alone;
+    if (!FLOATS) return;
+    for (ptrdiff_t t = 0; t < TAPS; t++) offset[t] = t / 5 * PITCH + t % 5;
+    const ptrdiff_t size = (HEIGHT + 4) * PITCH + CYCONV_OVERREAD;
+    real *B = random_buffer(INPUT, size), *w = random_buffer(WEIGHTS, MOST_ROWS * TAPS);
+    for (ptrdiff_t i = 0; i < size; i++) B[i] /= (real)between(3, 999);
+    for (ptrdiff_t i = 0; i < MOST_ROWS * TAPS; i++) w[i] /= (real)between(3, 999);
+    for (ptrdiff_t m = 1; m <= MOST_ROWS; m++)
+        for (ptrdiff_t n = 1; n <= MOST_COLUMNS; n += 3) {
+            real *C = buffer(GOT, m * n);
+            begin("multiply m %td n %td, one element beside all", m, n);
+            pack(w, TAPS, m, TAPS, A);
+            k->multiply(m, n, TAPS, A, B, 0, k->nr, offset, C, n, 1, 0, NULL);
+            for (ptrdiff_t i = 0; i < m; i++)
+                for (ptrdiff_t j = i % 4; j < n; j += 4) {
+                    k->multiply(1, 1, TAPS, w + i * TAPS, B + j, 0, k->nr, offset, &alone, 1, 1, 0,
+                                NULL);
+                    if (C[i * n + j] != alone) fail("element %td, %td", i, j);
+                }
+        }
+    for (ptrdiff_t rows = 1; rows <= HEIGHT; rows++)
+        for (ptrdiff_t n = 1; n <= MOST_COLUMNS; n += 3)
+            for (int neighbours = 0; neighbours < 2; neighbours++) {
+                const ptrdiff_t S = neighbours ? 3 : 5, taps = S * S;
+                for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t / S * PITCH + t % S;
+                const stencil_t s = {.w = w,
+                                     .taps = taps,
+                                     .offset = offset,
+                                     .row = PITCH,
+                                     .neighbours = neighbours,
+                                     .y_row = n,
+                                     .y_column = 1};
+                begin("stencil rows %td columns %td taps %td, beside multiply", rows, n, taps);
+                k->stencil(&s, B, rows, n, y);
+                for (ptrdiff_t i = 0; i < rows * n; i += 3) {
+                    k->multiply(1, 1, taps, w, B + i / n * PITCH + i % n, 0, k->nr, offset, &alone,
+                                1, 1, 0, NULL);
+                    if (y[i] != alone) fail("element %td, %td", i / n, i % n);
+                }
+            }
+}

@@ -1,0 +1,95 @@
+"""The kernels by themselves, in C: tests/kernels/check_kernels.c, with the flags that setup.py has.
+
+It runs on this machine for each instruction set that the processor has, and for 64-bit Arm under
+qemu, where a cross-compiler and qemu are installed.
+"""
+
+import ast
+import os
+import runpy
+import shlex
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import cyconv
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ROOT / "tests" / "kernels"
+KERNELS = ROOT / "cyconv" / "kernels"
+ARM_COMPILER = "aarch64-linux-gnu-gcc"
+ARM_EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
+
+# The checks' own flags: what is tested has those of setup.py.
+FLAGS = ["-O1", "-std=gnu11", "-Wall", "-Wextra"]
+
+
+def build_flags():
+    """The tables of setup.py, without running it."""
+    tables = {}
+    for node in ast.parse((ROOT / "setup.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict | ast.List | ast.Tuple):
+            tables[node.targets[0].id] = ast.literal_eval(node.value)
+    return tables
+
+
+SETUP = build_flags()
+
+
+def build(compiler, family, folder, *link):
+    """The program for one processor family, every instruction set linked in."""
+    sets, include = SETUP["ISA_FLAGS"][family], [f"-I{KERNELS}", f"-I{folder}"]
+    matrices = runpy.run_path(str(ROOT / "cyconv/algorithms/winograd_matrices.py"))
+    (folder / "winograd_transforms.h").write_text(matrices["header"]())
+    objects = []
+
+    def compiled(source, name, *flags):
+        objects.append(str(folder / f"{name}.o"))
+        command = [*compiler, *flags, *include, "-c", str(source), "-o", objects[-1]]
+        subprocess.run(command, check=True)
+
+    for element in SETUP["ELEMENTS"]:
+        macro = f"-DELEMENT_{element}"
+        for isa, flags in sets.items():
+            source = KERNELS / f"target_{isa}.c"
+            compiled(source, f"{isa}_{element}", *SETUP["CFLAGS"], *flags, macro)
+        compiled(SOURCES / "check_element.c", f"check_{element}", *FLAGS, macro)
+    compiled(SOURCES / "check_kernels.c", "check_kernels", *FLAGS)
+    compiled(KERNELS / "dispatch.c", "dispatch", *FLAGS, *(f"-DCYCONV_{isa}" for isa in sets))
+    program = folder / "check"
+    subprocess.run([*compiler, *link, *objects, "-o", str(program), "-lm"], check=True)
+    return program
+
+
+def tables_that_pass(*command):
+    """The names of the tables, in order, once the program has found no fault in any."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    names = list(dict.fromkeys(words[0] for words in lines))
+    assert [words[:2] for words in lines] == [
+        [name, f"{element}:"] for name in names for element in SETUP["ELEMENTS"]
+    ]
+    return names
+
+
+def test_every_kernel_of_this_machine(tmp_path):
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    if not shutil.which(compiler[0]):
+        pytest.skip(f"no C compiler: {compiler[0]}")
+    machine = sysconfig.get_platform().rpartition("-")[2].lower()
+    program = build(compiler, SETUP["FAMILY"].get(machine, "other"), tmp_path)
+    names = tables_that_pass(str(program))
+    # An extension built for fewer instruction sets has fewer.
+    assert set(cyconv.kernels.available()) <= set(names)
+
+
+def test_every_kernel_of_64_bit_arm_under_qemu(tmp_path):
+    emulator = next(filter(None, map(shutil.which, ARM_EMULATORS)), None)
+    if not (shutil.which(ARM_COMPILER) and emulator):
+        pytest.skip(f"needs {ARM_COMPILER} and {' or '.join(ARM_EMULATORS)}")
+    program = build([ARM_COMPILER], "aarch64", tmp_path, "-static")
+    assert tables_that_pass(emulator, str(program)) == ["neon", "baseline"]
