@@ -9,9 +9,11 @@ static void pack_filters(const void *weights, ptrdiff_t w_row, ptrdiff_t m, ptrd
     real *A = panels;
     for (ptrdiff_t i = 0; i < m; i += CYCONV_MR, w += CYCONV_MR * w_row) {
         const ptrdiff_t rows = m - i < CYCONV_MR ? m - i : CYCONV_MR;
+        /* The very last taps are left to the plain loop: nothing follows them. */
+        const ptrdiff_t last = i + CYCONV_MR < m ? taps : taps - 1;
         ptrdiff_t t = 0;
         if (LANES >= CYCONV_MR)
-            for (; t + LANES <= taps && i + CYCONV_MR <= m; t += LANES) {
+            for (; t + LANES <= last && i + CYCONV_MR <= m; t += LANES) {
                 vec block[LANES];
 #pragma GCC unroll 16
                 for (int l = 0; l < LANES; l++)
