@@ -17,6 +17,8 @@ import pytest
 
 import cyconv
 
+from .cases import TIMES
+
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "tests" / "kernels"
 KERNELS = ROOT / "cyconv" / "kernels"
@@ -39,9 +41,18 @@ def build_flags():
 SETUP = build_flags()
 
 
-def build(compiler, family, folder, *link):
-    """The program for one processor family, every instruction set linked in."""
-    sets, include = SETUP["ISA_FLAGS"][family], [f"-I{KERNELS}", f"-I{folder}"]
+def native():
+    """The C compiler of this machine and its processor family, or a skip."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    if not shutil.which(compiler[0]):
+        pytest.skip(f"no C compiler: {compiler[0]}")
+    machine = sysconfig.get_platform().rpartition("-")[2].lower()
+    return compiler, SETUP["FAMILY"].get(machine, "other")
+
+
+def build(compiler, sets, folder, *link, targets=None):
+    """The program with these instruction sets, {name: flags}; `targets` may rename their files."""
+    include = [f"-I{KERNELS}", f"-I{folder}"]
     matrices = runpy.run_path(str(ROOT / "cyconv/algorithms/winograd_matrices.py"))
     (folder / "winograd_transforms.h").write_text(matrices["header"]())
     objects = []
@@ -54,7 +65,7 @@ def build(compiler, family, folder, *link):
     for element in SETUP["ELEMENTS"]:
         macro = f"-DELEMENT_{element}"
         for isa, flags in sets.items():
-            source = KERNELS / f"target_{isa}.c"
+            source = KERNELS / f"target_{(targets or {}).get(isa, isa)}.c"
             compiled(source, f"{isa}_{element}", *SETUP["CFLAGS"], *flags, macro)
         compiled(SOURCES / "check_element.c", f"check_{element}", *FLAGS, macro)
     compiled(SOURCES / "check_kernels.c", "check_kernels", *FLAGS)
@@ -77,11 +88,8 @@ def tables_that_pass(*command):
 
 
 def test_every_kernel_of_this_machine(tmp_path):
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-    if not shutil.which(compiler[0]):
-        pytest.skip(f"no C compiler: {compiler[0]}")
-    machine = sysconfig.get_platform().rpartition("-")[2].lower()
-    program = build(compiler, SETUP["FAMILY"].get(machine, "other"), tmp_path)
+    compiler, family = native()
+    program = build(compiler, SETUP["ISA_FLAGS"][family], tmp_path)
     names = tables_that_pass(str(program))
     # An extension built for fewer instruction sets has fewer.
     assert set(cyconv.kernels.available()) <= set(names)
@@ -91,5 +99,16 @@ def test_every_kernel_of_64_bit_arm_under_qemu(tmp_path):
     emulator = next(filter(None, map(shutil.which, ARM_EMULATORS)), None)
     if not (shutil.which(ARM_COMPILER) and emulator):
         pytest.skip(f"needs {ARM_COMPILER} and {' or '.join(ARM_EMULATORS)}")
-    program = build([ARM_COMPILER], "aarch64", tmp_path, "-static")
+    program = build([ARM_COMPILER], SETUP["ISA_FLAGS"]["aarch64"], tmp_path, "-static")
     assert tables_that_pass(emulator, str(program)) == ["neon", "baseline"]
+
+
+@pytest.mark.skipif(TIMES == 1, reason="compiles for a minute: set CYCONV_TEST_TIMES=2")
+def test_the_code_for_avx512_in_instructions_of_avx2(tmp_path):
+    """Vectors of 64 bytes that the compiler makes of two halves: the code, not its instructions."""
+    compiler, family = native()
+    if "avx2" not in cyconv.kernels.available():
+        pytest.skip("this machine has no AVX2")
+    flags = [*SETUP["ISA_FLAGS"][family]["avx2"], "-O1", "-Wno-psabi", "-Davx512=baseline"]
+    program = build(compiler, {"baseline": flags}, tmp_path, targets={"baseline": "avx512"})
+    assert tables_that_pass(str(program)) == ["baseline"]

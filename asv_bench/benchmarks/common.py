@@ -25,10 +25,10 @@ def needs(*names):
         raise NotImplementedError(f"this version has no {', '.join(missing)}")
 
 
-def problem(layer, dtype="float32", algorithm="auto"):
+def problem(layer, dtype="float32", algorithm="auto", **direction):
     """The layer as a `Problem`, or a skip where `algorithm` is unknown or can't solve it."""
     needs("Problem", "algorithms", "plan")
-    result = cyconv.Problem(layer.x, layer.w, dtype=dtype, **layer.geometry)
+    result = cyconv.Problem(layer.x, layer.w, dtype=dtype, **layer.geometry, **direction)
     if algorithm != "auto":
         reason = cyconv.algorithms(result).get(algorithm, f"this version has no {algorithm}")
         if reason is not None:
@@ -60,10 +60,25 @@ def packed(layer, algorithm, dtype="float32", threads=1):
     return lambda: convolve(x, out=y)
 
 
-def plan(layer, algorithm, dtype="float32", threads=1):
+def gradient(layer, direction, algorithm, dtype="float32", threads=1):
+    """A call without arguments that computes one gradient of the layer, into one output array."""
+    needs("conv_grad_input", "conv_grad_weight")
+    found = plan(layer, algorithm, dtype, threads, direction=direction)
+    result = np.empty(found.problem.output_shape, dtype)
+    x, w = arrays(layer, dtype)
+    shape = problem(layer, dtype).output_shape
+    g = np.random.default_rng(SEED).standard_normal(shape).astype(dtype)
+    options = {"algorithm": algorithm, "threads": threads, "out": result, **layer.geometry}
+    if direction == "grad_input":
+        return lambda: cyconv.conv_grad_input(x.shape, w, g, **options)
+    return lambda: cyconv.conv_grad_weight(x, w.shape, g, **options)
+
+
+def plan(layer, algorithm, dtype="float32", threads=1, **direction):
     """The layer's plan, or a skip where `algorithm` needs more than the default workspace."""
+    found = problem(layer, dtype, algorithm, **direction)
     try:
-        return cyconv.plan(problem(layer, dtype, algorithm), algorithm=algorithm, threads=threads)
+        return cyconv.plan(found, algorithm=algorithm, threads=threads)
     except MemoryError as error:
         raise NotImplementedError(str(error)) from None
 

@@ -1,6 +1,7 @@
 """The layers that are measured, as data: three networks, one-channel images, 1-D signals.
 
-A network's table is the one of its paper; a layer that occurs twice is listed once. Batch 1.
+A network's table is the one of its paper; a layer that occurs twice is listed once. Batch 1,
+except in training.
 """
 
 from typing import NamedTuple
@@ -98,6 +99,24 @@ IMAGES = _named(_square(1, 1, size, k) for size in (256, 1024, 4096) for k in (3
 SIGNALS = _named(
     Layer((1, 1, n), (1, 1, taps)) for n in (48_000, 1_000_000) for taps in (16, 128, 1024)
 )
+
+# What a step of training is measured on: the kinds of layers there are, with a batch.
+TRAINED = {
+    name: NETWORKS[name]._replace(x=(4, *NETWORKS[name].x[1:]))
+    for name in (
+        "3->64 @224 k7 s2",
+        "64->64 @56 k3",
+        "64->256 @56 k1",
+        "128->128 @56 k3 s2",
+        "256->256 @14 k3",
+        "512->2048 @7 k1",
+        "3->32 @224 k3 s2",
+        "96->96 @112 k3 s2 dw",
+        "192->192 @28 k3 dw",
+        "960->960 @7 k3 dw",
+        "960->160 @7 k1",
+    )
+}
 
 LAYERS = NETWORKS | IMAGES | SIGNALS
 

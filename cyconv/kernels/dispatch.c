@@ -2,7 +2,7 @@
  * setup.py), each for which the processor says it can. Every processor can run the baseline.
  * What has run: the baseline and AVX2 on processors; NEON and the baseline of 64-bit Arm only under
  * qemu, kernel by kernel (tests/test_kernels.py). AVX-512 has been compiled and not run: no machine
- * at hand has it. */
+ * at hand has it; its code has run only with its vectors made of two of AVX2. */
 #include "kernel_table.h"
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* fill_strip, gather, patches and store_pixels. */
 
-enum { TRIALS = 1500 };
+enum { TRIALS = 800 };
 
 static void check_fill_strip(const kernels_t *k) {
     for (int trial = 0; trial < TRIALS; trial++) {
