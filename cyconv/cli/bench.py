@@ -77,8 +77,8 @@ def run(args):
     from .contest import Contest
 
     layers = select(args)
-    names = _contestants(args, layers)
     kind = _check_files(args)
+    names = _contestants(args, layers)
     threads = args.threads or cyconv.get_num_threads()
     rows = []
     with (
