@@ -16,7 +16,6 @@ cdef class Algorithm:
     cdef readonly double allowed
     cdef readonly Py_ssize_t workspace_per_thread
     cdef readonly Py_ssize_t workspace_limit
-    cdef readonly int threads
 
     cdef geometry_t placed(self, x, y)
     cdef int threads_for(self, int threads)
@@ -26,6 +25,11 @@ cdef class Algorithm:
 cdef epilogue_t epilogue(bias, clamp)
 cdef fill(y, bias, clamp)
 cdef epilogue_t from_row(const epilogue_t *e, ptrdiff_t row, int itemsize) noexcept nogil
+
+
+cdef inline ptrdiff_t pointer_table(ptrdiff_t planes) noexcept nogil:
+    """Bytes of a table of planes, up to a cache line."""
+    return ceil_div(planes * sizeof(void *), 64) * 64
 
 
 cdef inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) noexcept nogil:

@@ -86,6 +86,11 @@ cdef class Algorithm:
                 f"limit {self.workspace_limit}"
             )
 
+    @classmethod
+    def error_bound(cls, problem, allowed=choose.BALANCED):
+        """Error relative to direct summation: that of the same products in any order."""
+        return 1.0
+
     def layout(self):
         """Choose the blocking and set ``workspace_per_thread``, within the limit if possible.
 

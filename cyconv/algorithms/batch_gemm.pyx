@@ -153,11 +153,6 @@ cdef class Algorithm(Base):
         weights = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
         return choose.seconds(problem, threads, work + weights, share)
 
-    @classmethod
-    def error_bound(cls, problem, allowed=choose.BALANCED):
-        """Error relative to direct summation: the same sum, block by block."""
-        return 1.0
-
     def layout(self):
         """Kernel rows of one block of taps."""
         cdef object S = int(self.g.w.kernel), R = int(self.g.h.kernel), rows

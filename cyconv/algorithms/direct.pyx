@@ -40,7 +40,7 @@ cdef enum:
     COLUMNS = 1024
     STENCIL_BYTES = 24 << 10  # most of a first-level cache
     STENCIL_COLUMNS = 256
-    FEW = 3  # filters of a group for which rows, not filters, share what is loaded
+    FEW = 3  # filters of a group that are taken one at a time
 
 
 cdef struct Context:
@@ -130,25 +130,18 @@ cdef class Algorithm(Base):
         work = rows * row + copy + weights
         return choose.seconds(problem, threads, work, problem.batch * problem.groups, item)
 
-    @classmethod
-    def error_bound(cls, problem, allowed=choose.BALANCED):
-        """Error relative to direct summation: it is the yardstick."""
-        return 1.0
-
     def layout(self):
-        """Rows, columns and planes of a strip that fit; filters so that threads find work."""
+        """Rows, columns and planes of a strip that fit."""
         cdef object fixed, room, columns, one, planes, rows, needed, taps
         cdef Strips s
         h, w = self.g.h, self.g.w
-        self.check_workspace(sizeof(ptrdiff_t) * (int(h.kernel) + int(w.kernel)))
-        self.strips = s = strips(&self.g)
+        self.strips = s = strips(self)
         fixed = self.g.D * sizeof(void *) + CYCONV_OVERREAD * self.k.itemsize
         few = self.g.K <= FEW
         room = max(min(STRIP_BYTES, self.workspace_limit - fixed), 1) // self.k.itemsize
         columns = max(1, min(w.out, max(STENCIL_COLUMNS if few else COLUMNS, 2 * s.right)))
         columns = ceil_div(w.out, max(1, ceil_div(w.out, columns)))
-        while columns > 64 and s.phases * (columns + s.right) * (s.below + 1) > room:
-            columns = (columns + 1) // 2
+        columns = s.fitting(columns, 1, room)
         one = s.phases * (columns + s.right)  # elements of one strip row of one plane
         planes = max(1, min(self.g.D, room // (one * (s.below + 1))))
         rows = max(1, min(h.out, room // (one * planes) - s.below))

@@ -17,7 +17,7 @@ cimport numpy as cnp
 from cyconv._blas cimport gemm
 from cyconv._parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
-from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
+from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, pointer_table
 from cyconv.kernels.kernels cimport epilogue_t, geometry_slab, geometry_t, kernels_t
 
 from math import prod
@@ -54,7 +54,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t l0 = item % c.tiles * c.pixels
     cdef ptrdiff_t l1 = min(l0 + c.pixels, c.g.h.out * c.g.w.out)
     cdef const char **planes = <const char **>scratch
-    cdef char *columns = scratch + (c.g.D * sizeof(void *) + 63) // 64 * 64
+    cdef char *columns = scratch + pointer_table(c.g.D)
     cdef char *block = columns + depth * c.pixels * size
     cdef ptrdiff_t start = geometry_slab(&c.g, item // c.tiles, c.x, size, planes, &group)
     cdef epilogue_t e = from_row(&c.e, group * c.g.K, size)
@@ -91,16 +91,11 @@ cdef class Algorithm(Base):
         work += choose.STORE * pixels * problem.filters + choose.GEMM_CALL
         return choose.seconds(problem, threads, work, problem.batch * problem.groups)
 
-    @classmethod
-    def error_bound(cls, problem, allowed=choose.BALANCED):
-        """Error relative to direct summation: the same sum in another order."""
-        return 1.0
-
     def layout(self):
         """Pixels of one tile: bounded columns and results."""
         size = self.k.itemsize
         depth = self.g.D * self.g.h.kernel * self.g.w.kernel
-        fixed = (self.g.D * sizeof(void *) + 63) // 64 * 64
+        fixed = pointer_table(self.g.D)
         per_pixel = max(1, (depth + self.g.K) * size)
         best = max(FEWEST_PIXELS, min(MOST_PIXELS, COLUMN_BYTES // per_pixel))
         allowed = max(1, (self.workspace_limit - fixed) // per_pixel)

@@ -16,7 +16,7 @@ cimport numpy as cnp
 
 from cyconv._parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
-from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
+from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, pointer_table
 from cyconv.algorithms.strips cimport Strips, pack_blocks, strips
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
@@ -91,7 +91,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t lines = 1 if c.flat else rows
     cdef ptrdiff_t length = rows * columns if c.flat else columns
     cdef const char **planes = <const char **>scratch
-    cdef char *panel = scratch + (c.g.D * sizeof(void *) + 63) // 64 * 64
+    cdef char *panel = scratch + pointer_table(c.g.D)
     cdef char *strip = panel + (c.group // k.nr * c.panel + CYCONV_OVERREAD) * size
     cdef ptrdiff_t start = geometry_slab(
         &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x, size, planes, &group)
@@ -157,17 +157,13 @@ cdef class Algorithm(Base):
         slabs = problem.batch * problem.groups * prod(above)
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
         work = choose.products(problem, filters, p * q, taps)
-        gather = choose.GATHER[q < NARROW and not pointwise(problem)]
+        copied = not pointwise(problem)
+        gather = choose.GATHER[q < NARROW and copied]
         work += gather * choose.vectors(problem, p * q) * taps * problem.dtype.itemsize / 4
         once = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
-        if not pointwise(problem):
+        if copied:
             once += choose.COPY[problem.stride[-1] > 1] * prod(problem.x_shape)
         return choose.seconds(problem, threads, slabs * work + once, slabs)
-
-    @classmethod
-    def error_bound(cls, problem, allowed=choose.BALANCED):
-        """Error relative to direct summation: the same sum, block by block."""
-        return 1.0
 
     def layout(self):
         """Planes of one block of taps; rows and columns of one strip."""
@@ -175,20 +171,17 @@ cdef class Algorithm(Base):
         cdef Strips s
         h, w = self.g.h, self.g.w
         size = self.k.itemsize
-        self.check_workspace(sizeof(ptrdiff_t) * (int(h.kernel) + int(w.kernel)))
-        self.strips = s = strips(&self.g)
+        self.strips = s = strips(self)
         self.pointwise = pointwise(self.problem)
         taps = int(h.kernel) * int(w.kernel)
         blocks = ceil_div(self.g.D, max(1, TAPS // taps))
         planes = ceil_div(self.g.D, max(1, blocks))
-        fixed = (self.g.D * sizeof(void *) + 63) // 64 * 64
+        fixed = pointer_table(self.g.D)
         panel = planes * taps * self.k.nr
         self.group = self.k.nr * max(1, min(MOST_PANELS, GROUP_BYTES // max(1, panel * size)))
         fixed += (self.group // self.k.nr * panel + 2 * CYCONV_OVERREAD) * size
         room = max(min(STRIP_BYTES, self.workspace_limit - fixed), 1) // size
-        columns = max(1, min(w.out, max(COLUMNS, 2 * s.right)))
-        while columns > 64 and s.phases * (columns + s.right) * (s.below + 1) * planes > room:
-            columns = (columns + 1) // 2
+        columns = s.fitting(max(1, min(w.out, max(COLUMNS, 2 * s.right))), planes, room)
         one = s.phases * (columns + s.right) * planes  # elements of one row of a strip
         most = min(PIXELS, PRODUCTS // max(1, self.g.D * taps * min(self.g.K, FILTERS)))
         rows = max(1, min(h.out, room // max(1, one) - s.below, ceil_div(most, columns)))

@@ -20,22 +20,31 @@ cnp.import_array()
 cdef class Strips:
     """The phases, sizes and tap offsets of a problem's strips; made by :func:`strips`."""
 
+    cdef fitting(self, columns, planes, room):
+        """`columns`, halved until one output row of `planes` planes fits in `room` elements."""
+        rows = self.phases * (self.below + 1) * planes
+        while columns > 64 and rows * (columns + self.right) > room:
+            columns = (columns + 1) // 2
+        return columns
+
     cdef cut(self, planes, rows, columns):
         """Fix the size: strips for `rows` x `columns` outputs of `planes` planes."""
         self.c.pitch, self.c.rows = columns + self.right, rows + self.below
         self.row = self.c.column_phases * self.c.pitch
-        self.plane = self.c.row_phases * self.c.rows * self.row
+        plane = self.c.row_phases * self.c.rows * self.row
         self.offsets = np.ascontiguousarray(
-            np.arange(planes)[:, None, None] * self.plane
+            np.arange(planes)[:, None, None] * plane
             + ((self._row_places * self.c.rows + self._row_steps) * self.row)[:, None]
             + (self._column_places * self.c.pitch + self._column_steps), np.intp)
         self.offset = <ptrdiff_t *>cnp.PyArray_DATA(self.offsets)
 
 
-cdef Strips strips(const geometry_t *g):
+cdef Strips strips(Algorithm algorithm):
     """The strips of a problem: `phases` of the stride that its taps touch, and how many rows
     `below` and columns to the `right` of an output they reach."""
     cdef Strips s = Strips()
+    cdef const geometry_t *g = &algorithm.g
+    algorithm.check_workspace(sizeof(ptrdiff_t) * (int(g.h.kernel) + int(g.w.kernel)))
     s._row_steps, row_phases = np.divmod(np.arange(g.h.kernel) * g.h.dilation, g.h.stride)
     s._column_steps, column_phases = np.divmod(np.arange(g.w.kernel) * g.w.dilation, g.w.stride)
     s.row_phase, s._row_places = np.unique(row_phases, return_inverse=True)

@@ -20,7 +20,7 @@ cimport numpy as cnp
 
 from cyconv._parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
-from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
+from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, pointer_table
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
@@ -81,7 +81,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t t0 = item // c.chunks % c.blocks * c.tiles
     cdef ptrdiff_t count = min(c.tiles, c.tile_rows * c.tile_columns - t0)
     cdef const char **planes = <const char **>scratch
-    cdef char *V = scratch + (c.g.D * sizeof(void *) + 63) // 64 * 64
+    cdef char *V = scratch + pointer_table(c.g.D)
     cdef char *M = V + points * c.v_xi * size
     cdef char *stage = M  # of one plane: free until the products
     cdef ptrdiff_t slab = item // (c.chunks * c.blocks)
@@ -168,7 +168,7 @@ cdef class Algorithm(Base):
         self.tile_rows, self.tile_columns = ceil_div(self.g.h.out, f.m), ceil_div(self.g.w.out, f.m)
         total = max(1, self.tile_rows * self.tile_columns)
         kept = min(max(self.g.K, 2), FILTERS)  # room for one plane's tiles
-        fixed = (self.g.D * sizeof(void *) + 63) // 64 * 64
+        fixed = pointer_table(self.g.D)
         fixed += (2 * points * PITCH + CYCONV_OVERREAD) * size
         per_panel = points * (nr * (self.g.D + kept) + PITCH) * size
         wanted = V_BYTES // max(1, points * self.g.D * size * nr)

@@ -16,6 +16,7 @@ import cyconv
 from . import bench, doctor, edges, explain, tune
 from . import filter as filter_photo
 from .common import CommandError, Parser
+from .interrupts import noted
 
 _COMMANDS = (edges, filter_photo, explain, bench, tune, doctor)
 
@@ -52,7 +53,8 @@ def main(argv=None):
         try:
             args = _parse(argv)
             name = args.parser.prog
-            args.run(args)
+            with noted():
+                args.run(args)
         except SystemExit as end:
             return end.code
         finally:

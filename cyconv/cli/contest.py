@@ -18,6 +18,7 @@ import numpy as np
 import cyconv
 
 from .contestants import CONTESTANTS
+from .interrupts import check
 from .reference import reference
 
 SEED = 20260101
@@ -44,6 +45,7 @@ class Child:
 
     def ask(self, **request):
         """The answer to a request; ``{"failed": why}`` if there is none."""
+        check()
         if self._process is None:
             self._start()
         with suppress(OSError):  # it died: the answer says so

@@ -29,18 +29,18 @@ class Contestant:
     needs: tuple[str, ...] = ()
 
 
-def _problems(task):
+def _plans(task):
+    """A plan for each result of the layer, and the names of their algorithms."""
     import cyconv
 
-    return [cyconv.Problem(dtype=task.x.dtype, **given) for given in task.layer.problems]
+    problems = [cyconv.Problem(dtype=task.x.dtype, **given) for given in task.layer.problems]
+    plans = [cyconv.plan(problem, threads=task.threads) for problem in problems]
+    return plans, " / ".join(plan.algorithm for plan in plans)
 
 
 def _cyconv(task):
     """Plans made before; forward with the weights packed, which a step of training changes."""
-    import cyconv
-
-    plans = [cyconv.plan(problem, threads=task.threads) for problem in _problems(task)]
-    algorithm = " / ".join(plan.algorithm for plan in plans)
+    plans, algorithm = _plans(task)
     outs = [np.empty(plan.problem.output_shape, task.x.dtype) for plan in plans]
     if task.forward:
         packed, (y,) = plans[0].pack(task.w), outs
@@ -61,7 +61,7 @@ def _one_shot(task):
 
     how = task.layer.geometry | {"threads": task.threads}
     x, w, gradient = task.x, task.w, task.gradient
-    algorithm = _cyconv(task).algorithm
+    _, algorithm = _plans(task)
     if task.forward:
         return Made(lambda: cyconv.conv(x, w, **how), algorithm=algorithm)
 

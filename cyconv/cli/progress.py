@@ -3,6 +3,8 @@
 import sys
 from contextlib import contextmanager
 
+from .interrupts import check
+
 
 @contextmanager
 def progress(total):
@@ -13,6 +15,7 @@ def progress(total):
 
         def step(text):
             nonlocal done
+            check()
             done += 1
             print(f"{done}/{total} {text}", file=sys.stderr, flush=True)
 
@@ -23,6 +26,7 @@ def progress(total):
 
         def step(text):
             nonlocal done
+            check()
             bar.update(task, description=text, completed=done)
             done += 1
 

@@ -27,16 +27,21 @@ static void pack_filters(const void *weights, ptrdiff_t w_row, ptrdiff_t m, ptrd
     }
 }
 
+/* row[j] = from[(j - begin) * stride] for begin <= j < end, zero for the other j < n. */
+INLINE void bordered_row(real *row, ptrdiff_t n, const real *from, ptrdiff_t stride,
+                         ptrdiff_t begin, ptrdiff_t end) {
+    if (begin) zero_row(row, begin);
+    if (end > begin) copy_row(row + begin, from, stride, end - begin);
+    if (end < n) zero_row(row + end, n - end);
+}
+
 /* row[j] = from[j * stride + shift], j < n, zero where that index is outside [0, in). */
 INLINE void gather_row(real *row, ptrdiff_t n, const real *from, ptrdiff_t from_stride,
                        ptrdiff_t shift, ptrdiff_t stride, ptrdiff_t in) {
     ptrdiff_t begin, end;
     valid_range(shift, stride, in, n, &begin, &end);
-    if (begin) zero_row(row, begin);
-    if (end > begin)
-        copy_row(row + begin, from + (begin * stride + shift) * from_stride, stride * from_stride,
-                 end - begin);
-    if (end < n) zero_row(row + end, n - end);
+    const real *first = end > begin ? from + (begin * stride + shift) * from_stride : NULL;
+    bordered_row(row, n, first, stride * from_stride, begin, end);
 }
 
 /* Rows of one plane that are in the image, in whole vectors: for each phase, zeros before `begin`
@@ -137,13 +142,10 @@ static void gather_columns(const geometry_t *g, const char *const *rows, const p
     real *to = panel;
     for (int j = 0; j < NR; j++) {
         real *row = (real *)scratch + j * ld;
-        if (!rows[j] || end[j] <= begin[j]) {
+        if (rows[j])
+            bordered_row(row, S, (const real *)rows[j] + begin[j] * step, step, begin[j], end[j]);
+        else
             zero_row(row, S);
-            continue;
-        }
-        if (begin[j]) zero_row(row, begin[j]);
-        copy_row(row + begin[j], (const real *)rows[j] + begin[j] * step, step, end[j] - begin[j]);
-        if (end[j] < S) zero_row(row + end[j], S - end[j]);
     }
     for (ptrdiff_t s = 0; s < S; s += LANES, to += LANES * NR)
         for (int j = 0; j < NR; j += LANES) {

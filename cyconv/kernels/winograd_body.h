@@ -9,7 +9,7 @@ enum { MAX_TAPS = 9 + LANES };
 INLINE vec shift_in(vec a, real next) { return SHUFFLE(a, splat(next), SHIFT); }
 
 /* tiles[j] = element j of LANES tiles that start m apart: tiles[j][l] = x[l * m + j], j < alpha.
- * Reads (LANES + (alpha - 1) / m) * m elements. */
+ * Reads (LANES - 1) * m + alpha elements. */
 INLINE void split_tiles(const int m, const int alpha, const real *x, vec *tiles) {
     if (m == 2) {
         const vec a = load(x), b = load(x + LANES);
