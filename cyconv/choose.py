@@ -79,6 +79,10 @@ def products(problem, filters, columns, taps):
     full, rest = divmod(filters, len(TILE))
     rows = full * len(TILE) / TILE[-1] + (rest / TILE[rest - 1] if rest else 0)
     padded = vectors(problem, columns)
+    lanes = vectors(problem, 1)
+    few = columns % lanes
+    if filters >= len(TILE) and 0 < few <= lanes // 2:  # filters lie in the lanes
+        padded = columns - few + lanes / 4 + 1.5 * few
     tiles = ceil(filters / len(TILE)) * ceil(padded / vectors(problem, 9))
     return 2 * rows * padded * taps / peak(problem) + tiles * TILE_CALL
 

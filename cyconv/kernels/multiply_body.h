@@ -171,25 +171,143 @@ static tile_function *const tile_table[CYCONV_MR + 1][TILE_MAX + 1] = {
 };
 #undef T
 
+/* A few columns leave most of a tile's lanes empty. There the filters lie in the lanes: a vector of
+ * A holds one tap of a panel's filters (and what follows them), and one value of B is broadcast.
+ * Every sum is the same chain as in a tile. FEW_PANELS: as many as the registers hold for n
+ * columns. */
+#if LANES >= 8
+#define PANEL_VECTORS 1
+#define FEW 4
+#define FEW_PANELS(n) ((n) == 1 ? 8 : (n) == 4 ? 2 : 4)
+#elif LANES == 4
+#define PANEL_VECTORS 2
+#define FEW 2
+#define FEW_PANELS(n) ((n) == 1 ? 4 : 3)
+#else
+#define PANEL_VECTORS 3
+#define FEW 1
+#define FEW_PANELS(n) 3
+#endif
+
+INLINE void few_columns(const int panels, const int n, ptrdiff_t taps, const real *A, const real *B,
+                        ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
+                        ptrdiff_t c_column, int accumulate, const epilogue_t *e, ptrdiff_t row) {
+    enum { LAST = CYCONV_MR > LANES ? CYCONV_MR - LANES : 0 }; /* vectors lie over each other */
+    vec sum[TILE_MAX][PANEL_VECTORS][FEW];
+#pragma GCC unroll 8
+    for (int i = 0; i < panels; i++)
+#pragma GCC unroll 3
+        for (int v = 0; v < PANEL_VECTORS; v++)
+#pragma GCC unroll 4
+            for (int j = 0; j < n; j++) sum[i][v][j] = (vec){0};
+    const ptrdiff_t panel = CYCONV_MR * taps;
+    const real *a = A;
+    for (ptrdiff_t t = 0; t < taps; t++, a += CYCONV_MR) {
+        const real *from = offset ? B + offset[t] : B + t * ldb;
+        vec b[FEW];
+#pragma GCC unroll 4
+        for (int j = 0; j < n; j++) b[j] = splat(from[j]);
+#pragma GCC unroll 8
+        for (int i = 0; i < panels; i++)
+#pragma GCC unroll 3
+            for (int v = 0; v < PANEL_VECTORS; v++) {
+                const vec w = load(a + i * panel + (v < PANEL_VECTORS - 1 ? v * LANES : LAST));
+#pragma GCC unroll 4
+                for (int j = 0; j < n; j++) sum[i][v][j] += w * b[j];
+            }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < panels; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < n; j++) {
+            real edge[CYCONV_MR + LANES];
+#pragma GCC unroll 3
+            for (int v = 0; v < PANEL_VECTORS; v++)
+                store(edge + (v < PANEL_VECTORS - 1 ? v * LANES : LAST), sum[i][v][j]);
+            store_edge(CYCONV_MR, 1, edge, 1, C + i * CYCONV_MR * c_row + j * c_column, c_row, 1,
+                       accumulate, e, row + i * CYCONV_MR);
+        }
+}
+
+/* Of the whole panels; returns how many filters that were. */
+INLINE ptrdiff_t few_filters(const int n, ptrdiff_t m, ptrdiff_t taps, const real *A, const real *B,
+                             ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
+                             ptrdiff_t c_column, int accumulate, const epilogue_t *e) {
+    const ptrdiff_t step = FEW_PANELS(n) * CYCONV_MR;
+    ptrdiff_t i = 0;
+    for (; i + step <= m; i += step)
+        few_columns(FEW_PANELS(n), n, taps, A + i * taps, B, ldb, offset, C + i * c_row, c_row,
+                    c_column, accumulate, e, i);
+    for (; i + CYCONV_MR <= m; i += CYCONV_MR)
+        few_columns(1, n, taps, A + i * taps, B, ldb, offset, C + i * c_row, c_row, c_column,
+                    accumulate, e, i);
+    return i;
+}
+
+typedef ptrdiff_t few_function(ptrdiff_t m, ptrdiff_t taps, const real *A, const real *B,
+                               ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
+                               ptrdiff_t c_column, int accumulate, const epilogue_t *e);
+
+#define COLUMNS(n)                                                                                \
+    static ptrdiff_t few_filters_##n(ptrdiff_t m, ptrdiff_t taps, const real *A, const real *B,   \
+                                     ptrdiff_t ldb, const ptrdiff_t *offset, real *C,             \
+                                     ptrdiff_t c_row, ptrdiff_t c_column, int accumulate,         \
+                                     const epilogue_t *e) {                                       \
+        if (offset)                                                                               \
+            return few_filters(n, m, taps, A, B, ldb, offset, C, c_row, c_column, accumulate, e); \
+        return few_filters(n, m, taps, A, B, ldb, NULL, C, c_row, c_column, accumulate, e);       \
+    }
+
+COLUMNS(1)
+#if FEW > 1
+COLUMNS(2)
+#endif
+#if FEW > 2
+COLUMNS(3)
+COLUMNS(4)
+#endif
+
+static few_function *const few_table[FEW + 1] = {
+    NULL,          few_filters_1,
+#if FEW > 1
+    few_filters_2,
+#endif
+#if FEW > 2
+    few_filters_3, few_filters_4,
+#endif
+};
+
 enum { L1_BYTES = 20 << 10 }; /* of B that stay in the first-level cache beside a panel of A */
 
 /* Either all of B stays in the first-level cache, and each panel of A passes once, writing whole
- * rows of C; or one tile's columns do, while all panels of A pass by. */
+ * rows of C; or one tile's columns do, while all panels of A pass by. The columns past the last
+ * whole vector come last, if they are few. */
 static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
                      ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
                      ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e) {
     static const int widest[CYCONV_MR + 1] = TILE_VECTORS;
+    const ptrdiff_t few = m >= CYCONV_MR && n % LANES <= FEW ? n % LANES : 0, whole = n - few;
     const ptrdiff_t most = b_panel == NR ? widest[m < CYCONV_MR ? m : CYCONV_MR] : NR / LANES;
     const ptrdiff_t all = n * taps * (ptrdiff_t)sizeof(real) <= L1_BYTES ? n : most * LANES;
-    for (ptrdiff_t j0 = 0; j0 < n; j0 += all)
+    const real *a = A, *b = B;
+    real *c = C;
+    for (ptrdiff_t j0 = 0; j0 < whole; j0 += all)
         for (ptrdiff_t i = 0; i < m; i += CYCONV_MR) {
             const ptrdiff_t rows = m - i < CYCONV_MR ? m - i : CYCONV_MR;
-            for (ptrdiff_t j = j0; j < n && j < j0 + all; j += most * LANES) {
-                const ptrdiff_t columns = n - j < most * LANES ? n - j : most * LANES;
+            for (ptrdiff_t j = j0; j < whole && j < j0 + all; j += most * LANES) {
+                const ptrdiff_t columns = whole - j < most * LANES ? whole - j : most * LANES;
                 tile_table[rows][(columns + LANES - 1) / LANES](
-                    columns, taps, (const real *)A + i * taps,
-                    (const real *)B + j / NR * b_panel + j % NR, ldb, offset,
-                    (real *)C + i * c_row + j * c_column, c_row, c_column, accumulate, e, i);
+                    columns, taps, a + i * taps, b + j / NR * b_panel + j % NR, ldb, offset,
+                    c + i * c_row + j * c_column, c_row, c_column, accumulate, e, i);
             }
         }
+    if (few) {
+        b += whole / NR * b_panel + whole % NR;
+        c += whole * c_column;
+        const ptrdiff_t i =
+            few_table[few](m, taps, a, b, ldb, offset, c, c_row, c_column, accumulate, e);
+        if (i < m)
+            tile_table[m - i][1](few, taps, a + i * taps, b, ldb, offset, c + i * c_row, c_row,
+                                 c_column, accumulate, e, i);
+    }
 }
