@@ -20,7 +20,7 @@
  *   - Column j of B lies j / nr * b_panel + j % nr after its row's start: b_panel is nr where the
  *     columns are neighbours, and the size of a panel where they are packed in panels of nr.
  *   - Each B row may be read up to CYCONV_OVERREAD elements past its n-th, and A up to a vector
- * past its end; those values are unused.
+ *     past its end; those values are unused.
  *   - accumulate: C += sum; otherwise C = sum and C's old content is not read.
  *   - epilogue (may be NULL): after the sum, C[i][j] = clamp(C[i][j] + bias[i], low, high).
  *   - Every C element is one chain of fused multiply-adds in the order of t, whatever m, n, j:
