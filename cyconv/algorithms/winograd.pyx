@@ -1,12 +1,18 @@
-r"""Winograd F(m x m, r x r): m*m outputs of an r x r kernel with (m + r - 1)^2 multiplications.
+r"""Winograd F(m x n, r x s): m n outputs of an r x s kernel by (m + r - 1)(n + s - 1) products.
 
-.. math:: Y = A^T \Big[ \sum_d (G g_d G^T) \odot (B^T x_d B) \Big] A
+.. math:: Y = A^T \Big[ \sum_d (G g_d H^T) \odot (B^T x_d C) \Big] D
 
-The element-wise products over all planes d are, for each of the alpha^2 points xi, a matrix product
+The element-wise products over all planes d are, for each of the points xi, a matrix product
 (filters x planes) (planes x tiles) [1]_. The three stages are fused over a block of tiles, counted
 flat along the rows of tiles, so that the transformed tiles stay in cache:
 
-    x --B^T x B--> V[xi][d][tile] --micro-kernel, U[xi]--> M[xi][k][tile] --A^T M A--> y
+    x --B^T x C--> V[xi][d][tile] --micro-kernel, U[xi]--> M[xi][k][tile] --A^T M D--> y
+
+A stride or a dilation is taken away by decimation. With stride s, tap s j + a of output p meets
+pixel s (p + j) + a - pad: tap j of output p on every s-th pixel. So each plane becomes s phases, and
+their sum is a correlation of stride 1 with ceil(r / s) taps; where a phase has one tap less, its
+product at the point infinity is 0 and left out. With dilation t, every t-th output is a correlation
+of every t-th pixel: each slab becomes t^2 problems.
 
 A non-finite value spreads over its whole tile in the transforms, so an image with a non-finite
 output is computed again by the direct algorithm.
@@ -24,6 +30,7 @@ from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, 
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
+    axis_t,
     epilogue_t,
     geometry_slab,
     geometry_t,
@@ -42,13 +49,18 @@ from cyconv.algorithms.winograd_matrices import VARIANTS
 cnp.import_array()
 
 # Error in multiples of direct summation's, measured at C = 64 (tests/test_algorithms.py).
-ERROR = {(2, 3): 1.0, (4, 3): 2.0, (6, 3): 9.0}
+_ERROR = {(1, 1): 1.0, (2, 3): 0.8, (4, 3): 1.5, (6, 3): 3.2, (4, 2): 1.8, (3, 4): 1.3,
+          (2, 5): 1.3, (4, 5): 2.2, (2, 7): 2.3}  # fmt: skip
+ERROR = {(f, g): max(1.0, _ERROR[f] * _ERROR[g]) for f, g in VARIANTS}
 
 cdef enum:
     PLANES = 256         # of one product: a panel of tiles, 16 KiB, stays in the first-level cache
     V_BYTES = 3 << 20    # transformed tiles of one block: a share of the last-level cache
     FILTERS = 96         # filters whose products are kept before they are transformed back
     MOST_TILES = 64
+    MOST_POINTS = 36     # of so many points; more where there are fewer
+    FEW_PLANES = 32      # whose products are not worth cutting
+    MOST_STRIDE = 4
     PITCH = 32           # elements after each xi and panel: a vector's overrun, no powers of two
 
 
@@ -59,7 +71,9 @@ cdef struct Context:
     const char *x
     char *y
     const char *panels
-    ptrdiff_t tile_rows, tile_columns
+    ptrdiff_t[2] strides, dilations, phases  # down and across; phases of the stride with taps
+    ptrdiff_t[2] full        # the first of them; the others have one tap less
+    ptrdiff_t parts, depth   # the planes of all phases, cut into parts
     ptrdiff_t tiles, blocks  # tiles of one block, whole panels; blocks of one slab
     ptrdiff_t planes         # of one product
     ptrdiff_t u_xi, v_xi, m_xi  # elements to the next xi
@@ -69,56 +83,109 @@ cdef struct Context:
     char *spoiled            # of each slab: whether an output is not finite
 
 
+cdef ptrdiff_t decimate(axis_t *a, ptrdiff_t step, ptrdiff_t phase) noexcept nogil:
+    """Leave of `a` the pixels i = phase - pad (mod step), as an axis of its own; its offset."""
+    cdef ptrdiff_t first = phase - a.pad
+    cdef ptrdiff_t rest = (first % step + step) % step
+    cdef ptrdiff_t offset = rest * a.x_stride
+    a.in_ = max(<ptrdiff_t>0, (a.in_ - rest + step - 1) // step)
+    a.pad = -((first - rest) // step)
+    a.x_stride *= step
+    return offset
+
+
+cdef ptrdiff_t every(axis_t *a, ptrdiff_t step, ptrdiff_t phase) noexcept nogil:
+    """Leave of `a` the outputs phase (mod step); the offset of the first."""
+    cdef ptrdiff_t offset = phase * a.y_stride
+    a.out = max(<ptrdiff_t>0, (a.out - phase + step - 1) // step)
+    a.y_stride *= step
+    return offset
+
+
+cdef bint vanishes(const Context *c, ptrdiff_t xi, ptrdiff_t part) noexcept nogil:
+    """Whether the weights of a phase are 0 at point xi: at infinity, without the last tap."""
+    if c.parts == 1:
+        return False
+    cdef ptrdiff_t i = xi // c.f.alpha[1], j = xi % c.f.alpha[1]
+    return (
+        i == c.f.alpha[0] - 1 and part // c.phases[1] >= c.full[0]
+        or j == c.f.alpha[1] - 1 and part % c.phases[1] >= c.full[1])
+
+
 cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
     """One block of tiles of one slab, for one chunk of its filters."""
     cdef const Context *c = <const Context *>context
     cdef const kernels_t *k = c.k
     cdef const winograd_t *f = c.f
-    cdef int size = k.itemsize, points = f.alpha * f.alpha
-    cdef ptrdiff_t group, i, d, t, n, xi, row, m, j, tile_row, column
+    cdef int size = k.itemsize, points = f.alpha[0] * f.alpha[1]
+    cdef ptrdiff_t group, i, d, t, n, xi, row, m, j, tile_row, column, part, offset
     cdef ptrdiff_t first = item % c.chunks * c.filters
     cdef ptrdiff_t last = min(first + c.filters, c.g.K)
     cdef ptrdiff_t t0 = item // c.chunks % c.blocks * c.tiles
-    cdef ptrdiff_t count = min(c.tiles, c.tile_rows * c.tile_columns - t0)
+    cdef ptrdiff_t split = item // (c.chunks * c.blocks) % (c.dilations[0] * c.dilations[1])
+    cdef ptrdiff_t slab = item // (c.chunks * c.blocks * c.dilations[0] * c.dilations[1])
     cdef const char **planes = <const char **>scratch
     cdef char *V = scratch + pointer_table(c.g.D)
     cdef char *M = V + points * c.v_xi * size
     cdef char *stage = M  # of one plane: free until the products
-    cdef ptrdiff_t slab = item // (c.chunks * c.blocks)
     cdef ptrdiff_t start = geometry_slab(&c.g, slab, c.x, size, planes, &group)
+    cdef geometry_t g = c.g, phase
     cdef char *y
     cdef const char *U
+    cdef const char *plane
+    cdef const char *after
     cdef epilogue_t e
+    offset = decimate(&g.h, c.dilations[0], split // c.dilations[1])
+    offset += decimate(&g.w, c.dilations[1], split % c.dilations[1])
+    start += every(&g.h, c.dilations[0], split // c.dilations[1])
+    start += every(&g.w, c.dilations[1], split % c.dilations[1])
     for d in range(c.g.D):
-        t = 0
-        while t < count:
-            tile_row, column = (t0 + t) // c.tile_columns, (t0 + t) % c.tile_columns
-            n = min(count - t, c.tile_columns - column)
-            f.input(&c.g, planes[d], planes[min(d + 1, c.g.D - 1)], tile_row, column, n,
-                    stage + t * size, c.stage)
-            t += n
-        k.spread_tiles(points, count, stage, c.stage, V + d * k.nr * size, c.v_panel, c.v_xi)
+        if planes[d] != NULL:
+            planes[d] += offset * size
+    cdef ptrdiff_t tile_columns = (g.w.out + f.m[1] - 1) // f.m[1]
+    cdef ptrdiff_t count = min(
+        c.tiles, (g.h.out + f.m[0] - 1) // f.m[0] * tile_columns - t0)
+    if count <= 0:  # a split with fewer outputs than the first
+        return
+    for i in range(c.phases[0] * c.phases[1]):
+        phase = g
+        offset = decimate(&phase.h, c.strides[0], i // c.phases[1])
+        offset += decimate(&phase.w, c.strides[1], i % c.phases[1])
+        for d in range(c.g.D):
+            plane, after = planes[d], planes[min(d + 1, c.g.D - 1)]
+            plane = plane + offset * size if plane != NULL else NULL
+            after = after + offset * size if after != NULL else NULL
+            t = 0
+            while t < count:
+                tile_row, column = (t0 + t) // tile_columns, (t0 + t) % tile_columns
+                n = min(count - t, tile_columns - column)
+                f.input(&phase, plane, after, tile_row, column, n, stage + t * size, c.stage)
+                t += n
+            k.spread_tiles(points, count, stage, c.stage, V + (i * c.g.D + d) * k.nr * size,
+                           c.v_panel, c.v_xi)
     for i in range(ceil_div(last - first, FILTERS)):
         row = first + i * FILTERS
         m = min(<ptrdiff_t>FILTERS, last - row)
         for xi in range(points):
-            d = 0
-            while d < c.g.D:
-                n = min(c.planes, c.g.D - d)
-                U = c.panels + ((group * points + xi) * c.u_xi + d * c.g.K + row * n) * size
-                k.multiply(
-                    m, count, n, U, V + (xi * c.v_xi + d * k.nr) * size, k.nr, c.v_panel, NULL,
-                    M + xi * c.m_xi * size, c.tiles, 1, d > 0, NULL)
-                d += n
+            for part in range(c.parts):
+                if vanishes(c, xi, part):
+                    continue
+                d = part * c.depth
+                while d < (part + 1) * c.depth:
+                    n = min(c.planes, (part + 1) * c.depth - d)
+                    U = c.panels + ((group * points + xi) * c.u_xi + d * c.g.K + row * n) * size
+                    k.multiply(
+                        m, count, n, U, V + (xi * c.v_xi + d * k.nr) * size, k.nr, c.v_panel,
+                        NULL, M + xi * c.m_xi * size, c.tiles, 1, d > 0, NULL)
+                    d += n
         for j in range(m):
             e = from_row(&c.e, group * c.g.K + row + j, size)
             y = c.y + (start + (row + j) * c.g.y_k) * size
             t = 0
             while t < count:
-                tile_row, column = (t0 + t) // c.tile_columns, (t0 + t) % c.tile_columns
-                n = min(count - t, c.tile_columns - column)
-                if f.output(&c.g, M + (j * c.tiles + t) * size, c.m_xi, tile_row, column, n, y,
-                            &e):
+                tile_row, column = (t0 + t) // tile_columns, (t0 + t) % tile_columns
+                n = min(count - t, tile_columns - column)
+                if f.output(&g, M + (j * c.tiles + t) * size, c.m_xi, tile_row, column, n, y, &e):
                     c.spoiled[slab] = 1
                 t += n
 
@@ -128,31 +195,36 @@ cdef class Algorithm(Base):
 
     name = "winograd"
     cdef const winograd_t *f
-    cdef ptrdiff_t tile_rows, tile_columns, tiles, planes, u_xi, v_xi, m_xi, v_panel
+    cdef object axes
+    cdef ptrdiff_t parts, depth, tiles, planes, u_xi, v_xi, m_xi, v_panel
 
     @classmethod
     def supports(cls, problem):
-        """3 x 3 kernels of stride 1 and dilation 1 (on the last two axes)."""
+        """Kernels that have transforms, after decimation (on the last two axes)."""
         if problem.dtype.kind != "f":
             return f"winograd needs a float dtype, got {problem.dtype}"
-        if problem.kernel[-2:] != (3, 3):
-            return "winograd needs a 3 x 3 kernel, got " + " x ".join(map(str, problem.kernel))
-        if problem.stride[-2:] != (1, 1):
-            return f"winograd does not support stride {problem.stride[-2:]}, only 1"
-        if problem.dilation[-2:] != (1, 1):
-            return f"winograd does not support dilation {problem.dilation[-2:]}, only 1"
+        axes = _axes(problem)
+        for axis in axes:
+            if axis.stride > 1 and axis.dilation > 1:
+                return "winograd does not support stride and dilation on one axis"
+            if axis.stride > MOST_STRIDE:
+                return f"winograd does not support stride {axis.stride}, at most {MOST_STRIDE}"
+        if not _fitting(axes):
+            kernel = " x ".join(map(str, problem.kernel))
+            return f"winograd has no transforms for a {kernel} kernel of this stride"
         return None
 
     @classmethod
     def variant(cls, problem, allowed):
-        """The (m, r) of least cost among those within `allowed` times direct's error."""
-        fitting = [v for v in VARIANTS if ERROR[v] <= allowed]
-        return min(fitting or VARIANTS[:1], key=lambda v: _seconds(problem, 1, *v))
+        """The pair of F(m, r) of least cost among those within `allowed` times direct's error."""
+        fitting = _fitting(_axes(problem))
+        accurate = [v for v in fitting if ERROR[v] <= allowed]
+        return min(accurate or fitting[:1], key=lambda v: _seconds(problem, 1, v))
 
     @classmethod
     def cost(cls, problem, threads, allowed=choose.BALANCED):
-        """Seconds: alpha^2 products for m^2 r^2, the transforms, the transformed weights once."""
-        return _seconds(problem, threads, *cls.variant(problem, allowed))
+        """Seconds: products at all points, the transforms, the transformed weights once."""
+        return _seconds(problem, threads, cls.variant(problem, allowed))
 
     @classmethod
     def error_bound(cls, problem, allowed=choose.BALANCED):
@@ -163,46 +235,55 @@ cdef class Algorithm(Base):
         """Tiles of one block: as many as keep V in cache, whole panels of them."""
         variant = self.variant(self.problem, self.allowed)
         self.f = &self.k.winograd[VARIANTS.index(variant)]
+        self.axes = h, w = _axes(self.problem)
         cdef const winograd_t *f = self.f
-        size, nr, points = self.k.itemsize, self.k.nr, f.alpha * f.alpha
-        self.tile_rows, self.tile_columns = ceil_div(self.g.h.out, f.m), ceil_div(self.g.w.out, f.m)
-        total = max(1, self.tile_rows * self.tile_columns)
+        size, nr, points = self.k.itemsize, self.k.nr, f.alpha[0] * f.alpha[1]
+        total = max(1, prod(_tiles(self.axes, variant)))
+        phases = h.phases * w.phases
+        self.parts, self.depth = phases, self.g.D
+        if self.g.D < FEW_PLANES:  # longer products are worth the zeros
+            self.parts, self.depth = 1, phases * self.g.D
+        depth = phases * int(self.g.D)
         kept = min(max(self.g.K, 2), FILTERS)  # room for one plane's tiles
         fixed = pointer_table(self.g.D)
         fixed += (2 * points * PITCH + CYCONV_OVERREAD) * size
-        per_panel = points * (nr * (self.g.D + kept) + PITCH) * size
-        wanted = V_BYTES // max(1, points * self.g.D * size * nr)
-        wanted = max(ceil_div(32, nr), min(MOST_TILES // nr, wanted))
+        per_panel = points * (nr * (depth + kept) + PITCH) * size
+        wanted = V_BYTES // max(1, points * depth * size * nr)
+        most = MOST_TILES * max(1, MOST_POINTS // points) // nr
+        wanted = max(ceil_div(32, nr), min(most, wanted))
         panels = max(1, min(wanted, (self.workspace_limit - fixed) // per_panel))
         blocks = ceil_div(ceil_div(total, nr), panels)
         panels = ceil_div(ceil_div(total, nr), blocks)  # as even as can be
         self.tiles = panels * nr
-        self.planes = ceil_div(self.g.D, max(1, ceil_div(self.g.D, PLANES * 4 // size)))
-        self.u_xi = self.g.K * self.g.D + PITCH
-        self.v_panel = self.g.D * nr + PITCH
+        self.planes = ceil_div(
+            self.depth, max(1, ceil_div(self.depth, PLANES * 4 // size)))
+        self.u_xi = self.g.K * depth + PITCH
+        self.v_panel = depth * nr + PITCH
         self.v_xi, self.m_xi = panels * self.v_panel + PITCH, kept * self.tiles + PITCH
         self.workspace_per_thread = fixed + panels * per_panel
 
     def pack(self, w):
         """U[group][xi][block of planes][panel][d][filter], and the weights for repairs."""
         cdef const winograd_t *f = self.f
-        cdef ptrdiff_t group, i, d, n, row, m, points = f.alpha * f.alpha, size = self.k.itemsize
-        cdef cnp.ndarray dense = np.array(w, order="C")
-        cdef ptrdiff_t taps = f.r * f.r, w_row = self.g.D * f.r * f.r
-        cdef Packed packed = self.new_packed(
-            self.g.G * points * self.u_xi, (dense,))
-        cdef const char *weights = cnp.PyArray_BYTES(dense)
+        cdef ptrdiff_t group, i, d, n, row, m, part
+        cdef ptrdiff_t points = f.alpha[0] * f.alpha[1], size = self.k.itemsize
+        dense = np.array(w, order="C")
+        cdef cnp.ndarray taps = _decimated(dense, *self.axes)
+        cdef ptrdiff_t depth = self.parts * self.depth, count = f.r[0] * f.r[1]
+        cdef ptrdiff_t w_row = depth * count
+        cdef Packed packed = self.new_packed(self.g.G * points * self.u_xi, (dense,))
+        cdef const char *weights = cnp.PyArray_BYTES(taps)
         cdef char *U = packed.panels.data
         with nogil:
             for group in range(self.g.G):
                 d = 0
-                while d < self.g.D:
-                    n = min(self.planes, self.g.D - d)
+                while d < depth:
+                    n = min(self.planes, self.depth - d % self.depth)
                     for i in range(ceil_div(self.g.K, CYCONV_MR)):
                         row = i * CYCONV_MR
                         m = min(<ptrdiff_t>CYCONV_MR, self.g.K - row)
                         f.weights(
-                            weights + ((group * self.g.K + row) * w_row + d * taps) * size, w_row,
+                            weights + ((group * self.g.K + row) * w_row + d * count) * size, w_row,
                             m, n,
                             U + (group * points * self.u_xi + d * self.g.K + row * n) * size,
                             self.u_xi)
@@ -214,6 +295,7 @@ cdef class Algorithm(Base):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
         cdef cnp.ndarray spoiled
+        cdef int i
         w = packed.arrays[0]
         if self.g.D == 0:
             return fill(y, bias, clamp)
@@ -224,31 +306,90 @@ cdef class Algorithm(Base):
         spoiled = np.zeros(c.g.slabs, np.uint8)
         c.spoiled = cnp.PyArray_BYTES(spoiled)
         c.panels = packed.panels.data
-        c.tile_rows, c.tile_columns = self.tile_rows, self.tile_columns
+        for i, axis in enumerate(self.axes):
+            c.strides[i], c.dilations[i], c.phases[i] = axis.stride, axis.dilation, axis.phases
+            c.full[i] = axis.full
+        splits = c.dilations[0] * c.dilations[1]
+        c.parts, c.depth = self.parts, self.depth
         c.tiles, c.planes, c.v_panel = self.tiles, self.planes, self.v_panel
         c.stage = c.tiles + self.k.nr
         c.u_xi, c.v_xi, c.m_xi = self.u_xi, self.v_xi, self.m_xi
-        c.blocks = ceil_div(c.tile_rows * c.tile_columns, c.tiles)
-        c.filters = choose.chunk(c.g.K, CYCONV_MR, c.g.slabs * c.blocks, threads, fewest=48)
+        c.blocks = ceil_div(
+            prod(_tiles(self.axes, ((c.f.m[0], 1), (c.f.m[1], 1)))), c.tiles)
+        items = c.g.slabs * splits * c.blocks
+        c.filters = choose.chunk(c.g.K, CYCONV_MR, items, threads, fewest=48)
         c.chunks = ceil_div(c.g.K, c.filters)
         c.e = epilogue(bias, clamp)
-        parallel_for(run_item, &c, c.g.slabs * c.blocks * c.chunks, self.threads_for(threads),
+        parallel_for(run_item, &c, items * c.chunks, self.threads_for(threads),
                      self.workspace_per_thread, seconds)
         if spoiled.any():
             images = spoiled.reshape(self.problem.batch, -1).any(axis=1)
             repair(self.problem, self.isa, x, w, y, images, bias, clamp, threads, seconds)
 
 
-def _seconds(problem, threads, m, r):
-    *above, p, q = problem.output_spatial
-    alpha = m + r - 1
-    slabs = problem.batch * problem.groups * prod(above)
+class _Axis:
+    """One of the last two spatial axes, decimated."""
+
+    def __init__(self, kernel, out, stride, dilation):
+        self.kernel, self.out, self.stride = kernel, out, stride
+        self.dilation = dilation if kernel > 1 else 1
+        self.phases = min(stride, kernel)
+        self.taps = ceil_div(kernel, stride)
+        self.full = kernel - (self.taps - 1) * stride  # phases that have as many taps
+
+
+def _axes(problem):
+    return [
+        _Axis(kernel, out, stride, dilation)
+        for kernel, out, stride, dilation in zip(
+            problem.kernel[-2:], problem.output_spatial[-2:], problem.stride[-2:],
+            problem.dilation[-2:], strict=True)
+    ]
+
+
+def _fitting(axes):
+    """The variants for the decimated taps."""
+    return [v for v in VARIANTS if all(r == a.taps for (_, r), a in zip(v, axes, strict=True))]
+
+
+def _tiles(axes, variant):
+    """Rows and columns of tiles of one slab, of the largest of the splits by dilation."""
+    return [
+        ceil_div(ceil_div(a.out, a.dilation), m) for (m, _), a in zip(variant, axes, strict=True)]
+
+
+def _decimated(w, h, v):
+    """The weights by phases of the stride: (filters, phases, planes, taps down, taps across)."""
+    w = w.reshape(len(w), -1, *w.shape[-2:])
+    if h.phases * v.phases == 1:
+        return w[:, None]
+    phases = np.zeros((len(w), h.phases, v.phases, w.shape[1], h.taps, v.taps), w.dtype)
+    for a in range(h.phases):
+        for b in range(v.phases):
+            part = w[..., a :: h.stride, b :: v.stride]
+            phases[:, a, b, :, : part.shape[-2], : part.shape[-1]] = part
+    return phases
+
+
+def _seconds(problem, threads, variant):
+    *above, _, _ = problem.output_spatial
+    h, w = axes = _axes(problem)
+    (m, r), (n, s) = variant
+    alpha = m + r - 1, n + s - 1
+    splits = h.dilation * w.dilation
+    slabs = problem.batch * problem.groups * prod(above) * splits
     planes = prod(problem.w_shape[1:-2])
     filters = problem.filters // problem.groups
-    rows, columns = -(-p // m), -(-q // m)
+    rows, columns = _tiles(axes, variant)
     size = problem.dtype.itemsize
-    work = alpha**2 * choose.products(problem, filters, rows * columns, planes) / choose.WINOGRAD
+    if planes >= FEW_PLANES:
+        products = prod(
+            [a.phases * (e - 1) + a.full for a, e in zip(axes, alpha, strict=True)])
+    else:
+        planes, products = planes * h.phases * w.phases, prod(alpha)
+    work = products * choose.products(problem, filters, rows * columns, planes) / choose.WINOGRAD
+    planes = prod(problem.w_shape[1:-2]) * h.phases * w.phases
     transformed = rows * choose.vectors(problem, columns) * (planes + filters) * size / 4
-    work += transformed * choose.TRANSFORM * alpha**2 / 16
-    weights = problem.parameters * alpha**2 / r**2 * size / choose.WEIGHTS
+    work += transformed * choose.TRANSFORM * prod(alpha) / 16
+    weights = filters * problem.groups * planes * prod(alpha) * size / choose.WEIGHTS
     return choose.seconds(problem, threads, slabs * work + weights, slabs)

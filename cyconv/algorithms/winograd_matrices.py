@@ -25,8 +25,17 @@ from fractions import Fraction
 from itertools import combinations
 from math import prod
 
-VARIANTS = ((2, 3), (4, 3), (6, 3))
-"""The F(m, r) compiled into the kernels, in the order of ``kernels_t.winograd``."""
+_NONE = (1, 1)  # F(1, 1): an axis that is left as it is
+_LINES = ((4, 3), (6, 3), (4, 5), (2, 7))
+_SQUARES = ((2, 3), (4, 3), (6, 3), (4, 2), (3, 4), (2, 5), (4, 5), (2, 7))
+
+VARIANTS = (
+    *((f, f) for f in _SQUARES),
+    *((_NONE, f) for f in _LINES),
+    *((f, _NONE) for f in _LINES),
+)
+"""The pairs of F(m, r), along rows and columns of pixels, that are compiled into the kernels, in the
+order of ``kernels_t.winograd``."""
 
 # Points in pairs +-p near 1 keep the powers p^i, and with them the rounding error, small [2]_.
 _PAIRS = {
@@ -180,9 +189,14 @@ def _function(name, matrix):
 
 
 def header(variants=VARIANTS):
-    """The C header of the transforms: one straight-line function for each matrix."""
+    """The C header of the transforms: one straight-line function for each matrix, and the list.
+
+    ``WINOGRAD_VARIANTS(X)`` gives ``X(m, r, n, s)`` for each pair of F(m, r) and F(n, s).
+    """
     parts = ["/* Written by cyconv/algorithms/winograd_matrices.py from the points. */"]
-    for m, r in variants:
+    for m, r in dict.fromkeys(f for pair in variants for f in pair):
         for name, matrix in zip(("AT", "G", "BT"), cook_toom(m, r), strict=True):
             parts.append(_function(f"winograd_{name}_{m}_{r}", matrix))
+    listed = " ".join(f"X({m}, {r}, {n}, {s})" for (m, r), (n, s) in variants)
+    parts.append(f"#define WINOGRAD_VARIANTS(X) {listed}")
     return "\n\n".join(parts) + "\n"

@@ -30,7 +30,7 @@
 #define CYCONV_KERNEL_TABLE_H
 #include "geometry.h"
 
-enum { CYCONV_MR = 6, CYCONV_OVERREAD = 128, CYCONV_WINOGRAD_VARIANTS = 3 };
+enum { CYCONV_MR = 6, CYCONV_OVERREAD = 128, CYCONV_WINOGRAD_VARIANTS = 16 };
 
 typedef struct {
     const void *bias; /* one value per row, or NULL */
@@ -70,11 +70,12 @@ typedef struct {
     ptrdiff_t filter;
 } stencil_t;
 
-/* Winograd F(m x m, r x r); alpha = m + r - 1. `t` runs along a row of tiles. */
+/* Winograd F(m x n, r x s), m and r down the rows of pixels; alpha = m + r - 1, n + s - 1.
+ * `t` runs along a row of tiles. */
 typedef struct {
-    int m, r, alpha;
+    int m[2], r[2], alpha[2];
     /* U[xi][d][i] = (G g G^T)[xi] of filter i < rows <= CYCONV_MR, plane d < planes, from w at
-     * w + i * w_row + d * r * r; at U + xi * xi_stride + d * rows + i. Writes up to one vector
+     * w + i * w_row + d * taps; at U + xi * xi_stride + d * rows + i. Writes up to one vector
      * past the end of each xi. */
     void (*weights)(const void *w, ptrdiff_t w_row, ptrdiff_t rows, ptrdiff_t planes, void *U,
                     ptrdiff_t xi_stride);

@@ -48,7 +48,7 @@ cdef extern from "kernel_table.h" nogil:
         ptrdiff_t filter
 
     ctypedef struct winograd_t:
-        int m, r, alpha
+        int[2] m, r, alpha
         void (*weights)(const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *,
                         ptrdiff_t) noexcept nogil
         void (*input)(const geometry_t *, const void *, const void *, ptrdiff_t, ptrdiff_t,

@@ -8,11 +8,11 @@
 #include "stencil_body.h"
 #if defined(ELEMENT_f32) || defined(ELEMENT_f64)
 #include "winograd_body.h"
-#define WINOGRAD_TABLE {WINOGRAD_ENTRY(2, 3), WINOGRAD_ENTRY(4, 3), WINOGRAD_ENTRY(6, 3)}
+#define WINOGRAD_TABLE {WINOGRAD_VARIANTS(WINOGRAD_ENTRY)}
 #define SPREAD_TILES spread_tiles
 #else
 #define SPREAD_TILES NULL
-#define WINOGRAD_TABLE {{0}}
+#define WINOGRAD_TABLE {{{0}}}
 #endif
 
 #define JOIN_(isa, element) kernels_##isa##_##element

@@ -1,22 +1,32 @@
-/* Winograd F(m x m, r x r): the transforms of weights, input tiles and output tiles, a vector of
+/* Winograd F(m x n, r x s): the transforms of weights, input tiles and output tiles, a vector of
  * LANES neighbouring tiles (or filters) at a time. The 1-D transforms are generated; the 2-D ones
  * apply them to columns, then to rows. */
 #include "winograd_transforms.h"
 
-enum { MAX_TAPS = 9 + LANES };
+enum { MAX_ALPHA = 8, MAX_TAPS = 49 + LANES };
 
 /* a[1], ..., a[LANES - 1], next: the same element of the next tile. */
 INLINE vec shift_in(vec a, real next) { return SHUFFLE(a, splat(next), SHIFT); }
 
 /* tiles[j] = element j of LANES tiles that start m apart: tiles[j][l] = x[l * m + j], j < alpha.
- * Reads (LANES - 1) * m + alpha elements. */
+ * Reads up to LANES past the start of the last one. */
 INLINE void split_tiles(const int m, const int alpha, const real *x, vec *tiles) {
-    if (m == 2) {
+    if (m == 1) {
+        tiles[0] = load(x);
+    } else if (m == 2) {
         const vec a = load(x), b = load(x + LANES);
         tiles[0] = evens(a, b);
         tiles[1] = odds(a, b);
     } else if (m == 4) {
         every_fourth(x, tiles);
+    } else if (LANES == 8) { /* alpha <= LANES: whole tiles are rows of a block */
+        vec block[LANES];
+#pragma GCC unroll 8
+        for (int l = 0; l < LANES; l++) block[l] = load(x + l * m);
+        transpose(block);
+#pragma GCC unroll 8
+        for (int j = 0; j < alpha; j++) tiles[j] = block[j];
+        return;
     } else {
         for (int j = 0; j < m && j < alpha; j++) {
             real lane[LANES];
@@ -29,11 +39,25 @@ INLINE void split_tiles(const int m, const int alpha, const real *x, vec *tiles)
 
 /* The inverse for outputs: y[l * m + j] = tiles[j][l]. */
 INLINE void join_tiles(const int m, const vec *tiles, real *y) {
-    if (m == 2) {
+    if (m == 1) {
+        store(y, tiles[0]);
+    } else if (m == 2) {
         store(y, interleave_low(tiles[0], tiles[1]));
         store(y + LANES, interleave_high(tiles[0], tiles[1]));
     } else if (m == 4) {
         store_fourths(tiles, y);
+    } else if (LANES == 8) { /* what is written past a tile is written again by the next one */
+        vec block[LANES];
+#pragma GCC unroll 8
+        for (int l = 0; l < LANES; l++) block[l] = tiles[l < m ? l : 0];
+        transpose(block);
+#pragma GCC unroll 8
+        for (int l = 0; l < LANES; l++) {
+            if (l * m + LANES <= LANES * m)
+                store(y + l * m, block[l]);
+            else
+                for (int j = 0; j < m; j++) y[l * m + j] = block[l][j];
+        }
     } else {
         for (int l = 0; l < LANES; l++)
             for (int j = 0; j < m; j++) y[l * m + j] = tiles[j][l];
@@ -42,45 +66,47 @@ INLINE void join_tiles(const int m, const vec *tiles, real *y) {
 
 typedef void transform(const vec *in, vec *out);
 
-/* out (rows x rows) = T in T^T for in (columns x columns), T of shape (rows, columns). */
-INLINE void transform_2d(transform T, const int rows, const int columns, const vec *in, vec *out) {
-    vec half[64];
+/* out (rows x columns) = S in T^T for in (r x s), S of shape (rows, r) and T of (columns, s). */
+INLINE void transform_2d(transform S, transform T, const int rows, const int columns, const int r,
+                         const int s, const vec *in, vec *out) {
+    vec half[MAX_ALPHA * MAX_ALPHA];
 #pragma GCC unroll 8
-    for (int j = 0; j < columns; j++) {
-        vec column[8], result[8];
+    for (int j = 0; j < s; j++) {
+        vec column[MAX_ALPHA], result[MAX_ALPHA];
 #pragma GCC unroll 8
-        for (int i = 0; i < columns; i++) column[i] = in[i * columns + j];
-        T(column, result);
+        for (int i = 0; i < r; i++) column[i] = in[i * s + j];
+        S(column, result);
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; i++) half[i * columns + j] = result[i];
+        for (int i = 0; i < rows; i++) half[i * s + j] = result[i];
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++) T(half + i * columns, out + i * rows);
+    for (int i = 0; i < rows; i++) T(half + i * s, out + i * columns);
 }
 
-INLINE void winograd_weights(const int m, const int r, transform G, const real *w, ptrdiff_t w_row,
-                             ptrdiff_t rows, ptrdiff_t planes, real *U, ptrdiff_t xi_stride) {
-    const int alpha = m + r - 1;
-    for (ptrdiff_t d = 0; d < planes; d++, w += r * r, U += rows)
+INLINE void winograd_weights(const int m, const int r, const int n, const int s, transform GH,
+                             transform GW, const real *w, ptrdiff_t w_row, ptrdiff_t rows,
+                             ptrdiff_t planes, real *U, ptrdiff_t xi_stride) {
+    const int down = m + r - 1, across = n + s - 1;
+    for (ptrdiff_t d = 0; d < planes; d++, w += r * s, U += rows)
         for (ptrdiff_t i0 = 0; i0 < rows; i0 += LANES) {
-            vec taps[MAX_TAPS], out[64];
+            vec taps[MAX_TAPS], out[MAX_ALPHA * MAX_ALPHA];
             const ptrdiff_t left = rows - i0 < LANES ? rows - i0 : LANES;
             const real *from = w + i0 * w_row;
             int t = 0;
-            for (; t + LANES <= r * r; t += LANES) {
+            for (; t + LANES <= r * s; t += LANES) {
 #pragma GCC unroll 16
                 for (int l = 0; l < LANES; l++)
                     taps[t + l] = load(from + (l < left ? l : 0) * w_row + t);
                 transpose(taps + t);
             }
-            for (; t < r * r; t++) {
+            for (; t < r * s; t++) {
                 real tap[LANES];
 #pragma GCC unroll 16
                 for (int l = 0; l < LANES; l++) tap[l] = from[(l < left ? l : 0) * w_row + t];
                 taps[t] = load(tap);
             }
-            transform_2d(G, alpha, r, taps, out);
-            for (int xi = 0; xi < alpha * alpha; xi++) store(U + xi * xi_stride + i0, out[xi]);
+            transform_2d(GH, GW, down, across, r, s, taps, out);
+            for (int xi = 0; xi < down * across; xi++) store(U + xi * xi_stride + i0, out[xi]);
         }
 }
 
@@ -107,68 +133,71 @@ INLINE const real *bordered_rows(const int rows, const int span, const geometry_
 
 /* Columns first, while they are plain rows of pixels; then each row is split into tiles. The
  * copies at the border are made one step ahead: a load that spans two recent stores stalls. */
-INLINE void winograd_input(const int m, const int r, transform BT, const geometry_t *g,
-                           const real *plane, const real *after, ptrdiff_t row, ptrdiff_t column,
-                           ptrdiff_t tiles, real *V, ptrdiff_t xi_stride) {
-    const int alpha = m + r - 1;
-    const int span = ((LANES - 1) * m + alpha + LANES - 1) / LANES * LANES;
-    const ptrdiff_t h0 = row * m - g->h.pad, w0 = column * m - g->w.pad;
-    _Alignas(64) real copies[2][8 * SPAN], half[8 * SPAN];
+INLINE void winograd_input(const int m, const int r, const int n, const int s, transform BTH,
+                           transform BTW, const geometry_t *g, const real *plane, const real *after,
+                           ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, real *V,
+                           ptrdiff_t xi_stride) {
+    const int down = m + r - 1, across = n + s - 1;
+    const int span = ((LANES - 1) * n + across + LANES - 1) / LANES * LANES;
+    const ptrdiff_t h0 = row * m - g->h.pad, w0 = column * n - g->w.pad;
+    _Alignas(64) real copies[2][MAX_ALPHA * SPAN], half[MAX_ALPHA * SPAN];
     ptrdiff_t next_row, x_row;
-    const real *next = bordered_rows(alpha, span, g, plane, h0, w0, copies[0], &next_row);
+    const real *next = bordered_rows(down, span, g, plane, h0, w0, copies[0], &next_row);
     for (ptrdiff_t t = 0; t < tiles; t += LANES) {
         const real *x = next;
         x_row = next_row;
         if (t + LANES < tiles)
-            next = bordered_rows(alpha, span, g, plane, h0, w0 + (t + LANES) * m,
+            next = bordered_rows(down, span, g, plane, h0, w0 + (t + LANES) * n,
                                  copies[t / LANES % 2 == 0], &next_row);
-        if (after && h0 >= 0 && h0 + alpha <= g->h.in && w0 + t * m < g->w.in)
-            for (int i = 0; i < alpha; i++)
+        if (after && h0 >= 0 && h0 + down <= g->h.in && w0 + t * n < g->w.in)
+            for (int i = 0; i < down; i++)
                 for (int k = LANES; k < span; k += 64 / REAL_BYTES)
-                    __builtin_prefetch(after + (h0 + i) * g->h.x_stride + w0 + t * m + k);
+                    __builtin_prefetch(after + (h0 + i) * g->h.x_stride +
+                                       (w0 + t * n + k) * g->w.x_stride);
         for (int k = 0; k < span; k += LANES) {
-            vec in[8], out[8];
+            vec in[MAX_ALPHA], out[MAX_ALPHA];
 #pragma GCC unroll 8
-            for (int i = 0; i < alpha; i++) in[i] = load(x + i * x_row + k);
-            BT(in, out);
+            for (int i = 0; i < down; i++) in[i] = load(x + i * x_row + k);
+            BTH(in, out);
 #pragma GCC unroll 8
-            for (int i = 0; i < alpha; i++) store(half + i * span + k, out[i]);
+            for (int i = 0; i < down; i++) store(half + i * span + k, out[i]);
         }
-        for (int i = 0; i < alpha; i++) {
-            vec tile[8], out[8];
-            split_tiles(m, alpha, half + i * span, tile);
-            BT(tile, out);
+        for (int i = 0; i < down; i++) {
+            vec tile[MAX_ALPHA], out[MAX_ALPHA];
+            split_tiles(n, across, half + i * span, tile);
+            BTW(tile, out);
 #pragma GCC unroll 8
-            for (int j = 0; j < alpha; j++) store(V + (i * alpha + j) * xi_stride + t, out[j]);
+            for (int j = 0; j < across; j++) store(V + (i * across + j) * xi_stride + t, out[j]);
         }
     }
 }
 
-INLINE int winograd_output(const int m, const int r, transform AT, const geometry_t *g,
-                           const real *M, ptrdiff_t xi_stride, ptrdiff_t row, ptrdiff_t column,
-                           ptrdiff_t tiles, real *y, const epilogue_t *e) {
-    const int alpha = m + r - 1;
+INLINE int winograd_output(const int m, const int r, const int n, const int s, transform ATH,
+                           transform ATW, const geometry_t *g, const real *M, ptrdiff_t xi_stride,
+                           ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, real *y,
+                           const epilogue_t *e) {
+    const int down = m + r - 1, across = n + s - 1;
     const ptrdiff_t rows = g->h.out - row * m < m ? g->h.out - row * m : m;
     const vec bias = splat(e && e->bias ? *(const real *)e->bias : 0);
     vec check = {0};
     for (ptrdiff_t t = 0; t < tiles; t += LANES) {
         const ptrdiff_t valid = tiles - t < LANES ? tiles - t : LANES;
-        const ptrdiff_t q0 = (column + t) * m;
-        const ptrdiff_t columns = valid * m < g->w.out - q0 ? valid * m : g->w.out - q0;
-        vec half[64], out[64], sum = {0};
+        const ptrdiff_t q0 = (column + t) * n;
+        const ptrdiff_t columns = valid * n < g->w.out - q0 ? valid * n : g->w.out - q0;
+        vec half[MAX_ALPHA * MAX_ALPHA], out[MAX_ALPHA * MAX_ALPHA], sum = {0};
 #pragma GCC unroll 8
-        for (int j = 0; j < alpha; j++) {
-            vec in[8], result[8];
+        for (int j = 0; j < across; j++) {
+            vec in[MAX_ALPHA], result[MAX_ALPHA];
 #pragma GCC unroll 8
-            for (int i = 0; i < alpha; i++) in[i] = load(M + (i * alpha + j) * xi_stride + t);
-            AT(in, result);
+            for (int i = 0; i < down; i++) in[i] = load(M + (i * across + j) * xi_stride + t);
+            ATH(in, result);
 #pragma GCC unroll 8
-            for (int i = 0; i < m; i++) half[i * alpha + j] = result[i];
+            for (int i = 0; i < m; i++) half[i * across + j] = result[i];
         }
 #pragma GCC unroll 8
-        for (int i = 0; i < m; i++) AT(half + i * alpha, out + i * m);
+        for (int i = 0; i < m; i++) ATW(half + i * across, out + i * n);
 #pragma GCC unroll 64
-        for (int i = 0; i < m * m; i++) {
+        for (int i = 0; i < m * n; i++) {
             sum += out[i];
             out[i] += bias;
             if (e && e->clamp) out[i] = clamp(out[i], splat((real)e->low), splat((real)e->high));
@@ -177,11 +206,11 @@ INLINE int winograd_output(const int m, const int r, transform AT, const geometr
         check += sum - sum;                                   /* 0, or NaN */
         for (ptrdiff_t i = 0; i < rows; i++) {
             real *to = y + (row * m + i) * g->h.y_stride + q0 * g->w.y_stride;
-            if (columns == m * LANES && g->w.y_stride == 1) {
-                join_tiles(m, out + i * m, to);
+            if (columns == n * LANES && g->w.y_stride == 1) {
+                join_tiles(n, out + i * n, to);
             } else {
-                real edge[8 * LANES];
-                join_tiles(m, out + i * m, edge);
+                real edge[MAX_ALPHA * LANES];
+                join_tiles(n, out + i * n, edge);
                 if (g->w.y_stride == 1)
                     copy_row(to, edge, 1, columns);
                 else
@@ -203,26 +232,30 @@ static void spread_tiles(ptrdiff_t rows, ptrdiff_t tiles, const void *stage, ptr
     }
 }
 
-#define WINOGRAD(m, r)                                                                           \
-    static void weights_##m##_##r(const void *w, ptrdiff_t w_row, ptrdiff_t rows,                \
-                                  ptrdiff_t planes, void *U, ptrdiff_t xi_stride) {              \
-        winograd_weights(m, r, winograd_G_##m##_##r, w, w_row, rows, planes, U, xi_stride);      \
-    }                                                                                            \
-    static void input_##m##_##r(const geometry_t *g, const void *plane, const void *next,        \
-                                ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, void *V,       \
-                                ptrdiff_t xi_stride) {                                           \
-        winograd_input(m, r, winograd_BT_##m##_##r, g, plane, next, row, column, tiles, V,       \
-                       xi_stride);                                                               \
-    }                                                                                            \
-    static int output_##m##_##r(const geometry_t *g, const void *M, ptrdiff_t xi_stride,         \
-                                ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, void *y,       \
-                                const epilogue_t *e) {                                           \
-        return winograd_output(m, r, winograd_AT_##m##_##r, g, M, xi_stride, row, column, tiles, \
-                               y, e);                                                            \
+#define WINOGRAD(m, r, n, s)                                                                      \
+    static void weights_##m##_##r##_##n##_##s(const void *w, ptrdiff_t w_row, ptrdiff_t rows,     \
+                                              ptrdiff_t planes, void *U, ptrdiff_t xi_stride) {   \
+        winograd_weights(m, r, n, s, winograd_G_##m##_##r, winograd_G_##n##_##s, w, w_row, rows,  \
+                         planes, U, xi_stride);                                                   \
+    }                                                                                             \
+    static void input_##m##_##r##_##n##_##s(const geometry_t *g, const void *plane,               \
+                                            const void *next, ptrdiff_t row, ptrdiff_t column,    \
+                                            ptrdiff_t tiles, void *V, ptrdiff_t xi_stride) {      \
+        winograd_input(m, r, n, s, winograd_BT_##m##_##r, winograd_BT_##n##_##s, g, plane, next,  \
+                       row, column, tiles, V, xi_stride);                                         \
+    }                                                                                             \
+    static int output_##m##_##r##_##n##_##s(const geometry_t *g, const void *M,                   \
+                                            ptrdiff_t xi_stride, ptrdiff_t row, ptrdiff_t column, \
+                                            ptrdiff_t tiles, void *y, const epilogue_t *e) {      \
+        return winograd_output(m, r, n, s, winograd_AT_##m##_##r, winograd_AT_##n##_##s, g, M,    \
+                               xi_stride, row, column, tiles, y, e);                              \
     }
+#define WINOGRAD_ENTRY(m, r, n, s)  \
+    {{m, n},                        \
+     {r, s},                        \
+     {m + r - 1, n + s - 1},        \
+     weights_##m##_##r##_##n##_##s, \
+     input_##m##_##r##_##n##_##s,   \
+     output_##m##_##r##_##n##_##s},
 
-#define WINOGRAD_ENTRY(m, r) {m, r, m + r - 1, weights_##m##_##r, input_##m##_##r, output_##m##_##r}
-
-WINOGRAD(2, 3)
-WINOGRAD(4, 3)
-WINOGRAD(6, 3)
+WINOGRAD_VARIANTS(WINOGRAD)
