@@ -14,7 +14,7 @@ import pytest
 import cyconv
 
 from . import oracle
-from .variants import WAYS, Way, label
+from .variants import WAYS, Way, label, reason
 
 FUNCTIONS = {1: "conv1d", 2: "conv2d", 3: "conv3d"}
 ALGORITHMS = cyconv.registry.names()
@@ -269,9 +269,9 @@ def _parameters(wanted, cases, dtypes, algorithms):
             pytest.param(way, case, dtype, id=f"{label(way)}-{case}-{dtype}")
             for case in cases
             for dtype in dtypes
-            for reasons in [case.reasons(dtype)]
+            for problem in [case.problem(dtype)]
             for way in algorithms
-            if wanted(reasons[way])
+            if wanted(reason(problem, way))
         ],
     )
 

@@ -10,7 +10,7 @@ import cyconv
 
 from . import oracle, tolerances
 from .cases import ALGORITHMS, Case, named, seeds
-from .variants import WAYS, forced, label
+from .variants import WAYS, forced, label, reason
 
 MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
 GRADIENTS = ("grad_input", "grad_weight")
@@ -92,8 +92,7 @@ def expected_gradient(case, direction, x, w, g, **options):
 
 def supporting(case, dtype, direction, algorithms=WAYS):
     problem = cyconv.Problem(case.x, case.w, dtype, **case.geometry, direction=direction)
-    reasons = cyconv.algorithms(problem)
-    return [name for name in algorithms if reasons[name] is None]
+    return [way for way in algorithms if reason(problem, way) is None]
 
 
 def channels_last(array):

@@ -8,7 +8,7 @@ import cyconv
 
 from . import tolerances
 from .cases import TIMES, Case
-from .variants import WAYS, forced
+from .variants import WAYS, forced, reason
 
 DTYPES = st.sampled_from(["float32", "float64"])
 
@@ -46,8 +46,8 @@ def cases(draw, max_rank=3):
 
 
 def supporting(case, dtype, ways=WAYS):
-    reasons = case.reasons(dtype)
-    return [way for way in ways if reasons[way] is None]
+    problem = case.problem(dtype)
+    return [way for way in ways if reason(problem, way) is None]
 
 
 @settings(max_examples=200 * TIMES)

@@ -12,12 +12,12 @@ import ctypes
 import faulthandler
 import mmap
 import sys
-from math import nan, prod
+from math import prod
 
 import numpy as np
 
 import cyconv
-from cyconv.algorithms import winograd
+from tests import variants
 
 faulthandler.enable()
 libc = ctypes.CDLL(None, use_errno=True)
@@ -69,8 +69,7 @@ PROBLEMS = [  # x, w, then stride, padding, dilation, groups
     ((2, 3, 6, 9, 10), (4, 3, 3, 3, 3), 1, 1),
 ]
 name, variant = {name!r}, {variant!r}
-if variant:
-    winograd.ERROR.update({{v: 1.0 if v == variant else nan for v in winograd.ERROR}})
+variants.forced(variants.Way(name, variant)).__enter__()
 rng = np.random.default_rng(0)
 ran = 0
 for x_shape, w_shape, *geometry in PROBLEMS:

@@ -52,9 +52,8 @@ def test_the_matrices_correlate_exactly(m, r):
     assert is_correlation(cook_toom(m, r, points(m + r - 2)), m, r)
 
 
-@pytest.mark.parametrize(("m", "r"), VARIANTS)
+@pytest.mark.parametrize(("m", "r"), sorted({f for pair in VARIANTS for f in pair}))
 def test_each_variant_correlates_exactly_by_the_points_of_its_bound(m, r):
-    assert r == tolerances.TAPS
     assert {float(p) for p in points(m + r - 2)} == set(tolerances.POINTS[m, r])
     assert is_correlation(cook_toom(m, r), m, r)
 

@@ -8,18 +8,27 @@ of n factors ``(1 + delta_i)``, ``|delta_i| <= u``, less 1 (Higham, Accuracy and
 Numerical Algorithms, 2nd ed., lemma 3.1).
 """
 
+from itertools import product
+
 import numpy as np
 
 from . import oracle
 from .variants import WAYS, possible
 
-# The finite interpolation points of each variant F(m, r) of Winograd, and its taps an axis.
+# The finite interpolation points of each F(m, r) that Winograd's variants are pairs of.
+FIVE = (0, 0.7, -0.7, 1.5, -1.5)
+SEVEN = (0, 1, -1, 0.5, -0.5, 2, -2)
 POINTS = {
+    (1, 1): (),
     (2, 3): (0, 1, -1),
-    (4, 3): (0, 0.7, -0.7, 1.5, -1.5),
-    (6, 3): (0, 1, -1, 0.5, -0.5, 2, -2),
+    (4, 3): FIVE,
+    (6, 3): SEVEN,
+    (4, 2): FIVE[:4],
+    (3, 4): FIVE,
+    (2, 5): FIVE,
+    (4, 5): SEVEN,
+    (2, 7): SEVEN,
 }
-TAPS = 3
 
 
 def gamma(n, dtype):
@@ -44,8 +53,8 @@ def dot_product_bound(x, w, bias, dtype, **geometry):
     return gamma(n, dtype) * oracle.conv(abs(x), abs(w), absolute(bias), **geometry)
 
 
-def transforms(points):
-    """`(AT, G, BT)` of ``F(m, TAPS)`` from its finite points; infinity is added.
+def transforms(points, taps):
+    """`(AT, G, BT)` of ``F(m, taps)`` from its finite points; infinity is added.
 
     The product of two polynomials of m and r coefficients is ``V^-1 ((V_m a) o (V_r b))`` with
     Vandermonde matrices at alpha = m + r - 1 points. Correlation is its transpose in a:
@@ -60,10 +69,10 @@ def transforms(points):
         return np.vstack([np.power.outer(np.array(points, float), range(n)), infinity])
 
     bt = np.linalg.inv(vandermonde(alpha)).T
-    return vandermonde(alpha - TAPS + 1).T, vandermonde(TAPS), np.where(abs(bt) < 1e-12, 0, bt)
+    return vandermonde(alpha - taps + 1).T, vandermonde(taps), np.where(abs(bt) < 1e-12, 0, bt)
 
 
-def tile_growth(points):
+def tile_growth(points, taps):
     """``growth[r, q]``: how much of ``|w[r]| |x[i + q - (m - 1)]|`` may enter the error of y[i].
 
     One tile computes ``y = AT ((G g) o (BT d))``. An error in any intermediate reaches y through
@@ -73,47 +82,59 @@ def tile_growth(points):
     Which e an output has depends on where its tile starts, so the largest over e is taken, and
     q - (m - 1) = l - e runs over ``-(m - 1) .. m + r - 2``.
     """
-    t = np.einsum("ek,kr,kl->erl", *map(abs, transforms(points)))
+    t = np.einsum("ek,kr,kl->erl", *map(abs, transforms(points, taps)))
     m, _, alpha = t.shape
-    growth = np.zeros((TAPS, m - 1 + alpha))
+    growth = np.zeros((taps, m - 1 + alpha))
     for e in range(m):
         here = growth[:, m - 1 - e : m - 1 - e + alpha]
         np.maximum(here, t[e], out=here)
     return growth
 
 
-def winograd_bound(x, w, bias, dtype, *, points, **geometry):
-    """The bound of F(m,3): ``gamma(n) |x|`` convolved with the weights spread by `tile_growth`.
+def winograd_bound(x, w, bias, dtype, *, variant, **geometry):
+    """The bound of Winograd: ``gamma(n) |x|`` convolved with the weights spread by `tile_growth`.
 
-    The nested algorithm applies the 1-D one along the last two axes, of three taps and stride 1, so
-    the spread kernel is ``sum over r1, r2 of |w[r1, r2]| growth[r1, q1] growth[r2, q2]``: it
-    reaches m - 1 cells further than the window to either side. n counts the roundings on the
-    longest path: one a plane (a channel and a tap of the other axes) for products and their sum;
-    for each tiled axis and matrix one an entry of a row, and one for the rounded coefficient; one
-    for the bias (Barabasz et al., arXiv 1803.10986, theorem 2).
+    The nested algorithm applies the 1-D ones along the last two axes, so the spread kernel is
+    ``sum over r1, r2 of |w[r1, r2]| growth[r1, q1] growth[r2, q2]``: it reaches m - 1 taps further
+    than the window to either side. A stride is decimated first: the bound is that of the sum over
+    its phases, each of stride 1. n counts the roundings on the longest path: one a plane (a phase,
+    a channel and a tap of the other axes) for products and their sum; for each tiled axis and
+    matrix one an entry of a row, and one for the rounded coefficient; one for the bias (Barabasz et
+    al., arXiv 1803.10986, theorem 2).
     """
     rank = w.ndim - 2
-    stride, pairs, dilation, _ = oracle.geometry(
+    stride, pairs, dilation, out = oracle.geometry(
         x.shape[-rank:], w.shape[2:], *(geometry[a] for a in ("stride", "padding", "dilation"))
     )
-    growth = tile_growth(points)
-    reach = growth.shape[1] // 2 - TAPS // 2
-    longest_rows = sum(int(np.count_nonzero(m, axis=1).max()) + 1 for m in transforms(points))
-    n, spread, further = w.shape[1] + 1, abs(w), [(0, 0)] * (x.ndim - rank)
-    for axis in range(2, 2 + rank):
-        tiled = axis >= rank
-        if tiled:
-            assert (w.shape[axis], stride[axis - 2], dilation[axis - 2]) == (TAPS, 1, 1)
-            spread = np.moveaxis(np.moveaxis(spread, axis, -1) @ growth, -1, axis)
-            n += longest_rows
-        else:
-            n *= w.shape[axis]
-        further += [(reach * tiled,) * 2]
+    tiled = dict(zip(range(rank)[-2:], variant[-rank:], strict=True))
+    n, further, left = w.shape[1], [(0, 0)] * (x.ndim - rank), []
+    for axis, s in enumerate(stride):
+        m, r = tiled.get(axis, (1, 0))
+        reach = (m - 1) * dilation[axis]
+        further.append((reach, reach + r * dilation[axis]))  # a phase may be one tap short
+        n *= min(s, w.shape[2 + axis]) if axis in tiled else w.shape[2 + axis]
+        left.append(1 if axis in tiled else s)
+    n += 1 + sum(
+        int(np.count_nonzero(m, axis=1).max()) + 1
+        for m_r in tiled.values()
+        for m in transforms(POINTS[m_r], m_r[1])
+    )
     mode = oracle.PAD_MODES[geometry.get("padding_mode", "zeros")]
     scale = abs(x).max(initial=0) or 1  # sums of many large numbers would overflow
     bordered = np.pad(abs(x) / scale, [(0, 0)] * (x.ndim - rank) + list(pairs), mode=mode)
-    geometry = {**geometry, "padding": 0, "padding_mode": "zeros"}
-    sizes = oracle.conv(np.pad(bordered, further), spread, None, **geometry)
+    geometry = {**geometry, "padding": 0, "padding_mode": "zeros", "stride": tuple(left)}
+    sizes = 0
+    for phase in product(*(range(min(stride[a], w.shape[2 + a])) for a in tiled)):
+        steps = dict(zip(tiled, phase, strict=True))
+        cells = tuple(
+            slice(steps[a], None, stride[a]) if a in tiled else slice(None) for a in range(rank)
+        )
+        spread = abs(w[(..., *cells)])
+        for axis, (m, r) in tiled.items():
+            growth = tile_growth(POINTS[m, r], r)[: spread.shape[2 + axis]]
+            spread = np.moveaxis(np.moveaxis(spread, 2 + axis, -1) @ growth, -1, 2 + axis)
+        part = oracle.conv(np.pad(bordered[(..., *cells)], further), spread, None, **geometry)
+        sizes = sizes + part[(..., *(slice(size) for size in out))]
     if bias is not None:
         sizes = sizes + abs(bias).reshape(-1, *[1] * rank) / scale
     return gamma(n, dtype) * sizes * scale
@@ -164,10 +185,9 @@ def exact(way):
     """Whether only sums, and products with small powers of two, are taken.
 
     Then small integers come out exactly, and a cell has no effect beyond the outputs whose window
-    holds it. Of Winograd only F(2,3), the one that accuracy="strict" allows, is so: the matrices of
-    F(4,3) hold tenths and thirds, and those of F(6,3) ninths and 45ths.
+    holds it. Of Winograd only F(2,3) is so: the other matrices hold tenths, thirds and ninths.
     """
-    return way != "fft" and way.variant in (None, (2, 3))
+    return way != "fft" and way.variant in (None, ((2, 3), (2, 3)))
 
 
 EXACT = tuple(way for way in WAYS if exact(way))
@@ -189,8 +209,8 @@ def bound(algorithm, x, w, bias, dtype, **geometry):
     geometry = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, **geometry}
     if algorithm == "winograd":
         each = [
-            winograd_bound(x, w, bias, dtype, points=POINTS[variant], **geometry)
-            for variant in possible(algorithm)
+            winograd_bound(x, w, bias, dtype, variant=variant, **geometry)
+            for variant in possible(w.shape[2:], oracle.per_axis(geometry["stride"], w.ndim - 2))
         ]
         own = np.max(each, axis=0)
     else:

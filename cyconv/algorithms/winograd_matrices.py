@@ -34,8 +34,8 @@ VARIANTS = (
     *((_NONE, f) for f in _LINES),
     *((f, _NONE) for f in _LINES),
 )
-"""The pairs of F(m, r), along rows and columns of pixels, that are compiled into the kernels, in the
-order of ``kernels_t.winograd``."""
+"""The pairs of F(m, r), down the rows and across, that are compiled into the kernels, in the order
+of ``kernels_t.winograd``."""
 
 # Points in pairs +-p near 1 keep the powers p^i, and with them the rounding error, small [2]_.
 _PAIRS = {

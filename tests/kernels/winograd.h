@@ -33,7 +33,7 @@ static real U[POINTS][MAX_PLANES][MOST_FILTERS], V[POINTS][MAX_PLANES][MOST_TILE
 /* U of all filters; beyond each xi's values up to a vector is open. */
 static void transform_weights(const kernels_t *k, const winograd_t *v, const real *w,
                               ptrdiff_t w_row, ptrdiff_t filters, ptrdiff_t planes) {
-    const ptrdiff_t points = v->alpha * v->alpha, n = planes * filters;
+    const ptrdiff_t points = v->alpha[0] * v->alpha[1], n = planes * filters;
     const ptrdiff_t xi_stride = n + k->lanes + between(0, 3), size = points * xi_stride;
     real *got = buffer(GOT, size), *want = buffer(WANT, size);
     v->weights(w, w_row, filters, planes, got, xi_stride);
@@ -48,7 +48,7 @@ static void transform_weights(const kernels_t *k, const winograd_t *v, const rea
 static void transform_input(const kernels_t *k, const winograd_t *v, const geometry_t *g,
                             const char *const *planes, ptrdiff_t d, const char *next, ptrdiff_t row,
                             ptrdiff_t column, ptrdiff_t tiles) {
-    const ptrdiff_t points = v->alpha * v->alpha;
+    const ptrdiff_t points = v->alpha[0] * v->alpha[1];
     const ptrdiff_t xi_stride = tiles + k->lanes + between(0, 3), size = points * xi_stride;
     real *got = buffer(GOT, size), *want = buffer(WANT, size);
     v->input(g, planes[d], next, row, column, tiles, got, xi_stride);
@@ -63,7 +63,8 @@ static void transform_input(const kernels_t *k, const winograd_t *v, const geome
 static void compare_outputs(const kernels_t *k, const winograd_t *v, const geometry_t *g,
                             const char *const *planes, ptrdiff_t count, const real *w, ptrdiff_t i,
                             ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles) {
-    const ptrdiff_t points = v->alpha * v->alpha, m = v->m, r = v->r;
+    const ptrdiff_t points = v->alpha[0] * v->alpha[1], m = v->m[0], n = v->m[1];
+    const ptrdiff_t s = v->r[1], taps = v->r[0] * s;
     const ptrdiff_t xi_stride = tiles + between(0, 3);
     real *M = buffer(OTHER, points * xi_stride + k->lanes), bias;
     epilogue_t values;
@@ -79,12 +80,12 @@ static void compare_outputs(const kernels_t *k, const winograd_t *v, const geome
     const int bad = v->output(g, M, xi_stride, row, column, tiles, got, e);
     if (bad) fail("filter %td: finite outputs are reported as not finite", i);
     for (ptrdiff_t p = row * m; p < (row + 1) * m && p < g->h.out; p++)
-        for (ptrdiff_t q = column * m; q < (column + tiles) * m && q < g->w.out; q++) {
+        for (ptrdiff_t q = column * n; q < (column + tiles) * n && q < g->w.out; q++) {
             const ptrdiff_t at = p * g->h.y_stride + q * g->w.y_stride;
             real sum = 0;
-            for (ptrdiff_t t = 0; t < count * r * r; t++)
-                sum += w[t] * pixel(g, planes[t / (r * r)], p + t / r % r - g->h.pad,
-                                    q + t % r - g->w.pad);
+            for (ptrdiff_t t = 0; t < count * taps; t++)
+                sum += w[t] * pixel(g, planes[t / taps], p + t % taps / s - g->h.pad,
+                                    q + t % s - g->w.pad);
             sum = finished(sum, e, 0);
             if (!(fabs((double)got[at] - (double)sum) <= tolerance))
                 fail("filter %td: output %td, %td is %.17g, not %.17g", i, p, q, (double)got[at],
@@ -99,26 +100,28 @@ static void compare_outputs(const kernels_t *k, const winograd_t *v, const geome
 }
 
 static void check_variant(const kernels_t *k, const winograd_t *v) {
-    const ptrdiff_t m = v->m, taps = v->r * v->r;
-    for (int trial = 0; trial < 150; trial++) {
+    const ptrdiff_t m = v->m[0], n = v->m[1], taps = v->r[0] * v->r[1];
+    for (int trial = 0; trial < 50; trial++) {
         geometry_t g = {.h = {.in = between(1, 20), .pad = between(0, 2)}};
-        g.w = (axis_t){.in = between(1, 2 * k->lanes * m + 9), .pad = between(0, 2)};
-        g.h.out = g.h.in + g.h.pad - v->r + 1 + between(0, 2);
-        g.w.out = g.w.in + g.w.pad - v->r + 1 + between(0, 2);
+        g.w = (axis_t){.in = between(1, 2 * k->lanes * n + 9), .pad = between(0, 2)};
+        g.h.out = g.h.in + g.h.pad - v->r[0] + 1 + between(0, 2);
+        g.w.out = g.w.in + g.w.pad - v->r[1] + 1 + between(0, 2);
         if (g.h.out < 1 || g.w.out < 1) continue;
         g.w.y_stride = between(0, 3) ? 1 : 2;
         g.h.y_stride = g.w.out * g.w.y_stride + between(0, 5);
-        const ptrdiff_t across = (g.w.out + m - 1) / m, down = (g.h.out + m - 1) / m;
+        const ptrdiff_t across = (g.w.out + n - 1) / n, down = (g.h.out + m - 1) / m;
         const ptrdiff_t row = between(0, down - 1), column = between(0, 1) * between(0, across - 1);
         ptrdiff_t tiles = between(0, 2) ? across - column : between(1, across - column);
         if (tiles > MOST_TILES) tiles = MOST_TILES;
         const ptrdiff_t count = between(1, MAX_PLANES), filters = between(1, MOST_FILTERS);
         const char *planes[MAX_PLANES];
         random_image(&g, count, 1, planes);
-        begin("winograd F(%d, %d) %td planes of %td x %td, strides of x %td, %td, pad %td, %td; "
+        begin("winograd F(%d x %d, %d x %d) %td planes of %td x %td, strides of x %td, %td, pad "
+              "%td, %td; "
               "%td filters of %td x %td, strides of y %td, %td; %td tiles from %td, %td",
-              v->m, v->r, count, g.h.in, g.w.in, g.h.x_stride, g.w.x_stride, g.h.pad, g.w.pad,
-              filters, g.h.out, g.w.out, g.h.y_stride, g.w.y_stride, tiles, row, column);
+              v->m[0], v->m[1], v->r[0], v->r[1], count, g.h.in, g.w.in, g.h.x_stride, g.w.x_stride,
+              g.h.pad, g.w.pad, filters, g.h.out, g.w.out, g.h.y_stride, g.w.y_stride, tiles, row,
+              column);
 
         const ptrdiff_t w_row = count * taps + between(0, 5);
         const real *w = random_buffer(WEIGHTS, (filters - 1) * w_row + count * taps);
@@ -136,8 +139,9 @@ static void check_winograd(const kernels_t *k) {
     for (int i = 0; i < CYCONV_WINOGRAD_VARIANTS; i++) {
         const winograd_t *v = &k->winograd[i];
         begin("winograd variant %d", i);
-        if (v->r != 3 || v->m < 2 || v->alpha != v->m + v->r - 1)
-            fail("m %d, r %d, alpha %d", v->m, v->r, v->alpha);
+        for (int a = 0; a < 2; a++)
+            if (v->r[a] < 1 || v->m[a] < 1 || v->alpha[a] != v->m[a] + v->r[a] - 1)
+                fail("m %d, r %d, alpha %d", v->m[a], v->r[a], v->alpha[a]);
         check_variant(k, v);
     }
 }
@@ -148,6 +152,6 @@ static void check_winograd(const kernels_t *k) {
     begin("no winograd of integers");
     if (k->spread_tiles) fail("spread_tiles is there");
     for (int i = 0; i < CYCONV_WINOGRAD_VARIANTS; i++)
-        if (k->winograd[i].m || k->winograd[i].weights) fail("variant %d is there", i);
+        if (k->winograd[i].m[0] || k->winograd[i].weights) fail("variant %d is there", i);
 }
 #endif
