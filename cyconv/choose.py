@@ -44,6 +44,7 @@ GEMM = 0.85  # of peak, BLAS with enough filters;
 GEMM_PIXELS = 12  # more pixels than there are, that it takes the time of;
 GEMM_ROW = 0.15  # of peak for each filter, where they are few
 WINOGRAD = 0.85  # of a tile's rate, for products over transformed tiles
+WINOGRAD_ROW = 6e-8  # seconds to begin one row of tiles of one plane or filter;
 TRANSFORM = 5e-9  # seconds to transform one tile of one plane by F(2, 3), there or back
 FFT_CALL = 1e-4  # seconds to start one tile's transforms from Python,
 FFT_TRANSFORM = 0.4e-9  # per point and log2(points) of one real float32 transform,

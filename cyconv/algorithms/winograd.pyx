@@ -394,5 +394,6 @@ def _seconds(problem, threads, variant):
     planes = prod(problem.w_shape[1:-2]) * h.phases * w.phases
     transformed = rows * choose.vectors(problem, columns) * (planes + filters) * size / 4
     work += transformed * choose.TRANSFORM * prod(alpha) / 16
+    work += choose.WINOGRAD_ROW * rows * (planes + filters)
     weights = filters * problem.groups * planes * prod(alpha) * size / choose.WEIGHTS
     return choose.seconds(problem, threads, slabs * work + weights, slabs)
