@@ -29,21 +29,53 @@ cdef enum:
     KEPT = 64 << 20  # bytes of scratch a thread keeps between calls
 
 
+# The large block freed last. The system clears the pages of a new one, which takes longer than to
+# fill it: a call that packs its weights and forgets them would pay for that each time.
+cdef void *spare = NULL
+cdef size_t spare_size = 0
+
+
+cdef void release(void *data, size_t size) noexcept:
+    global spare, spare_size
+    if 2 * LARGE_PAGE <= size <= KEPT:
+        data, spare = spare, data
+        spare_size = size
+    free(data)
+
+
+cdef void *take_spare(size_t size) noexcept:
+    """The block freed last, if `size` bytes fill more than half of it."""
+    global spare, spare_size
+    cdef void *data = NULL
+    if spare_size // 2 < size <= spare_size:
+        data, spare = spare, NULL
+        spare_size = 0
+    return data
+
+
 cdef class Buffer:
     """Owns `size` bytes, aligned to a cache line."""
 
     def __dealloc__(self):
-        free(self.data)
+        release(self.data, self.size)
 
     cdef reserve(self, size_t size, str what):
         """Make room for `size` bytes; what was there is lost. MemoryError names `what`."""
         cdef void *memory = NULL
+        cdef size_t whole = 0
+        cdef bint large
         if size <= self.size:
             return
-        free(self.data)
+        release(self.data, self.size)
         self.data = NULL
         self.size = 0
         large = size >= 2 * LARGE_PAGE
+        if large:
+            whole = spare_size
+            memory = take_spare(size)
+        if memory != NULL:
+            self.data, self.size = <char *>memory, whole
+            return
         if posix_memalign(&memory, LARGE_PAGE if large else ALIGNMENT, size):
             raise MemoryError(f"cyconv: cannot allocate {size} bytes of {what}")
         if large:

@@ -314,7 +314,7 @@ class PackedConv:
         self.plan = plan
         self._bias = None if bias is None else bias.copy()
         self._clamp = clamp
-        self._packed = plan._root.pack(w)
+        self._packed = plan._root.pack(w.copy())  # the caller may change his
 
     def __call__(self, x, out=None, threads=None):
         """Compute the plan's problem for `x`, with the packed weights.

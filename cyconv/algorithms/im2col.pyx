@@ -103,8 +103,8 @@ cdef class Algorithm(Base):
         self.workspace_per_thread = fixed + self.pixels * per_pixel
 
     def pack(self, w):
-        """The weights as the matrix W, a contiguous copy."""
-        cdef Packed packed = self.new_packed(0, (np.array(w, order="C"),))
+        """The weights as the matrix W."""
+        cdef Packed packed = self.new_packed(0, (np.ascontiguousarray(w),))
         packed.nbytes = packed.arrays[0].nbytes
         return packed
 

@@ -270,7 +270,7 @@ cdef class Algorithm(Base):
         cdef const winograd_t *f = self.f
         cdef ptrdiff_t group, i, d, n, row, m, part
         cdef ptrdiff_t points = f.alpha[0] * f.alpha[1], size = self.k.itemsize
-        dense = np.array(w, order="C")
+        dense = np.ascontiguousarray(w)
         cdef cnp.ndarray taps = _decimated(dense, *self.axes)
         cdef ptrdiff_t depth = self.parts * self.depth, count = f.r[0] * f.r[1]
         cdef ptrdiff_t w_row = depth * count
@@ -367,10 +367,10 @@ def _decimated(w, h, v):
     if h.phases * v.phases == 1:
         return w[:, None]
     phases = np.zeros((len(w), h.phases, v.phases, w.shape[1], h.taps, v.taps), w.dtype)
-    for a in range(h.phases):
-        for b in range(v.phases):
-            part = w[..., a :: h.stride, b :: v.stride]
-            phases[:, a, b, :, : part.shape[-2], : part.shape[-1]] = part
+    for r in range(h.kernel):
+        for s in range(v.kernel):
+            (i, a), (j, b) = divmod(r, h.stride), divmod(s, v.stride)
+            phases[:, a, b, :, i, j] = w[..., r, s]
     return phases
 
 
