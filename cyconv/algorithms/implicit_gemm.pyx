@@ -37,7 +37,8 @@ cdef enum:
     TAPS = 256              # of one block: a panel of 16 KiB, half of a first-level cache
     STRIP_BYTES = 192 << 10  # a share of a 512 KiB second-level cache
     FILTERS = 192           # whose weights for one block stay in a share of it
-    GROUP_BYTES = 64 << 10  # panels that they meet one after another
+    GROUP_BYTES = 64 << 10  # panels that they meet one after another,
+    L1_BYTES = 20 << 10     # or together, writing longer rows
     COLUMNS = 2048
     PIXELS = 1024           # of one piece of work, at least a row,
     PRODUCTS = 1 << 30      # and this many products, about 20 ms
@@ -178,7 +179,9 @@ cdef class Algorithm(Base):
         planes = ceil_div(self.g.D, max(1, blocks))
         fixed = pointer_table(self.g.D)
         panel = planes * taps * self.k.nr
-        self.group = self.k.nr * max(1, min(MOST_PANELS, GROUP_BYTES // max(1, panel * size)))
+        few = 4 * panel * size <= L1_BYTES  # taps: panels that stay there are multiplied together
+        group = (L1_BYTES if few else GROUP_BYTES) // max(1, panel * size)
+        self.group = self.k.nr * max(1, min(MOST_PANELS, group))
         fixed += (self.group // self.k.nr * panel + 2 * CYCONV_OVERREAD) * size
         room = max(min(STRIP_BYTES, self.workspace_limit - fixed), 1) // size
         columns = s.fitting(max(1, min(w.out, max(COLUMNS, 2 * s.right))), planes, room)
