@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from .variants import by_way
+from .variants import by_every_way
 
 # Arrays that end, or begin, at a page that cannot be read: a touch there ends the process.
 FENCE = '''
@@ -117,7 +117,7 @@ def test_a_touch_beyond_the_fence_ends_a_process(at_end, beside, child):
 
 
 @linux_only
-@by_way
+@by_every_way
 def test_nothing_beyond_the_arrays_is_touched(algorithm, child, isa):
     code = FENCE + EVERY_PROBLEM.format(name=str(algorithm), variant=algorithm.variant)
     assert child(code, CYCONV_ISA=isa).stdout.startswith("done")
