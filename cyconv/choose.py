@@ -45,9 +45,12 @@ GEMM_PIXELS = 12  # more pixels than there are, that it takes the time of;
 GEMM_ROW = 0.15  # of peak for each filter, where they are few
 WINOGRAD = 0.85  # of a tile's rate, for products over transformed tiles
 TRANSFORM = 5e-9  # seconds to transform one tile of one plane by F(2, 3), there or back
-FFT_CALL = 1e-4  # seconds to start one tile's transforms from Python,
-FFT_TRANSFORM = 0.4e-9  # per point and log2(points) of one real float32 transform,
-FFT_PRODUCT = 0.12e-9  # and per point of one product of spectra
+FFT_CALL = 1.5e-4  # seconds to start a piece's transforms from Python,
+FFT_TRANSFORM = 0.15e-9  # per point and log2(points) of one real float32 transform,
+FFT_LONE = 2.4  # times that, where no others of its length are transformed beside it,
+FFT_POINT = 0.5e-9  # per point that is loaded or stored,
+FFT_PRODUCT = 0.25e-9  # and per point of one product of spectra;
+FFT_WIDER = 0.75  # float64 takes 2 to this power as long
 
 BALANCED = 4.0
 ACCURACY = {"strict": 1.5, "balanced": BALANCED, "fast": inf}
