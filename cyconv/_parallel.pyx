@@ -114,7 +114,7 @@ cdef parallel_for(item_function run, const void *context, ptrdiff_t items, int t
     slice_ = items if seconds <= most else max(n, <ptrdiff_t>(items * (most / seconds) / 4))
     while begin < items:
         end = min(items, begin + slice_)
-        started = perf_counter()
+        started = perf_counter() if slice_ < items else 0
         with nogil:
             if n == 1:
                 for i in range(begin, end):

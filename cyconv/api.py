@@ -28,9 +28,8 @@ def _solve(
     options = (padding_mode, data_format, flip, out_dtype, *how)
     key = (operation, direction, shapes, dtypes, geometry, options, tuple(map(type, options)),
            get_num_threads(), cyconv.kernels.isa())  # fmt: skip
-    for argument in geometry:
-        if type(argument) is not int and not _plain(argument):
-            key = None
+    if tuple(map(type, geometry)) != _INTS and not all(map(_plain, geometry)):
+        key = None
     try:
         found = cache.get(key)
     except TypeError:  # an option that cannot be a key, and so is wrong: Problem will say
@@ -46,6 +45,9 @@ def _solve(
     if key is not None:
         cache.put(key, found)
     return found
+
+
+_INTS = (int,) * 4  # of most calls' geometry
 
 
 def _plain(value):
@@ -71,8 +73,8 @@ def _promoted(operation, direction, dtypes):
 
 def _call(found, a, b, bias, out, activation):
     dtype = found.problem.dtype
-    a = a if a.dtype == dtype else a.astype(dtype)
-    b = b if b.dtype == dtype else b.astype(dtype)
+    a = a if a.dtype is dtype or a.dtype == dtype else a.astype(dtype)
+    b = b if b.dtype is dtype or b.dtype == dtype else b.astype(dtype)
     return found(a, b, bias, out, activation)
 
 
