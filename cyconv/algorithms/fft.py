@@ -157,9 +157,9 @@ class Piece:
         out = self.y[(n, filters, *cells)]
         per, size = result.shape[-1], out.shape[-1]
         full = size // per
-        whole = out[..., : full * per].reshape(*out.shape[:-1], full, per, copy=False)
+        whole = out[..., : full * per].reshape(*out.shape[:-1], full, per)  # a view
         result = result[(..., *map(slice, out.shape[1:-1]), slice(None))]
-        whole[...] = np.moveaxis(result[:full], 0, -2)
+        whole[...] = result[:full].transpose(*range(1, out.ndim), 0, out.ndim)
         if full < count:
             out[..., full * per :] = result[full, ..., : size - full * per]
         bias = None if self.bias is None else self.bias[filters]

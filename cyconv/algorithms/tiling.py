@@ -17,7 +17,9 @@ FACTORS = (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 256)
 
 SHORTEST = 32  # of those lengths
 PIECE = 1 << 18  # points of a piece, unless one tile has more
+FAR = 24 << 20  # bytes of a piece that no cache holds
 WIDE = 1024  # inputs of a tile along an axis that is not transformed
+LINE = 64  # bytes of a cache line
 VECTOR = 16  # bytes in which SciPy transforms several rows side by side
 
 
@@ -53,14 +55,16 @@ class Tiling:
             count = ceil(size / max(1, (length - extent + 1) // s))
             if self.row and count > 1:
                 count = ceil(count / self.lanes) * self.lanes
-        step = ceil(size / count) * s
+        # Copies to whole cache lines are several times as fast as to parts of two.
+        line = LINE // p.dtype.itemsize if axis == p.rank - 1 and size > LINE * count else 1
+        step = ceil(size / count / line) * line * s
         length = step + extent - 1
         if count == 1 or length >= whole:
             length, step, count = whole, size * s, 1
         if factor is not None:
             length = scipy.fft.next_fast_len(length, real=True)
         if count > 1:
-            step = (length - extent + 1) // s * s
+            step = (length - extent + 1) // (line * s) * line * s
         self.lengths.append(length)
         self.steps.append(step)
         self.counts.append(ceil(size * s / step))
@@ -83,21 +87,23 @@ class Tiling:
 
     def predict(self, p):
         """Seconds on one thread, for one image and for all."""
-        depth = log2(max(2, prod(self.transformed_lengths)))
+        logarithms = sum(log2(max(2, n)) for n in self.transformed_lengths)
+        transform = choose.FFT_TRANSFORM * logarithms + choose.FFT_AXIS * len(self.axes)
         size = (p.dtype.itemsize / 4) ** choose.FFT_WIDER
+        transform *= choose.FFT_FAR if self.bytes > FAR else 1
         # SciPy transforms `lanes` rows at a time, and those left over one by one.
         lone = choose.FFT_LONE if self.row else 1
         each = p.channels * self.rate(self.channels, lone) + p.filters * self.rate(
             self.filters, lone
         )
         tile = self.points * size * (
-            each * depth * choose.FFT_TRANSFORM
+            each * transform
             + (p.channels + p.filters) * choose.FFT_POINT
             + p.filters * self.channels * choose.FFT_PRODUCT
         )  # fmt: skip
         pieces = ceil(p.groups / self.groups) * prod(self.counts[:-1])
         pieces *= ceil(self.counts[-1] / self.tiles)
-        packing = p.filters * self.channels * self.points * depth * choose.FFT_TRANSFORM * size
+        packing = p.filters * self.channels * self.points * transform * size
         self.seconds_of_one = pieces * choose.FFT_CALL + prod(self.counts) * tile + packing
         self.seconds = p.batch * (self.seconds_of_one - packing) + packing
 
