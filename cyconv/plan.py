@@ -297,8 +297,8 @@ class Plan:
         problem = self.problem
         op = problem.operation
         x, w = check_operand(problem, 0, x), check_operand(problem, 1, w)
-        bias = check_bias(problem, bias)
-        clamp = check_activation(problem, activation)
+        bias = None if bias is None else check_bias(problem, bias)
+        clamp = None if activation is None else check_activation(problem, activation)
         count = self._count if threads is None else check_threads(op, threads)
         out, target = check_out(problem, out, self._all_or_nothing, x, w, bias)
         self._root.run(x, self._root.pack(w), target, bias, clamp, count)
