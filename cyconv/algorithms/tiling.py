@@ -26,7 +26,7 @@ VECTOR = 16  # bytes in which SciPy transforms several rows side by side
 class Tiling:
     """Tile lengths along each axis, what a piece is, and what they cost."""
 
-    def __init__(self, problem, factor):
+    def __init__(self, problem, factor, piece):
         p = problem
         self.lanes = max(1, VECTOR // p.dtype.itemsize)
         taps = [axis for axis, extent in enumerate(p.receptive_field) if extent > 1]
@@ -41,7 +41,7 @@ class Tiling:
         self.sizes[taps[-1]] = self.sizes[taps[-1]] // 2 + 1  # of a real transform
         self.channels, self.filters = p.channels // p.groups, p.filters // p.groups
         self.points = prod(self.lengths)
-        self.gather(p)
+        self.gather(p, piece)
         self.predict(p)
 
     def cut(self, p, axis, factor):
@@ -69,12 +69,12 @@ class Tiling:
         self.steps.append(step)
         self.counts.append(ceil(size * s / step))
 
-    def gather(self, p):
-        """What one piece holds, and its bytes."""
+    def gather(self, p, piece):
+        """What one piece of about so many points holds, and its bytes."""
         one = self.points * max(1, self.channels, self.filters)
-        self.groups = max(1, min(p.groups, PIECE // one))
-        fewest = self.lanes if self.row else 1
-        tiles = min(self.counts[-1], max(fewest, PIECE // (one * self.groups)))
+        self.groups = max(1, min(p.groups, piece // one))
+        fewest = self.lanes if self.row and piece == PIECE else 1
+        tiles = min(self.counts[-1], max(fewest, piece // (one * self.groups)))
         tiles = ceil(self.counts[-1] / ceil(self.counts[-1] / tiles))
         if self.row and tiles > self.lanes:
             tiles = tiles // self.lanes * self.lanes
@@ -120,8 +120,9 @@ def best_tiling(problem, workspace_limit):
 
     Cheapest for one image: the tiles decide the bits, which may not depend on the batch.
     """
-    tilings = [Tiling(problem, factor) for factor in FACTORS]
-    fitting = [t for t in tilings if t.bytes + t.spectra_bytes <= workspace_limit]
-    if fitting:
-        return min(fitting, key=lambda t: t.seconds_of_one)
+    for piece in (PIECE, PIECE // 8, 1):
+        tilings = [Tiling(problem, factor, piece) for factor in FACTORS]
+        fitting = [t for t in tilings if t.bytes + t.spectra_bytes <= workspace_limit]
+        if fitting:
+            return min(fitting, key=lambda t: t.seconds_of_one)
     return min(tilings, key=lambda t: t.bytes + t.spectra_bytes)
