@@ -1,5 +1,7 @@
 """What the SciPy faces share: borders made explicit, and the sums for what kernels do not have."""
 
+from functools import lru_cache
+
 import numpy as np
 
 BORDERS = {
@@ -19,6 +21,15 @@ BORDERS = {
 def _folded(i, last):
     """Positions past the middle of a period, counted back from its `last`."""
     return np.minimum(i, last - i)
+
+
+def _sources(mode, n, first, last):
+    """Which of n cells stand at the positions from `first` to `last`."""
+    return BORDERS[mode](np.arange(first, last), n)
+
+
+NARROW = 64  # cells of a border whose sources are remembered
+_remembered = lru_cache(maxsize=256)(_sources)
 
 
 def extended(x, widths, mode, cval=0.0, dtype=None):
@@ -44,12 +55,16 @@ def extended(x, widths, mode, cval=0.0, dtype=None):
     result = np.empty([n + sum(pair) for n, pair in zip(x.shape, widths, strict=True)], dtype)
     result[tuple(slice(b, b + n) for n, (b, _) in zip(x.shape, widths, strict=True))] = x
     for axis, (n, (before, after)) in enumerate(zip(x.shape, widths, strict=True)):
-        cells, border = result.swapaxes(0, axis), BORDERS[mode]
+        cells = result.swapaxes(0, axis)
+        inside = cells[before : before + n]
         for first, last in ((-before, 0), (n, n + after)):
             if first < last:
-                beyond = slice(before + first, before + last)
-                source = None if border is None else before + border(np.arange(first, last), n)
-                cells[beyond] = cval if source is None else cells[source]
+                beyond = cells[before + first : before + last]
+                if mode == "constant":
+                    beyond[...] = cval
+                else:
+                    sources = _remembered if last - first <= NARROW else _sources
+                    beyond[...] = inside[sources(mode, n, first, last)]
     return result
 
 

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import deque
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -29,6 +30,7 @@ cdef extern from *:
 
 # Predicted work worth waking one more thread for, in seconds.
 cdef double SHARE = 3e-5
+cdef double PYTHON_SHARE = 3e-4  # where the thread is Python's
 
 # Python looks at signals (Ctrl-C) at least this often, in seconds of predicted work.
 SLICE = 0.1
@@ -112,7 +114,7 @@ cdef parallel_for(item_function run, const void *context, ptrdiff_t items, int t
     slice_ = items if seconds <= most else max(n, <ptrdiff_t>(items * (most / seconds) / 4))
     while begin < items:
         end = min(items, begin + slice_)
-        started = perf_counter()
+        started = perf_counter() if slice_ < items else 0
         with nogil:
             if n == 1:
                 for i in range(begin, end):
@@ -127,6 +129,55 @@ cdef parallel_for(item_function run, const void *context, ptrdiff_t items, int t
             check_signals()
             taken = perf_counter() - started  # the prediction may be wrong
             slice_ = max(n, <ptrdiff_t>(slice_ * min(4.0, most / max(taken, 1e-6))))
+
+
+class _Shared:
+    """Pieces of work that threads take one by one."""
+
+    def __init__(self, work, pieces):
+        self.work, self.left, self.failed = work, deque(pieces), []
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        try:
+            return self.left.popleft()
+        except IndexError:
+            raise StopIteration from None
+
+    def run(self):
+        """One thread's part; what it raises ends the others'."""
+        try:
+            self.work(self)
+        except BaseException as error:
+            self.failed.append(error)
+            self.left.clear()
+
+
+def share(work, pieces, int threads, double seconds):
+    """``work(pieces)`` on up to `threads` Python threads, each of which gets some of them.
+
+    For work that is other libraries', which let go of the interpreter while they compute. Pieces
+    write disjoint outputs; what a thread raises is raised here.
+    """
+    cdef Py_ssize_t others
+    shared = _Shared(work, pieces)
+    others = min(<Py_ssize_t>threads, len(shared.left), <Py_ssize_t>(seconds / PYTHON_SHARE)) - 1
+    started = [threading.Thread(target=shared.run, daemon=True) for _ in range(others)]
+    try:
+        for thread in started:
+            thread.start()
+        shared.run()
+        for thread in started:
+            thread.join()
+    finally:
+        shared.left.clear()
+    if shared.failed:
+        try:
+            raise shared.failed[0]
+        finally:
+            shared.failed.clear()  # or it and its traceback would keep each other
 
 
 cdef extern from "Python.h":

@@ -22,15 +22,16 @@ from cyconv.transposed import transposed
 
 
 def _solve(
-    operation, direction, shapes, dtypes, geometry, padding_mode, data_format, flip, out_dtype, *how
+    operation, direction, shapes, dtypes, geometry, padding_mode, data_format, flip, out_dtype,
+    algorithm, device, threads, accuracy, workspace_limit,
 ):  # fmt: skip
-    """The cached Plan for this question; `how` is what :func:`plan` takes after the problem."""
-    options = (padding_mode, data_format, flip, out_dtype, *how)
-    key = (operation, direction, shapes, dtypes, geometry, options, tuple(map(type, options)),
+    """The cached Plan for this question."""
+    key = (operation, direction, shapes, dtypes, geometry, padding_mode, data_format, flip,
+           out_dtype, algorithm, device, threads, accuracy, workspace_limit,
+           type(flip), type(threads), type(accuracy), type(workspace_limit),  # 1 == True == 1.0
            get_num_threads(), cyconv.kernels.isa())  # fmt: skip
-    for argument in geometry:
-        if type(argument) is not int and not _plain(argument):
-            key = None
+    if tuple(map(type, geometry)) != _INTS and not all(map(_plain, geometry)):
+        key = None
     try:
         found = cache.get(key)
     except TypeError:  # an option that cannot be a key, and so is wrong: Problem will say
@@ -42,10 +43,13 @@ def _solve(
         data_format=data_format, flip=flip, out_dtype=out_dtype, direction=direction,
         operation=operation,
     )  # fmt: skip
-    found = plan(problem, *how)
+    found = plan(problem, algorithm, device, threads, accuracy, workspace_limit)
     if key is not None:
         cache.put(key, found)
     return found
+
+
+_INTS = (int,) * 4  # of most calls' geometry
 
 
 def _plain(value):
@@ -71,17 +75,17 @@ def _promoted(operation, direction, dtypes):
 
 def _call(found, a, b, bias, out, activation):
     dtype = found.problem.dtype
-    a = a if a.dtype == dtype else a.astype(dtype)
-    b = b if b.dtype == dtype else b.astype(dtype)
+    if a.dtype is not dtype or b.dtype is not dtype:
+        a = a if a.dtype == dtype else a.astype(dtype)
+        b = b if b.dtype == dtype else b.astype(dtype)
     return found(a, b, bias, out, activation)
 
 
-def _check_rank(operation, rank, w_shape):
-    if rank is not None and len(w_shape) != rank + 2:
-        raise ValueError(
-            f"{operation}: w must have {rank + 2} axes (K, C/groups, *kernel), "
-            f"got shape {tuple(w_shape)}"
-        )
+def _wrong_rank(operation, rank, w_shape):
+    return ValueError(
+        f"{operation}: w must have {rank + 2} axes (K, C/groups, *kernel), "
+        f"got shape {tuple(w_shape)}"
+    )
 
 
 def _forward(name, rank):
@@ -93,7 +97,8 @@ def _forward(name, rank):
         threads=None, accuracy="balanced", workspace_limit=None, out=None, out_dtype=None,
     ):  # fmt: skip
         x, w = as_array(name, "x", x), as_array(name, "w", w)
-        _check_rank(name, rank, w.shape)
+        if rank is not None and w.ndim != rank + 2:
+            raise _wrong_rank(name, rank, w.shape)
         found = _solve(
             name, "forward", (x.shape, w.shape), (x.dtype, w.dtype),
             (stride, padding, dilation, groups),
@@ -115,7 +120,8 @@ def _transpose(name, rank):
         workspace_limit=None, out=None, out_dtype=None,
     ):  # fmt: skip
         x, w = as_array(name, "x", x), as_array(name, "w", w)
-        _check_rank(name, rank, w.shape)
+        if rank is not None and w.ndim != rank + 2:
+            raise _wrong_rank(name, rank, w.shape)
         shape, padding, beyond = transposed(
             name, x.shape, w.shape, stride, padding, output_padding, dilation, groups,
             output_shape, data_format,

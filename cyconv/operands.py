@@ -11,6 +11,8 @@ ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
 
 def as_array(operation, name, array):
     """`array` as an ndarray; masked arrays are refused, because masks would be lost."""
+    if type(array) is np.ndarray:
+        return array
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{operation}: {name} must not be a masked array: masks are not kept")
     try:
@@ -21,11 +23,15 @@ def as_array(operation, name, array):
 
 def check_operand(problem, which, array):
     """Operand 0 or 1 as a native, aligned ndarray of the problem's shape and dtype."""
-    role = ROLES[problem.direction][which]
-    shape = problem.shape_of(role)
-    if type(array) is np.ndarray and array.dtype is problem.dtype and array.shape == shape:
-        return array if array.flags.aligned else native(array, problem.dtype)
-    name = argument_name(problem.operation, role)
+    shape = problem.operand_shapes[which]
+    if (
+        type(array) is np.ndarray
+        and array.dtype is problem.dtype
+        and array.shape == shape
+        and array.flags.aligned
+    ):
+        return array
+    name = argument_name(problem.operation, ROLES[problem.direction][which])
     array = as_array(problem.operation, name, array)
     if array.dtype.newbyteorder("=") != problem.dtype:
         raise TypeError(
@@ -114,6 +120,9 @@ def check_out(problem, out, all_or_nothing, *inputs):
     if out is None:
         out = _empty(op, shape, dtype)
         return out, out
+    if type(out) is np.ndarray and out.dtype is dtype and out.shape == shape and out.flags.carray:
+        usable = all_or_nothing and not _shares_memory(out, inputs)  # most calls' `out`
+        return out, out if usable else _empty(op, shape, dtype)
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{op}: out must be an ndarray, got {type(out).__name__}")
     if out.dtype.newbyteorder("=") != dtype:
@@ -129,9 +138,13 @@ def check_out(problem, out, all_or_nothing, *inputs):
         and out.dtype.isnative
         and out.flags.aligned
         and all(stride % out.itemsize == 0 for stride in out.strides)
-        and not any(a is not None and np.may_share_memory(out, a) for a in inputs)
+        and not _shares_memory(out, inputs)
     )
     return out, out if usable else _empty(op, shape, dtype)
+
+
+def _shares_memory(out, inputs):
+    return any(a is not None and np.may_share_memory(out, a) for a in inputs)
 
 
 def _empty(operation, shape, dtype):

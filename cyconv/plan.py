@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
 from dataclasses import replace
+from itertools import count as counter
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class _Leaf:
 
     def __init__(self, problem, algorithm, seconds):
         self.problem, self.algorithm, self.seconds = problem, algorithm, seconds
+        self.clamps = problem.dtype.kind == "f"  # in the kernels
 
     def leaves(self):
         yield self
@@ -47,10 +48,10 @@ class _Leaf:
     def run(self, x, packed, y, bias, clamp, threads):
         if not y.size:
             return
-        later = clamp if self.problem.dtype.kind in "iu" else None  # kernels clamp floats
-        now = clamp if later is None else None
+        now = clamp if self.clamps else None
         self.algorithm.run(strided(x), packed, y, bias, now, threads, self.seconds)
-        finish(y, None, later)
+        if clamp is not now:
+            finish(y, None, clamp)
 
 
 class _Branch:
@@ -296,8 +297,8 @@ class Plan:
         problem = self.problem
         op = problem.operation
         x, w = check_operand(problem, 0, x), check_operand(problem, 1, w)
-        bias = check_bias(problem, bias)
-        clamp = check_activation(problem, activation)
+        bias = None if bias is None else check_bias(problem, bias)
+        clamp = None if activation is None else check_activation(problem, activation)
         count = self._count if threads is None else check_threads(op, threads)
         out, target = check_out(problem, out, self._all_or_nothing, x, w, bias)
         self._root.run(x, self._root.pack(w), target, bias, clamp, count)
@@ -339,25 +340,26 @@ class PackedConv:
 
 
 class _Cache:
-    """The plans made last, by what they were asked for."""
+    """The plans used last, by what they were asked for."""
 
     def __init__(self, size):
-        self.size, self._plans, self._lock = size, OrderedDict(), threading.Lock()
+        self.size, self._plans, self._lock = size, {}, threading.Lock()
+        self._clock = counter()
 
     def get(self, key):
         """The plan for `key`, or None."""
-        with self._lock:
-            found = self._plans.get(key)
-            if found is not None:
-                self._plans.move_to_end(key)
-            return found
+        entry = self._plans.get(key)
+        if entry is None:
+            return None
+        entry[1] = next(self._clock)
+        return entry[0]
 
     def put(self, key, plan):
         """Keep `plan`; the one used longest ago goes."""
         with self._lock:
-            self._plans[key] = plan
+            self._plans[key] = [plan, next(self._clock)]
             while len(self._plans) > self.size:
-                self._plans.popitem(last=False)
+                del self._plans[min(self._plans, key=lambda k: self._plans[k][1])]
 
     def __len__(self):
         return len(self._plans)

@@ -386,6 +386,11 @@ class Problem:
         return self.y_shape if role == "y" else self.x_shape if role == "x" else self.w_shape
 
     @cached_property
+    def operand_shapes(self):
+        """Shapes of the two arrays that are given, in the order of ROLES."""
+        return tuple(map(self.shape_of, ROLES[self.direction][:2]))
+
+    @cached_property
     def output_shape(self):
         """Shape of what this problem computes: y, or a gradient the shape of x or w."""
         return self.shape_of(ROLES[self.direction][2])
@@ -449,9 +454,10 @@ def sum_dtype(dtype):
 def checked_dtype(operation, name, dtype):
     """`dtype` in native byte order, if it is one of SUM_DTYPES; else TypeError."""
     try:
-        found = np.dtype(dtype).newbyteorder("=")
+        found = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"{operation}: {name} must be a NumPy dtype, got {dtype!r}") from None
     if found.name not in SUM_DTYPES:
+        found = found.newbyteorder("=")
         raise TypeError(f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}")
-    return found
+    return np.dtype(found.type)  # the one object that native arrays have

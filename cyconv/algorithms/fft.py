@@ -2,10 +2,10 @@ r"""FFT: cross-correlation as a product of spectra, in overlapping tiles.
 
 .. math:: y = F^{-1} \Big[ \sum_c F[x_c] \, \overline{F[w_{kc}]} \Big]
 
-Along each axis a tile of `length` inputs gives ``length - extent + 1`` outputs that the circular
-transform does not wrap (overlap-save [1]_); the next tile starts that much later. Real transforms
-over the axes on which the kernel has more than one tap; a dilated kernel is filled with zeros, a
-stride keeps every s-th output. One image at a time, so that its bits do not depend on its batch.
+Overlap-save [1]_ with real transforms over the axes on which the kernel has more than one tap; a
+dilated kernel is filled with zeros, a stride keeps every s-th output. How the problem is cut into
+tiles, and tiles into pieces of work, says :mod:`cyconv.algorithms.tiling`: neither depends on the
+batch or on the threads, so neither do the bits.
 
 The transform spreads a non-finite value, and the rounding of a large one, over its whole tile: a
 tile with a non-finite output, or with parts a thousand times smaller than others, is computed again
@@ -16,21 +16,20 @@ References
 .. [1] A. V. Oppenheim, R. W. Schafer, *Discrete-Time Signal Processing*, section 8.7.
 """
 
-from functools import lru_cache
+from functools import cache
 from itertools import product
-from math import ceil, log2, prod, sqrt
+from math import log2, prod, sqrt
 
 import numpy as np
 import scipy.fft
+from numpy.lib.stride_tricks import as_strided
 
 from cyconv import choose
+from cyconv._parallel import share
 from cyconv.algorithms.direct import Algorithm as Direct
+from cyconv.algorithms.tiling import PIECE, best_tiling
 from cyconv.operands import finish
 from cyconv.problem import Problem
-
-FACTORS = (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64, 256)
-"""Tile lengths that are tried, in multiples of the kernel's extent."""
-
 
 EVEN = 1024
 """Between a tile's parts: more of the smaller one's digits than this are lost to the larger's."""
@@ -40,19 +39,18 @@ class Algorithm:
     """Spectra multiplied tile by tile; see the module."""
 
     name = "fft"
-    all_or_nothing = False  # every tile allocates
+    all_or_nothing = False  # every piece allocates
 
     def __init__(
         self, problem, workspace_limit=choose.WORKSPACE_LIMIT, isa=None, allowed=choose.BALANCED
     ):
-        self.problem, self.isa = problem, isa
+        self.problem, self.isa, self.workspace_limit = problem, isa, workspace_limit
         self.tiling = best_tiling(problem, workspace_limit)
-        self.workspace_per_thread = self.tiling.bytes
         self.complex = np.result_type(problem.dtype, np.complex64)
-        if self.workspace_per_thread > workspace_limit:
+        needed = self.workspace(1)
+        if needed > workspace_limit:
             raise MemoryError(
-                f"{problem.operation}: needs {self.workspace_per_thread} bytes of workspace, "
-                f"limit {workspace_limit}"
+                f"{problem.operation}: needs {needed} bytes of workspace, limit {workspace_limit}"
             )
 
     @classmethod
@@ -82,153 +80,206 @@ class Algorithm:
         return max(2.0, sqrt(6 * log2(max(2, prod(problem.receptive_field))) / taps))
 
     def workspace(self, threads):
-        """Bytes of scratch: one tile's and the weights' spectra, whatever the threads."""
-        return self.workspace_per_thread
+        """Bytes of scratch: a piece's on every thread, and the weights' spectra."""
+        t = self.tiling
+        return t.spectra_bytes + self.threads_for(threads) * t.bytes
+
+    def threads_for(self, threads):
+        """As many of `threads` as the workspace limit lets run."""
+        room = self.workspace_limit - self.tiling.spectra_bytes
+        return max(1, min(threads, room // max(1, self.tiling.bytes)))
 
     def pack(self, w):
-        """The conjugate spectra of the weights, and the weights themselves for repairs."""
+        """The conjugate spectra of the weights, the weights for repairs, how large outputs grow."""
         p, t = self.problem, self.tiling
         taps = (..., *(slice(None, None, d) for d in p.dilation))
-        sizes = [n if axis in t.axes else 1 for axis, n in enumerate(t.lengths, 1)]
-        sizes[t.axes[-1] - 1] = sizes[t.axes[-1] - 1] // 2 + 1  # of a real transform
-        depth = p.channels // p.groups
-        spread = np.zeros((depth, *p.receptive_field), p.dtype)
-        spectra = np.empty((p.filters, depth, *sizes), self.complex)
-        for k in range(p.filters if depth else 0):  # one at a time: Ctrl-C is seen between them
-            spread[taps] = w[k]
+        spectra = np.empty((p.filters, t.channels, *t.sizes), self.complex)
+        some = max(1, PIECE // max(1, t.channels * t.points))
+        for k in range(0, p.filters if t.channels else 0, some):  # Ctrl-C is seen between them
+            spread = np.zeros((len(w[k : k + some]), t.channels, *p.receptive_field), p.dtype)
+            spread[taps] = w[k : k + some]
             transformed = scipy.fft.rfftn(spread, t.transformed_lengths, axes=t.axes)
-            np.conjugate(transformed, out=spectra[k])
-        spectra = spectra.reshape(p.groups, p.filters // p.groups, *spectra.shape[1:])
-        return spectra, np.array(w, order="C")
+            np.conjugate(transformed, out=spectra[k : k + some])
+        spectra = spectra.reshape(p.groups, t.filters, *spectra.shape[1:])
+        with np.errstate(all="ignore"):
+            largest = abs(w).reshape(p.filters, -1).sum(axis=1, dtype=np.float64).max(initial=0)
+        return spectra, np.array(w, order="C"), max(1.0, float(largest)) * t.points**2
 
     def run(self, x, packed, y, bias, clamp, threads, seconds):
         """y = x correlated with the packed weights, then the epilogue."""
-        spectra, w = packed
-        t = self.tiling
-        if self.problem.channels == 0:  # the empty sum
+        p, t = self.problem, self.tiling
+        if p.channels == 0:  # the empty sum
             y[...] = 0
             return finish(y, bias, clamp)
-        padded = np.empty((self.problem.channels, *t.lengths), self.problem.dtype)
-        with np.errstate(all="ignore"):  # what is not finite is computed again
-            for n in range(self.problem.batch):
-                for place in product(*map(range, t.counts)):
-                    self.run_tile(x[n], spectra, w, y[n], place, padded, threads)
-        return finish(y, bias, clamp)
+        keep_freed_memory()
+        *above, last = t.counts
+        groups, tiles = range(0, p.groups, t.groups), range(0, last, t.tiles)
+        pieces = product(range(p.batch), groups, *map(range, above), tiles)
 
-    def run_tile(self, x, spectra, w, y, place, padded, threads):
-        """The outputs of one tile of one image."""
+        def work(places):
+            piece = Piece(self, x, packed, y, bias, clamp)
+            with np.errstate(all="ignore"):  # what is not finite is computed again
+                for place in places:
+                    piece.run(*place)
+
+        share(work, pieces, self.threads_for(threads), seconds)
+
+
+class Piece:
+    """One thread's pieces of one call."""
+
+    def __init__(self, algorithm, x, packed, y, bias, clamp):
+        self.problem, self.tiling, self.isa = algorithm.problem, algorithm.tiling, algorithm.isa
+        self.spectra, self.w, self.growth = packed
+        self.x, self.y, self.bias, self.clamp = x, y, bias, clamp
+
+    def run(self, n, group, *place):
+        """The outputs of image `n`, of the groups from `group` on, of the tiles from `place` on."""
         p, t = self.problem, self.tiling
-        self.load_tile(x, place, padded)
-        transformed = scipy.fft.rfftn(padded, axes=t.axes, workers=threads)
-        transformed = transformed.reshape(p.groups, -1, *transformed.shape[1:])
-        result = spectra[:, :, 0] * transformed[:, None, 0]
-        for c in range(1, transformed.shape[1]):
-            result += spectra[:, :, c] * transformed[:, None, c]
-        result = result.reshape(p.filters, *result.shape[2:])
-        values = scipy.fft.irfftn(result, t.transformed_lengths, axes=t.axes, workers=threads)
-        first = [j * step // s for j, step, s in zip(place, t.steps, p.stride, strict=True)]
-        cells = tuple(
-            slice(i, min(i + step // s, size))
-            for i, step, s, size in zip(first, t.steps, p.stride, p.output_spatial, strict=True)
+        groups = min(t.groups, p.groups - group)
+        count = min(t.tiles, t.counts[-1] - place[-1])
+        channels = slice(group * t.channels, (group + groups) * t.channels)
+        filters = slice(group * t.filters, (group + groups) * t.filters)
+        strip = self.load(self.x[n, channels], place, count)
+        *outer, step = strip.strides
+        tiles = as_strided(
+            strip, (count, len(strip), *t.lengths), (t.steps[-1] * step, *outer, step)
         )
-        kept = tuple(
-            slice(0, (cell.stop - cell.start - 1) * s + 1, s)
-            for cell, s in zip(cells, p.stride, strict=True)
+        result = scipy.fft.irfftn(
+            self.products(tiles, group, groups), t.transformed_lengths, axes=t.axes
         )
-        tile = values[(slice(None), *kept)]
-        if not np.isfinite(tile).all() or self.uneven(padded):
-            tile = self.repair(padded, w, kept, threads)
-        y[(slice(None), *cells)] = tile
+        cells, kept = self.cells(place, count)
+        result = result[(..., *kept)]
+        if not self.sound(strip, groups):
+            for tile, outputs in zip(tiles, result, strict=True):
+                if not (np.isfinite(outputs).all() and even(tile, groups, p.receptive_field)):
+                    outputs[...] = self.repair(tile, self.w[filters], groups, kept)
+        out = self.y[(n, filters, *cells)]
+        per, size = result.shape[-1], out.shape[-1]
+        full = size // per
+        whole = out[..., : full * per].reshape(*out.shape[:-1], full, per)  # a view
+        result = result[(..., *map(slice, out.shape[1:-1]), slice(None))]
+        whole[...] = result[:full].transpose(*range(1, out.ndim), 0, out.ndim)
+        if full < count:
+            out[..., full * per :] = result[full, ..., : size - full * per]
+        bias = None if self.bias is None else self.bias[filters]
+        finish(out[None], bias, self.clamp)
 
-    def load_tile(self, x, place, padded):
-        """The inputs that one tile reads, zero beyond the image."""
-        padded[...] = 0
+    def products(self, tiles, group, groups):
+        """The sums over channels of the products of spectra, (tile, filter, *spectrum)."""
+        t = self.tiling
+        spectra = self.spectra[group : group + groups]
+        transformed = scipy.fft.rfftn(tiles, axes=t.axes)
+        sizes = transformed.shape[2:]
+        transformed = transformed.reshape(len(tiles), groups, t.channels, 1, *sizes)
+        result = transformed[:, :, 0]  # to be overwritten, where one filter reads it
+        result = np.multiply(result, spectra[:, :, 0], out=result if t.filters == 1 else None)
+        if t.channels > 1:
+            term = np.empty_like(result)
+            for c in range(1, t.channels):
+                result += np.multiply(transformed[:, :, c], spectra[:, :, c], out=term)
+        return result.reshape(len(tiles), groups * t.filters, *sizes)
+
+    def load(self, x, place, count):
+        """The inputs that `count` tiles read: of the image itself, or with zeros beyond it."""
+        t = self.tiling
+        sizes = [*t.lengths[:-1], (count - 1) * t.steps[-1] + t.lengths[-1]]
         source, target = [slice(None)], [slice(None)]
         for axis, (lo, _) in enumerate(self.problem.padding):
-            start = place[axis] * self.tiling.steps[axis] - lo
+            start = place[axis] * t.steps[axis] - lo
             begin = max(start, 0)
-            end = max(begin, min(start + self.tiling.lengths[axis], self.problem.spatial[axis]))
+            end = max(begin, min(start + sizes[axis], self.problem.spatial[axis]))
             source.append(slice(begin, end))
             target.append(slice(begin - start, end - start))
-        padded[tuple(target)] = x[tuple(source)]
+        x = x[tuple(source)]
+        if x.shape[1:] == tuple(sizes):
+            return x
+        strip = np.zeros((len(x), *sizes), x.dtype)
+        strip[tuple(target)] = x
+        return strip
 
-    def uneven(self, padded):
-        """Whether some window's largest input is under a thousandth of the tile's, and not zero."""
-        largest = np.abs(padded).max(axis=0)
-        for axis, span in enumerate(self.problem.receptive_field):
-            cuts = range(0, largest.shape[axis], max(span, 8))
-            largest = np.maximum.reduceat(largest, cuts, axis=axis)
-        parts = largest[largest > 0]
-        return parts.size > 0 and parts.min() * EVEN < parts.max()
+    def cells(self, place, count):
+        """Where the outputs of the tiles go, and where they lie in each tile."""
+        p, t = self.problem, self.tiling
+        tiles = [1] * (p.rank - 1) + [count]
+        cells, kept = [], []
+        for j, n, step, s, size in zip(
+            place, tiles, t.steps, p.stride, p.output_spatial, strict=True
+        ):
+            per = step // s
+            cells.append(slice(j * per, min((j + n) * per, size)))
+            kept.append(slice(0, (per - 1) * s + 1, s))
+        return cells, kept
 
-    def repair(self, padded, w, kept, threads):
+    def sound(self, strip, groups):
+        """Whether no tile of the strip can need a repair: what a look at the inputs can tell."""
+        largest = windows(strip, groups, self.problem.receptive_field)
+        growth = float(largest.max()) * self.growth  # of anything that the transforms compute
+        return growth < np.finfo(strip.dtype).max and all_even(largest)
+
+    def repair(self, tile, w, groups, kept):
         """The same outputs by the defining sum."""
         p = self.problem
         sizes = [cut.stop - 1 + extent for cut, extent in zip(kept, p.receptive_field, strict=True)]
-        problem = Problem(
-            (1, p.channels, *sizes), p.w_shape, p.dtype, p.stride, 0, p.dilation, p.groups
-        )
+        problem = Problem((1, len(tile), *sizes), w.shape, p.dtype, p.stride, 0, p.dilation, groups)
         direct = Direct(problem, isa=self.isa)
-        tile = np.empty(problem.output_shape, p.dtype)
-        inputs = padded[None][(..., *(slice(0, size) for size in sizes))]
+        outputs = np.empty(problem.output_shape, p.dtype)
+        inputs = tile[None][(..., *map(slice, sizes))]
         seconds = Direct.cost(problem, 1)
-        direct.run(inputs, direct.pack(w), tile, None, None, threads, seconds)
-        return tile[0]
+        direct.run(inputs, direct.pack(w), outputs, None, None, 1, seconds)
+        return outputs[0]
 
 
-class Tiling:
-    """Tile lengths along each axis, and what they cost."""
+@cache
+def keep_freed_memory():
+    """Let the C library keep what SciPy frees after each transform, up to some 32 MiB.
 
-    def __init__(self, problem, factor):
-        p = problem
-        self.lengths, self.steps, self.counts = [], [], []
-        taps = [axis for axis, extent in enumerate(p.receptive_field) if extent > 1]
-        taps = taps or [p.rank - 1]  # one tap: an axis has to be transformed
-        for axis, (n, (lo, hi), extent, s) in enumerate(
-            zip(p.spatial, p.padding, p.receptive_field, p.stride, strict=True)
-        ):
-            whole = n + lo + hi
-            length = whole
-            if axis in taps:
-                whole = scipy.fft.next_fast_len(whole, real=True)
-                length = scipy.fft.next_fast_len(max(32, int(extent * factor)), real=True)
-                length = whole if length + s >= whole else length
-            step = (length - extent + 1) // s * s
-            if step == 0 or length == whole:  # one tile; its last step may be shorter than s
-                length, step = whole, max(s, -(-(whole - extent + 1) // s) * s)
-            self.lengths.append(length)
-            self.steps.append(step)
-        self.counts = [
-            max(1, ceil(size * s / step))
-            for size, s, step in zip(p.output_spatial, p.stride, self.steps, strict=True)
-        ]
-        self.axes = [1 + axis for axis in taps]  # of one image (C, *spatial)
-        self.transformed_lengths = [self.lengths[axis] for axis in taps]
-        points = prod(self.lengths)
-        spectra = p.filters * p.channels // p.groups
-        self.bytes = p.dtype.itemsize * points * (2 * p.channels + 4 * p.filters + spectra)
-        depth = log2(max(2, prod(self.transformed_lengths)))
-        transforms = (p.channels + p.filters) * points * depth
-        products = p.filters * p.channels / p.groups * points
-        size = p.dtype.itemsize / 4
-        packing = spectra * points * depth * choose.FFT_TRANSFORM * size
-        packing += p.filters * choose.FFT_CALL
-        image = prod(self.counts) * (
-            choose.FFT_CALL
-            + (transforms * choose.FFT_TRANSFORM + products * choose.FFT_PRODUCT) * size
-        )
-        self.seconds_of_one = image + packing
-        self.seconds = p.batch * image + packing
+    glibc hands freed memory back to the system, to be cleared again page by page, unless it has
+    seen a block as large come and go [1]_. This one is never touched.
 
-
-@lru_cache(maxsize=64)  # a plan asks for it to lay out, to predict and to choose
-def best_tiling(problem, workspace_limit):
-    """The cheapest tiling within the limit, or the smallest of all if none is.
-
-    Cheapest for one image: the tiles decide the bits, which may not depend on the batch.
+    .. [1] mallopt(3), M_MMAP_THRESHOLD: "dynamic".
     """
-    tilings = [Tiling(problem, factor) for factor in FACTORS]
-    fitting = [t for t in tilings if t.bytes <= workspace_limit]
-    if fitting:
-        return min(fitting, key=lambda t: t.seconds_of_one)
-    return min(tilings, key=lambda t: t.bytes)
+    np.empty(16 << 20, np.uint8)
+
+
+def windows(planes, groups, spans):
+    """The largest size of an input in each group and in each window of `spans` inputs or more."""
+    largest = None
+    for axis, span in enumerate(spans, 1):
+        if largest is not None:
+            largest = in_windows(np.maximum, largest, axis, span)
+        elif planes.shape[axis] > 1 or axis == len(spans):
+            least = in_windows(np.minimum, planes, axis, span)
+            largest = np.maximum(in_windows(np.maximum, planes, axis, span), -least)
+    largest = largest.reshape(groups, -1, *largest.shape[1:])
+    return (largest[:, 0] if largest.shape[1] == 1 else largest.max(axis=1)).reshape(groups, -1)
+
+
+def in_windows(extreme, planes, axis, span):
+    """The extreme of each window along an axis; the last one is up to twice as long."""
+    span = max(8, span)
+    above, size, below = planes.shape[:axis], planes.shape[axis], planes.shape[axis + 1 :]
+    count = size // span
+    if count < 2:
+        return extreme.reduce(planes, axis=axis, keepdims=True)
+    place = (slice(None),) * axis
+    head = planes[(*place, slice(0, count * span))].reshape(*above, count, span, *below)
+    found = extreme.reduce(head, axis=axis + 1)
+    if count * span < size:
+        tail = extreme.reduce(planes[(*place, slice(count * span, None))], axis=axis)
+        last = found[(*place, -1)]
+        extreme(last, tail, out=last)
+    return found
+
+
+def all_even(largest):
+    """Whether no window's largest input is under a thousandth of its group's, and not zero."""
+    least = largest.min(axis=1)
+    if not least.all():
+        least = np.where(largest > 0, largest, np.inf).min(axis=1)
+    return bool((least * EVEN >= largest.max(axis=1)).all())
+
+
+def even(tile, groups, spans):
+    """The same of one tile."""
+    return all_even(windows(tile, groups, spans))
