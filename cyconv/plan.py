@@ -314,7 +314,8 @@ class PackedConv:
         self.plan = plan
         self._bias = None if bias is None else bias.copy()
         self._clamp = clamp
-        self._packed = plan._root.pack(w)
+        kept = any(leaf.algorithm.keeps_weights for leaf in plan._root.leaves())
+        self._packed = plan._root.pack(w.copy() if kept else w)
 
     def __call__(self, x, out=None, threads=None):
         """Compute the plan's problem for `x`, with the packed weights.

@@ -51,6 +51,7 @@ cdef class Algorithm:
     """One algorithm for one problem: see the module."""
 
     all_or_nothing = True  # run() cannot fail once it has begun to write
+    keeps_weights = False  # whether what pack() returns may hold its argument itself
 
     def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, isa=None,
                  allowed=choose.BALANCED):

@@ -6,6 +6,9 @@ r"""Direct: the defining sum over the image itself.
 Rows of the input are copied once into a zero-bordered strip, split by the stride into phases, so
 that every tap (d, r, s) of neighbouring outputs is one contiguous vector at a fixed offset. The
 micro-kernel then walks the taps through a table of those offsets: no patch is ever built.
+
+3 x 3 taps on one plane, and the gradient of their weights, are read from the image itself
+(:mod:`cyconv.algorithms.threes`).
 """
 
 cimport numpy as cnp
@@ -14,6 +17,7 @@ from cyconv._parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
 from cyconv.algorithms.strips cimport Strips, pack_blocks, strips
+from cyconv.algorithms.threes cimport gradient_workspace, run_gradient, run_image
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
@@ -31,6 +35,7 @@ from math import prod
 import numpy as np
 
 from cyconv import choose
+from cyconv.algorithms.threes import few_on_a_plane, gradient_seconds, image_seconds
 
 cnp.import_array()
 
@@ -107,6 +112,7 @@ cdef class Algorithm(Base):
     name = "direct"
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns
+    cdef readonly bint keeps_weights  # the array that is packed, not a copy of it
 
     @classmethod
     def supports(cls, problem):
@@ -116,6 +122,10 @@ cdef class Algorithm(Base):
     @classmethod
     def cost(cls, problem, threads, allowed=choose.BALANCED):
         """Seconds: register tiles row by row, the strips they read, the weights once."""
+        if few_on_a_plane(problem, FEW):
+            seconds = image_seconds(problem, threads) or gradient_seconds(problem, threads)
+            if seconds is not None:
+                return seconds
         *above, q = problem.output_spatial
         rows = problem.batch * problem.groups * prod(above)
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
@@ -134,6 +144,13 @@ cdef class Algorithm(Base):
         """Rows, columns and planes of a strip that fit."""
         cdef object fixed, room, columns, one, planes, rows, needed, taps
         cdef Strips s
+        if (few_on_a_plane(self.problem, FEW)
+                and gradient_seconds(self.problem, 1) is not None):
+            needed = gradient_workspace(self.k, &self.g)
+            self.keeps_weights = 0 <= needed <= self.workspace_limit - 64
+        if self.keeps_weights:
+            self.workspace_per_thread = needed
+            return
         h, w = self.g.h, self.g.w
         self.strips = s = strips(self)
         fixed = self.g.D * sizeof(void *) + CYCONV_OVERREAD * self.k.itemsize
@@ -155,7 +172,14 @@ cdef class Algorithm(Base):
         s.cut(planes, rows, columns)
 
     def pack(self, w):
-        """The weights in blocks of planes."""
+        """The weights in blocks of planes, or as they are, if their rows are contiguous."""
+        cdef Packed packed
+        if self.keeps_weights:
+            whole = all(stride % w.itemsize == 0 for stride in w.strides)
+            packed = self.new_packed(
+                0, (w if whole and w.strides[-1] == w.itemsize else np.ascontiguousarray(w),))
+            packed.nbytes = packed.arrays[0].nbytes
+            return packed
         return pack_blocks(self, w, self.planes, self.g.K if self.g.K > FEW else 1)
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
@@ -165,6 +189,13 @@ cdef class Algorithm(Base):
         if self.g.D == 0:
             return fill(y, bias, clamp)
         c.g = self.placed(x, y)
+        c.e = epilogue(bias, clamp)
+        if self.keeps_weights:
+            return run_gradient(self.k, &c.g, x, packed.arrays[0], y, &c.e,
+                                self.threads_for(threads), self.workspace_per_thread, seconds)
+        if c.g.K <= FEW and run_image(
+                self.k, &c.g, x, packed.panels.data, y, &c.e, threads, seconds):
+            return
         c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
         c.panels = packed.panels.data
         c.offset = self.strips.offset
@@ -182,7 +213,6 @@ cdef class Algorithm(Base):
         c.filters = choose.chunk(
             c.g.K, CYCONV_MR, c.g.slabs * c.row_strips * c.column_strips, threads)
         c.chunks = ceil_div(c.g.K, c.filters)
-        c.e = epilogue(bias, clamp)
         parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,
                      self.threads_for(threads), self.workspace_per_thread, seconds)
 

@@ -102,6 +102,21 @@ typedef struct {
     /* Up to CYCONV_OVERREAD elements past a row's last tap are read. */
     void (*stencil)(const stencil_t *t, const void *strip, ptrdiff_t rows, ptrdiff_t columns,
                     void *y);
+    /* Rows [p0, p1) of slabs [first, last) of 3 x 3 taps on one plane, from the image itself: the
+     * sums of `stencil`. `w`: 9 weights of each filter of each group; `e` begins at the first.
+     * Only where image3_fits says 1. No element outside the planes is read, unless it lies
+     * between their first and their last. */
+    int (*image3_fits)(const geometry_t *g);
+    void (*image3)(const geometry_t *g, const void *x, const void *w, void *y, const epilogue_t *e,
+                   ptrdiff_t first, ptrdiff_t last, ptrdiff_t p0, ptrdiff_t p1);
+    /* Slabs [first, last) of 3 x 3 outputs of kernels as large as the plane: the sums of
+     * gradient3_body.h. Weights w[filter of all groups * w_strides[0] + d * w_strides[1] +
+     * p * w_strides[2] + q]; y, e, and what is read as for image3. Only where gradient3_fits
+     * says 1; gradient3_scratch: elements of scratch for these sizes. */
+    int (*gradient3_fits)(const geometry_t *g);
+    ptrdiff_t (*gradient3_scratch)(const geometry_t *g);
+    void (*gradient3)(const geometry_t *g, const void *x, const void *w, const ptrdiff_t *w_strides,
+                      void *y, const epilogue_t *e, ptrdiff_t first, ptrdiff_t last, void *scratch);
     /* panel[t * nr + j] = pixel j of tap t, the runs one after another, n <= nr pixels in all:
      *     run i of tap t lies at source + runs[i].start + (offset ? offset[t] : t * ld).
      * Unless `exact`, up to a vector past each run is read; up to one past the panel is written. */
