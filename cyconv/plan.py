@@ -314,7 +314,7 @@ class PackedConv:
         self.plan = plan
         self._bias = None if bias is None else bias.copy()
         self._clamp = clamp
-        kept = any(leaf.algorithm.keeps_weights for leaf in plan._root.leaves())
+        kept = any(getattr(leaf.algorithm, "keeps_weights", False) for leaf in plan._root.leaves())
         self._packed = plan._root.pack(w.copy() if kept else w)
 
     def __call__(self, x, out=None, threads=None):

@@ -44,7 +44,7 @@ cdef enum:
     STRIP_BYTES = 192 << 10
     COLUMNS = 1024
     STENCIL_BYTES = 24 << 10  # most of a first-level cache
-    STENCIL_COLUMNS = 256
+    STENCIL_COLUMNS = 512
     FEW = 3  # filters of a group that are taken one at a time
 
 
@@ -61,6 +61,7 @@ cdef struct Context:
     ptrdiff_t row_strips, column_strips, chunks
     bint few, epilogue       # filters; whether there is an epilogue
     stencil_t stencil        # for them
+    ptrdiff_t runs           # of one plane's taps
     epilogue_t e
 
 
@@ -90,7 +91,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         k.fill_strip(&c.g, &c.strip, planes + d, count, p0, q0, strip)
         panels = c.panels + ((group * c.g.D + d) * c.g.K + first * count) * taps * size
         if c.few:
-            t.taps, t.accumulate = count * taps, d > 0
+            t.runs, t.accumulate = count * c.runs, d > 0
             t.e = &e if d + count == c.g.D and c.epilogue else NULL
             for p in range(last - first):
                 t.filter, t.w = p, panels + p * count * taps * size
@@ -133,9 +134,9 @@ cdef class Algorithm(Base):
         weights = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
         row, item = choose.products(problem, filters, q, taps) / choose.OFFSETS, choose.ITEM
         if filters <= FEW:
-            planes = prod(problem.w_shape[1:-2])
+            run = problem.kernel[-2] // problem.stride[-2] if problem.dilation[-2] == 1 else 1
             products = choose.vectors(problem, q) * taps / choose.peak(problem)
-            row = filters * (2 * products / choose.STENCIL[planes > 1] + choose.STENCIL_ROW)
+            row = filters * (2 * products / choose.STENCIL[run > 3] + choose.STENCIL_ROW)
             item = choose.STENCIL_ITEM
         work = rows * row + copy + weights
         return choose.seconds(problem, threads, work, problem.batch * problem.groups, item)
@@ -170,6 +171,8 @@ cdef class Algorithm(Base):
         self.workspace_per_thread = needed
         self.columns, self.planes, self.rows = columns, planes, rows
         s.cut(planes, rows, columns)
+        if few:  # 3 x 3 taps on one plane are summed in the order that `image3` has
+            s.in_runs(self.g.D > 1 or h.kernel != 3 or w.kernel != 3)
 
     def pack(self, w):
         """The weights in blocks of planes, or as they are, if their rows are contiguous."""
@@ -180,7 +183,9 @@ cdef class Algorithm(Base):
                 0, (w if whole and w.strides[-1] == w.itemsize else np.ascontiguousarray(w),))
             packed.nbytes = packed.arrays[0].nbytes
             return packed
-        return pack_blocks(self, w, self.planes, self.g.K if self.g.K > FEW else 1)
+        if self.g.K > FEW:
+            return pack_blocks(self, w, self.planes, self.g.K)
+        return pack_blocks(self, self.strips.by_runs(w), self.planes, 1)
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
             double seconds):
@@ -203,11 +208,9 @@ cdef class Algorithm(Base):
         c.columns = self.columns
         c.few = c.g.K <= FEW
         c.epilogue = bias is not None or clamp is not None
-        c.stencil.offset, c.stencil.row = c.offset, c.row
+        c.stencil.start, c.stencil.length = self.strips.start, self.strips.length
+        c.runs, c.stencil.row = self.strips.runs, c.row
         c.stencil.y_row, c.stencil.y_column = c.g.h.y_stride, c.g.w.y_stride
-        c.stencil.neighbours = (
-            c.g.D == 1 and c.g.h.kernel == 3 and c.g.w.kernel == 3 and c.g.h.stride == 1
-            and c.g.w.stride == 1 and c.g.h.dilation == 1 and c.g.w.dilation == 1)
         c.row_strips = ceil_div(c.g.h.out, c.rows)
         c.column_strips = ceil_div(c.g.w.out, c.columns)
         c.filters = choose.chunk(

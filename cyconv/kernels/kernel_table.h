@@ -55,14 +55,14 @@ typedef struct {
     ptrdiff_t start, length;
 } run_t;
 
-/* One filter of a group that has few. Sums are in the order of the taps (d, r, s), as `multiply`'s.
- * Outputs (p, q) go to y + p * y_row + q * y_column; `filter` is the place of the bias. */
+/* One filter of a group that has few. Its taps are cut into runs: tap j of run i is at start[i] +
+ * j * row of the strip, j < length[i]. Sums are in the order of the runs and of their taps. Outputs
+ * (p, q) go to y + p * y_row + q * y_column; `filter` is the place of the bias. */
 typedef struct {
-    const void *w; /* of the taps, contiguous */
-    ptrdiff_t taps;
-    const ptrdiff_t *offset; /* of the taps in the strip, and elements to its next output row */
-    ptrdiff_t row;
-    int neighbours; /* 3 x 3 taps on one plane, (r, s) at r * row + s */
+    const void *w; /* of the taps, in that order */
+    ptrdiff_t runs;
+    const ptrdiff_t *start, *length;
+    ptrdiff_t row; /* elements of the strip to the next output row */
     ptrdiff_t y_row, y_column;
     int accumulate;
     const epilogue_t *e;

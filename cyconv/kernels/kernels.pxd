@@ -38,10 +38,10 @@ cdef extern from "kernel_table.h" nogil:
 
     ctypedef struct stencil_t:
         const void *w
-        ptrdiff_t taps
-        const ptrdiff_t *offset
+        ptrdiff_t runs
+        const ptrdiff_t *start
+        const ptrdiff_t *length
         ptrdiff_t row
-        int neighbours
         ptrdiff_t y_row, y_column
         int accumulate
         const epilogue_t *e
