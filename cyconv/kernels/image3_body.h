@@ -31,6 +31,8 @@ INLINE void image3_add(const int stride, const int v, const int *edges, const im
                        vec *middle, vec *last) {
     const int zeros = h < 0 || h >= c->in;
     const real *x = zeros ? image3_zeros + 1 : c->x + h * c->x_row + column;
+    if (v == IMAGE3_VECTORS)
+        __builtin_prefetch(x + (IMAGE3_VECTORS * LANES + 1) * stride); /* the next tile */
 #pragma GCC unroll 2
     for (int k = 0; k < v; k++) {
         vec tap[3];
