@@ -313,6 +313,41 @@ class BorderAdjoint(Border):
         return f"padding mode {self.problem.padding_mode} -> its border's gradient, folded back"
 
 
+class ImageByImage(Rule):
+    """gradient of depthwise weights -> each image's own, added in the order of the images.
+
+    The images become groups: views, where images and channels are neighbours in x and y.
+    """
+
+    epilogue = False
+    FILTERS = 3  # of a group, at most: more are better multiplied with all images at once
+
+    def __init__(self, problem):
+        p, n = problem, problem.batch
+        super().__init__(
+            p,
+            replace(p, x_shape=(1, n * p.channels, *p.spatial),
+                    w_shape=(n * p.filters, 1, *p.kernel), groups=n * p.groups),
+        )  # fmt: skip
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return (
+            problem.direction == "grad_weight"
+            and problem.batch > 1
+            and problem.channels == problem.groups
+            and problem.filters <= ImageByImage.FILTERS * problem.groups
+        )
+
+    def second(self, b):  # noqa: D102
+        return (b.reshape(self.children[0].y_shape),)
+
+    def run(self, a, out, solve):  # noqa: D102
+        sums = np.empty((self.problem.batch, *out.shape), out.dtype)
+        solve(0, a.reshape(self.children[0].x_shape), sums.reshape(-1, *out.shape[1:]))
+        np.add.reduce(sums, 0, dtype=out.dtype, out=out)
+
+
 class GradWeight(Rule):
     """gradient of the weights -> a forward problem over the batch, stride and dilation exchanged.
 
@@ -453,7 +488,7 @@ class GradInput(Rule):
 
 RULES = (
     NoFilters, Unbatched, ChannelsLast, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis,
-    GradWeight, GradInput,
+    ImageByImage, GradWeight, GradInput,
 )  # fmt: skip
 
 

@@ -6,6 +6,9 @@ r"""Direct: the defining sum over the image itself.
 Rows of the input are copied once into a zero-bordered strip, split by the stride into phases, so
 that every tap (d, r, s) of neighbouring outputs is one contiguous vector at a fixed offset. The
 micro-kernel then walks the taps through a table of those offsets: no patch is ever built.
+
+3 x 3 taps on one plane, and the gradient of their weights, are read from the image itself
+(:mod:`cyconv.algorithms.threes`).
 """
 
 cimport numpy as cnp
@@ -14,6 +17,7 @@ from cyconv._parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
 from cyconv.algorithms.strips cimport Strips, pack_blocks, strips
+from cyconv.algorithms.threes cimport gradient_workspace, run_gradient, run_image
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
@@ -31,6 +35,7 @@ from math import prod
 import numpy as np
 
 from cyconv import choose
+from cyconv.algorithms.threes import few_on_a_plane, gradient_seconds, image_seconds
 
 cnp.import_array()
 
@@ -39,7 +44,7 @@ cdef enum:
     STRIP_BYTES = 192 << 10
     COLUMNS = 1024
     STENCIL_BYTES = 24 << 10  # most of a first-level cache
-    STENCIL_COLUMNS = 256
+    STENCIL_COLUMNS = 512
     FEW = 3  # filters of a group that are taken one at a time
 
 
@@ -56,6 +61,7 @@ cdef struct Context:
     ptrdiff_t row_strips, column_strips, chunks
     bint few, epilogue       # filters; whether there is an epilogue
     stencil_t stencil        # for them
+    ptrdiff_t runs           # of one plane's taps
     epilogue_t e
 
 
@@ -85,7 +91,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         k.fill_strip(&c.g, &c.strip, planes + d, count, p0, q0, strip)
         panels = c.panels + ((group * c.g.D + d) * c.g.K + first * count) * taps * size
         if c.few:
-            t.taps, t.accumulate = count * taps, d > 0
+            t.runs, t.accumulate = count * c.runs, d > 0
             t.e = &e if d + count == c.g.D and c.epilogue else NULL
             for p in range(last - first):
                 t.filter, t.w = p, panels + p * count * taps * size
@@ -107,6 +113,7 @@ cdef class Algorithm(Base):
     name = "direct"
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns
+    cdef readonly bint keeps_weights  # the array that is packed, not a copy of it
 
     @classmethod
     def supports(cls, problem):
@@ -116,6 +123,10 @@ cdef class Algorithm(Base):
     @classmethod
     def cost(cls, problem, threads, allowed=choose.BALANCED):
         """Seconds: register tiles row by row, the strips they read, the weights once."""
+        if few_on_a_plane(problem, FEW):
+            seconds = image_seconds(problem, threads) or gradient_seconds(problem, threads)
+            if seconds is not None:
+                return seconds
         *above, q = problem.output_spatial
         rows = problem.batch * problem.groups * prod(above)
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
@@ -123,9 +134,9 @@ cdef class Algorithm(Base):
         weights = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
         row, item = choose.products(problem, filters, q, taps) / choose.OFFSETS, choose.ITEM
         if filters <= FEW:
-            planes = prod(problem.w_shape[1:-2])
+            run = problem.kernel[-2] // problem.stride[-2] if problem.dilation[-2] == 1 else 1
             products = choose.vectors(problem, q) * taps / choose.peak(problem)
-            row = filters * (2 * products / choose.STENCIL[planes > 1] + choose.STENCIL_ROW)
+            row = filters * (2 * products / choose.STENCIL[run > 3] + choose.STENCIL_ROW)
             item = choose.STENCIL_ITEM
         work = rows * row + copy + weights
         return choose.seconds(problem, threads, work, problem.batch * problem.groups, item)
@@ -134,6 +145,13 @@ cdef class Algorithm(Base):
         """Rows, columns and planes of a strip that fit."""
         cdef object fixed, room, columns, one, planes, rows, needed, taps
         cdef Strips s
+        if (few_on_a_plane(self.problem, FEW)
+                and gradient_seconds(self.problem, 1) is not None):
+            needed = gradient_workspace(self.k, &self.g)
+            self.keeps_weights = 0 <= needed <= self.workspace_limit - 64
+        if self.keeps_weights:
+            self.workspace_per_thread = needed
+            return
         h, w = self.g.h, self.g.w
         self.strips = s = strips(self)
         fixed = self.g.D * sizeof(void *) + CYCONV_OVERREAD * self.k.itemsize
@@ -153,10 +171,21 @@ cdef class Algorithm(Base):
         self.workspace_per_thread = needed
         self.columns, self.planes, self.rows = columns, planes, rows
         s.cut(planes, rows, columns)
+        if few:  # 3 x 3 taps on one plane are summed in the order that `image3` has
+            s.in_runs(self.g.D > 1 or h.kernel != 3 or w.kernel != 3)
 
     def pack(self, w):
-        """The weights in blocks of planes."""
-        return pack_blocks(self, w, self.planes, self.g.K if self.g.K > FEW else 1)
+        """The weights in blocks of planes, or as they are, if their rows are contiguous."""
+        cdef Packed packed
+        if self.keeps_weights:
+            whole = all(stride % w.itemsize == 0 for stride in w.strides)
+            packed = self.new_packed(
+                0, (w if whole and w.strides[-1] == w.itemsize else np.ascontiguousarray(w),))
+            packed.nbytes = packed.arrays[0].nbytes
+            return packed
+        if self.g.K > FEW:
+            return pack_blocks(self, w, self.planes, self.g.K)
+        return pack_blocks(self, self.strips.by_runs(w), self.planes, 1)
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
             double seconds):
@@ -165,6 +194,13 @@ cdef class Algorithm(Base):
         if self.g.D == 0:
             return fill(y, bias, clamp)
         c.g = self.placed(x, y)
+        c.e = epilogue(bias, clamp)
+        if self.keeps_weights:
+            return run_gradient(self.k, &c.g, x, packed.arrays[0], y, &c.e,
+                                self.threads_for(threads), self.workspace_per_thread, seconds)
+        if c.g.K <= FEW and run_image(
+                self.k, &c.g, x, packed.panels.data, y, &c.e, threads, seconds):
+            return
         c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
         c.panels = packed.panels.data
         c.offset = self.strips.offset
@@ -172,17 +208,14 @@ cdef class Algorithm(Base):
         c.columns = self.columns
         c.few = c.g.K <= FEW
         c.epilogue = bias is not None or clamp is not None
-        c.stencil.offset, c.stencil.row = c.offset, c.row
+        c.stencil.start, c.stencil.length = self.strips.start, self.strips.length
+        c.runs, c.stencil.row = self.strips.runs, c.row
         c.stencil.y_row, c.stencil.y_column = c.g.h.y_stride, c.g.w.y_stride
-        c.stencil.neighbours = (
-            c.g.D == 1 and c.g.h.kernel == 3 and c.g.w.kernel == 3 and c.g.h.stride == 1
-            and c.g.w.stride == 1 and c.g.h.dilation == 1 and c.g.w.dilation == 1)
         c.row_strips = ceil_div(c.g.h.out, c.rows)
         c.column_strips = ceil_div(c.g.w.out, c.columns)
         c.filters = choose.chunk(
             c.g.K, CYCONV_MR, c.g.slabs * c.row_strips * c.column_strips, threads)
         c.chunks = ceil_div(c.g.K, c.filters)
-        c.e = epilogue(bias, clamp)
         parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,
                      self.threads_for(threads), self.workspace_per_thread, seconds)
 

@@ -7,11 +7,17 @@ cdef class Strips:
     cdef ptrdiff_t *offset
     cdef ptrdiff_t row  # elements to the next output row
     cdef object phases, below, right
+    cdef ptrdiff_t runs            # of one plane's taps, see `in_runs`
+    cdef ptrdiff_t *start
+    cdef ptrdiff_t *length
+    cdef object _starts, _lengths, _rows
     cdef object row_phase, column_phase, offsets
     cdef object _row_steps, _row_places, _column_steps, _column_places
 
     cdef fitting(self, columns, planes, room)
     cdef cut(self, planes, rows, columns)
+    cdef in_runs(self, bint by_columns)
+    cdef by_runs(self, w)
 
 
 cdef Strips strips(Algorithm algorithm)

@@ -38,6 +38,28 @@ cdef class Strips:
             + (self._column_places * self.c.pitch + self._column_steps), np.intp)
         self.offset = <ptrdiff_t *>cnp.PyArray_DATA(self.offsets)
 
+    cdef in_runs(self, bint by_columns):
+        """Cut the taps of one plane into the runs that `stencil` reads: down the columns of the
+        kernel, a phase of the stride at a time; or each by itself, in the order of the kernel."""
+        places, steps = self._row_places, self._row_steps
+        self._rows = np.lexsort((steps, places)) if by_columns else None
+        if by_columns:
+            apart = (np.diff(steps[self._rows]) != 1) | (np.diff(places[self._rows]) != 0)
+            first = np.flatnonzero(np.concatenate(([True], apart)))
+            starts = self.offsets[:, self._rows[first]].swapaxes(1, 2)
+            lengths = np.diff(np.append(first, len(steps)))
+        else:
+            starts, lengths = self.offsets, np.ones(1)
+        self._starts = np.ascontiguousarray(starts, np.intp)
+        self._lengths = np.ascontiguousarray(np.broadcast_to(lengths, starts.shape), np.intp)
+        self.runs = self._starts.size // len(self.offsets)
+        self.start = <ptrdiff_t *>cnp.PyArray_DATA(self._starts)
+        self.length = <ptrdiff_t *>cnp.PyArray_DATA(self._lengths)
+
+    cdef by_runs(self, w):
+        """The weights in the order of the runs."""
+        return w if self._rows is None else w[..., self._rows, :].swapaxes(-1, -2)
+
 
 cdef Strips strips(Algorithm algorithm):
     """The strips of a problem: `phases` of the stride that its taps touch, and how many rows

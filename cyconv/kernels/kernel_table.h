@@ -56,14 +56,14 @@ typedef struct {
     ptrdiff_t start, length;
 } run_t;
 
-/* One filter of a group that has few. Sums are in the order of the taps (d, r, s), as `multiply`'s.
- * Outputs (p, q) go to y + p * y_row + q * y_column; `filter` is the place of the bias. */
+/* One filter of a group that has few. Its taps are cut into runs: tap j of run i is at start[i] +
+ * j * row of the strip, j < length[i]. Sums are in the order of the runs and of their taps. Outputs
+ * (p, q) go to y + p * y_row + q * y_column; `filter` is the place of the bias. */
 typedef struct {
-    const void *w; /* of the taps, contiguous */
-    ptrdiff_t taps;
-    const ptrdiff_t *offset; /* of the taps in the strip, and elements to its next output row */
-    ptrdiff_t row;
-    int neighbours; /* 3 x 3 taps on one plane, (r, s) at r * row + s */
+    const void *w; /* of the taps, in that order */
+    ptrdiff_t runs;
+    const ptrdiff_t *start, *length;
+    ptrdiff_t row; /* elements of the strip to the next output row */
     ptrdiff_t y_row, y_column;
     int accumulate;
     const epilogue_t *e;
@@ -104,6 +104,21 @@ typedef struct {
     /* Up to CYCONV_OVERREAD elements past a row's last tap are read. */
     void (*stencil)(const stencil_t *t, const void *strip, ptrdiff_t rows, ptrdiff_t columns,
                     void *y);
+    /* Rows [p0, p1) of slabs [first, last) of 3 x 3 taps on one plane, from the image itself: the
+     * sums of `stencil`. `w`: 9 weights of each filter of each group; `e` begins at the first.
+     * Only where image3_fits says 1. No element outside the planes is read, unless it lies
+     * between their first and their last. */
+    int (*image3_fits)(const geometry_t *g);
+    void (*image3)(const geometry_t *g, const void *x, const void *w, void *y, const epilogue_t *e,
+                   ptrdiff_t first, ptrdiff_t last, ptrdiff_t p0, ptrdiff_t p1);
+    /* Slabs [first, last) of 3 x 3 outputs of kernels as large as the plane: the sums of
+     * gradient3_body.h. Weights w[filter of all groups * w_strides[0] + d * w_strides[1] +
+     * p * w_strides[2] + q]; y, e, and what is read as for image3. Only where gradient3_fits
+     * says 1; gradient3_scratch: elements of scratch for these sizes. */
+    int (*gradient3_fits)(const geometry_t *g);
+    ptrdiff_t (*gradient3_scratch)(const geometry_t *g);
+    void (*gradient3)(const geometry_t *g, const void *x, const void *w, const ptrdiff_t *w_strides,
+                      void *y, const epilogue_t *e, ptrdiff_t first, ptrdiff_t last, void *scratch);
     /* panel[t * nr + j] = pixel j of tap t, the runs one after another, n <= nr pixels in all:
      *     run i of tap t lies at source + runs[i].start + (offset ? offset[t] : t * ld).
      * Unless `exact`, up to a vector past each run is read; up to one past the panel is written. */

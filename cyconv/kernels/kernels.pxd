@@ -38,10 +38,10 @@ cdef extern from "kernel_table.h" nogil:
 
     ctypedef struct stencil_t:
         const void *w
-        ptrdiff_t taps
-        const ptrdiff_t *offset
+        ptrdiff_t runs
+        const ptrdiff_t *start
+        const ptrdiff_t *length
         ptrdiff_t row
-        int neighbours
         ptrdiff_t y_row, y_column
         int accumulate
         const epilogue_t *e
@@ -66,6 +66,14 @@ cdef extern from "kernel_table.h" nogil:
                            ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*stencil)(const stencil_t *, const void *, ptrdiff_t, ptrdiff_t,
                         void *) noexcept nogil
+        int (*image3_fits)(const geometry_t *) noexcept nogil
+        void (*image3)(const geometry_t *, const void *, const void *, void *, const epilogue_t *,
+                       ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
+        int (*gradient3_fits)(const geometry_t *) noexcept nogil
+        ptrdiff_t (*gradient3_scratch)(const geometry_t *) noexcept nogil
+        void (*gradient3)(const geometry_t *, const void *, const void *, const ptrdiff_t *,
+                          void *, const epilogue_t *, ptrdiff_t, ptrdiff_t,
+                          void *) noexcept nogil
         void (*gather)(ptrdiff_t, const void *, const ptrdiff_t *, ptrdiff_t, const run_t *,
                        ptrdiff_t, int, void *) noexcept nogil
         void (*gather_columns)(const geometry_t *, const char **, const ptrdiff_t *,

@@ -4,6 +4,9 @@
 #include "simd.h"
 
 #include "multiply_body.h"
+
+#include "gradient3_body.h"
+#include "image3_body.h"
 #include "patches_body.h"
 #include "stencil_body.h"
 #if defined(ELEMENT_f32) || defined(ELEMENT_f64)
@@ -27,6 +30,11 @@ const kernels_t JOIN(TARGET, ELEMENT) = {
     .pack_filters = pack_filters,
     .fill_strip = fill_strip,
     .stencil = stencil,
+    .image3_fits = image3_fits,
+    .image3 = image3,
+    .gradient3_fits = gradient3_fits,
+    .gradient3_scratch = gradient3_scratch,
+    .gradient3 = gradient3,
     .gather = gather,
     .gather_columns = gather_columns,
     .patches = patches,

@@ -70,12 +70,14 @@ INLINE int not_finite(vec v) {
 #define LOW 0, 2
 #define HIGH 1, 3
 #define SHIFT 1, 2
+#define SHIFT_UP 1, 2
 #elif LANES == 4
 #define EVENS 0, 2, 4, 6
 #define ODDS 1, 3, 5, 7
 #define LOW 0, 4, 1, 5
 #define HIGH 2, 6, 3, 7
 #define SHIFT 1, 2, 3, 4
+#define SHIFT_UP 3, 4, 5, 6
 #define SECOND 0, 2, 5, 7
 #elif LANES == 8
 #define EVENS 0, 2, 4, 6, 8, 10, 12, 14
@@ -83,6 +85,7 @@ INLINE int not_finite(vec v) {
 #define LOW 0, 8, 1, 9, 2, 10, 3, 11
 #define HIGH 4, 12, 5, 13, 6, 14, 7, 15
 #define SHIFT 1, 2, 3, 4, 5, 6, 7, 8
+#define SHIFT_UP 7, 8, 9, 10, 11, 12, 13, 14
 #define SECOND 0, 2, 4, 6, 9, 11, 13, 15
 #elif LANES == 16
 #define EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
@@ -90,32 +93,29 @@ INLINE int not_finite(vec v) {
 #define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #define SHIFT 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
+#define SHIFT_UP 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
 #define SECOND 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31
 #endif
 /* a, b hold 2 * LANES neighbours: those at even and at odd places; and back. Registers of 32 bytes
- * shuffle fast within their halves and slowly across: first the one, then the halves in order. */
+ * shuffle fast within their halves and slowly across: first the one, then, for those that must be
+ * `ordered`, the halves. */
 #if VECTOR_BYTES == 32 && LANES == 8
-INLINE vec evens(vec a, vec b) {
-    const vec halves = SHUFFLE(a, b, 0, 2, 8, 10, 4, 6, 12, 14);
-    return SHUFFLE(halves, halves, 0, 1, 4, 5, 2, 3, 6, 7);
-}
-INLINE vec odds(vec a, vec b) {
-    const vec halves = SHUFFLE(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
-    return SHUFFLE(halves, halves, 0, 1, 4, 5, 2, 3, 6, 7);
-}
+INLINE vec ordered(vec v) { return SHUFFLE(v, v, 0, 1, 4, 5, 2, 3, 6, 7); }
+INLINE vec evens_halves(vec a, vec b) { return SHUFFLE(a, b, 0, 2, 8, 10, 4, 6, 12, 14); }
+INLINE vec odds_halves(vec a, vec b) { return SHUFFLE(a, b, 1, 3, 9, 11, 5, 7, 13, 15); }
 #elif VECTOR_BYTES == 32 && LANES == 4
-INLINE vec evens(vec a, vec b) {
-    const vec halves = SHUFFLE(a, b, 0, 4, 2, 6);
-    return SHUFFLE(halves, halves, 0, 2, 1, 3);
-}
-INLINE vec odds(vec a, vec b) {
-    const vec halves = SHUFFLE(a, b, 1, 5, 3, 7);
-    return SHUFFLE(halves, halves, 0, 2, 1, 3);
-}
+INLINE vec ordered(vec v) { return SHUFFLE(v, v, 0, 2, 1, 3); }
+INLINE vec evens_halves(vec a, vec b) { return SHUFFLE(a, b, 0, 4, 2, 6); }
+INLINE vec odds_halves(vec a, vec b) { return SHUFFLE(a, b, 1, 5, 3, 7); }
 #else
-INLINE vec evens(vec a, vec b) { return SHUFFLE(a, b, EVENS); }
-INLINE vec odds(vec a, vec b) { return SHUFFLE(a, b, ODDS); }
+INLINE vec ordered(vec v) { return v; }
+INLINE vec evens_halves(vec a, vec b) { return SHUFFLE(a, b, EVENS); }
+INLINE vec odds_halves(vec a, vec b) { return SHUFFLE(a, b, ODDS); }
 #endif
+INLINE vec evens(vec a, vec b) { return ordered(evens_halves(a, b)); }
+INLINE vec odds(vec a, vec b) { return ordered(odds_halves(a, b)); }
+INLINE vec shift_up(vec a, vec b) { return SHUFFLE(a, b, SHIFT_UP); } /* a's last, b's first */
+INLINE vec shift_down(vec a, vec b) { return SHUFFLE(a, b, SHIFT); }  /* a's others, b's first */
 INLINE vec interleave_low(vec a, vec b) { return SHUFFLE(a, b, LOW); }
 INLINE vec interleave_high(vec a, vec b) { return SHUFFLE(a, b, HIGH); }
 

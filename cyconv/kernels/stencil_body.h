@@ -1,6 +1,6 @@
 /* One filter at a time, over a strip: depthwise layers and images of one channel. A register tile
- * is `height` rows of v vectors of outputs; each weight is broadcast once for all of them, and the
- * sums of a tile are as many independent chains as the multipliers can work on at once. */
+ * is `height` rows of v vectors of outputs; its sums are as many independent chains as the
+ * multipliers can work on at once. */
 
 enum { STENCIL_ROWS = 4, STENCIL_VECTORS = 2, STENCIL_WIDTH = STENCIL_VECTORS * LANES };
 
@@ -35,86 +35,124 @@ INLINE void stencil_store(const int height, const int v, ptrdiff_t n, const sten
             continue;
         }
         real edge[STENCIL_WIDTH];
+        if (!t->accumulate) { /* every so many cells: one plain store for each */
+#pragma GCC unroll 2
+            for (int k = 0; k < v; k++)
+                store(edge + (k < v - 1 ? k * LANES : last),
+                      finish_vec(sum[p][k], t->e, t->filter));
+            ptrdiff_t j = 0;
+            for (real *to = y; j + 4 <= n; j += 4, to += 4 * t->y_column) {
+                to[0] = edge[j], to[t->y_column] = edge[j + 1];
+                to[2 * t->y_column] = edge[j + 2], to[3 * t->y_column] = edge[j + 3];
+            }
+            for (; j < n; j++) y[j * t->y_column] = edge[j];
+            continue;
+        }
 #pragma GCC unroll 2
         for (int k = 0; k < v; k++) store(edge + (k < v - 1 ? k * LANES : last), sum[p][k]);
         for (ptrdiff_t j = 0; j < n; j++) {
             real *to = y + j * t->y_column;
-            *to = finish(t->accumulate ? edge[j] + *to : edge[j], t->e, t->filter);
+            *to = finish(edge[j] + *to, t->e, t->filter);
         }
     }
 }
 
-INLINE void stencil_tile(const int height, const int v, const int nine, const stencil_t *t,
-                         const real *strip, ptrdiff_t n, real *y) {
-    const ptrdiff_t last = n < LANES ? 0 : n - LANES, row = t->row;
+/* The taps of a run in a tile of four rows: a row of the strip, once loaded, meets every output
+ * row that it belongs to, and of the weights four at a time stay in registers. */
+INLINE void stencil_run(const int v, const ptrdiff_t *at, const real *w, ptrdiff_t n, const real *x,
+                        ptrdiff_t row, vec sum[][STENCIL_VECTORS]) {
+#define ROW(...)                                              \
+    do {                                                      \
+        _Pragma("GCC unroll 2") for (int k = 0; k < v; k++) { \
+            const vec value = load(x + at[k]);                \
+            __VA_ARGS__;                                      \
+        }                                                     \
+        x += row;                                             \
+    } while (0)
+#define ADD(p, weight) sum[p][k] += weight * value
+    if (n < 3) {
+        /* Hides that both branches begin with the same products: multiplied before the branch,
+         * they would be added with a rounding of their own. */
+        __asm__("" : "+r"(x));
+        for (ptrdiff_t i = 0; i < n; i++, x -= 3 * row) {
+            const vec a = splat(w[i]);
+            ROW(ADD(0, a));
+            ROW(ADD(1, a));
+            ROW(ADD(2, a));
+            ROW(ADD(3, a));
+        }
+        return;
+    }
+    vec a = splat(w[0]), b = splat(w[1]), c = splat(w[2]);
+    ROW(ADD(0, a));
+    ROW(ADD(0, b), ADD(1, a));
+    ROW(ADD(0, c), ADD(1, b), ADD(2, a));
+    for (ptrdiff_t i = 3; i < n; i++) {
+        const vec d = splat(w[i]);
+        ROW(ADD(0, d), ADD(1, c), ADD(2, b), ADD(3, a));
+        a = b, b = c, c = d;
+    }
+    ROW(ADD(1, c), ADD(2, b), ADD(3, a));
+    ROW(ADD(2, c), ADD(3, b));
+    ROW(ADD(3, c));
+#undef ADD
+#undef ROW
+}
+
+INLINE void stencil_tile(const int height, const int v, const stencil_t *t, const real *strip,
+                         ptrdiff_t n, real *y) {
+    const ptrdiff_t at[] = {v == 1 && n >= LANES ? n - LANES : 0, n - LANES}, row = t->row;
     const real *w = t->w;
     vec sum[STENCIL_ROWS][STENCIL_VECTORS];
 #pragma GCC unroll 4
     for (int p = 0; p < height; p++)
 #pragma GCC unroll 2
         for (int k = 0; k < v; k++) sum[p][k] = (vec){0};
-    if (nine) { /* 3 x 3, neighbours: the compiler shares the rows between outputs */
-#pragma GCC unroll 9
-        for (int i = 0; i < 9; i++) {
-            const vec a = splat(w[i]);
-#pragma GCC unroll 4
-            for (int p = 0; p < height; p++)
+    for (ptrdiff_t i = 0; i < t->runs; w += t->length[i++]) {
+        const real *x = strip + t->start[i];
+        if (height == STENCIL_ROWS)
+            stencil_run(v, at, w, t->length[i], x, row, sum);
+        else
+            for (ptrdiff_t j = 0; j < t->length[i]; j++, x += row) {
+                const vec a = splat(w[j]);
 #pragma GCC unroll 2
-                for (int k = 0; k < v; k++)
-                    sum[p][k] += a * load(strip + (p + i / 3) * row + i % 3 +
-                                          (k < v - 1 ? k * LANES : last));
-        }
-    } else {
-        for (ptrdiff_t i = 0; i < t->taps; i++) {
-            const vec a = splat(w[i]);
-            const real *x = strip + t->offset[i];
-#pragma GCC unroll 4
-            for (int p = 0; p < height; p++)
-#pragma GCC unroll 2
-                for (int k = 0; k < v; k++)
-                    sum[p][k] += a * load(x + p * row + (k < v - 1 ? k * LANES : last));
-        }
+                for (int k = 0; k < v; k++) sum[0][k] += a * load(x + at[k]);
+            }
     }
     stencil_store(height, v, n, t, sum, y);
 }
 
 /* A row of tiles; the last one lies over the one before it and stores the same values again, unless
  * values are added to what was there. */
-INLINE void stencil_row(const int height, const int nine, const stencil_t *t, const real *strip,
-                        ptrdiff_t columns, real *y) {
+INLINE void stencil_row(const int height, const stencil_t *t, const real *strip, ptrdiff_t columns,
+                        real *y) {
     const ptrdiff_t step = t->y_column;
     ptrdiff_t j = 0;
     for (; j + STENCIL_WIDTH <= columns; j += STENCIL_WIDTH)
-        stencil_tile(height, 2, nine, t, strip + j, STENCIL_WIDTH, y + j * step);
+        stencil_tile(height, 2, t, strip + j, STENCIL_WIDTH, y + j * step);
     const ptrdiff_t left = columns - j;
     if (left > LANES) {
-        stencil_tile(height, 2, nine, t, strip + j, left, y + j * step);
+        stencil_tile(height, 2, t, strip + j, left, y + j * step);
     } else if (left) {
         const int over = left < LANES && j && !t->accumulate;
         j = over ? columns - LANES : j;
-        stencil_tile(height, 1, nine, t, strip + j, over ? LANES : left, y + j * step);
+        stencil_tile(height, 1, t, strip + j, over ? LANES : left, y + j * step);
     }
 }
 
 /* Rows of tiles, the last one likewise. */
-INLINE void stencil_rows(const int nine, const stencil_t *context, const real *strip,
-                         ptrdiff_t rows, ptrdiff_t columns, real *y) {
-    const stencil_t c = *context; /* which no store can change */
-    ptrdiff_t p = 0;
-    for (; p + STENCIL_ROWS <= rows; p += STENCIL_ROWS)
-        stencil_row(STENCIL_ROWS, nine, &c, strip + p * c.row, columns, y + p * c.y_row);
-    if (p < rows && p && !c.accumulate) {
-        p = rows - STENCIL_ROWS;
-        stencil_row(STENCIL_ROWS, nine, &c, strip + p * c.row, columns, y + p * c.y_row);
-    } else {
-        for (; p < rows; p++) stencil_row(1, nine, &c, strip + p * c.row, columns, y + p * c.y_row);
-    }
-}
-
 static void stencil(const stencil_t *t, const void *strip, ptrdiff_t rows, ptrdiff_t columns,
                     void *y) {
-    if (t->neighbours)
-        stencil_rows(1, t, strip, rows, columns, y);
-    else
-        stencil_rows(0, t, strip, rows, columns, y);
+    const stencil_t c = *t; /* which no store can change */
+    const real *x = strip;
+    real *to = y;
+    ptrdiff_t p = 0;
+    for (; p + STENCIL_ROWS <= rows; p += STENCIL_ROWS)
+        stencil_row(STENCIL_ROWS, &c, x + p * c.row, columns, to + p * c.y_row);
+    if (p < rows && p && !c.accumulate) {
+        p = rows - STENCIL_ROWS;
+        stencil_row(STENCIL_ROWS, &c, x + p * c.row, columns, to + p * c.y_row);
+    } else {
+        for (; p < rows; p++) stencil_row(1, &c, x + p * c.row, columns, to + p * c.y_row);
+    }
 }

@@ -94,6 +94,7 @@ static real pixel(const geometry_t *g, const char *plane, ptrdiff_t h, ptrdiff_t
     return ((const real *)plane)[h * g->h.x_stride + w * g->w.x_stride];
 }
 
+#include "images.h"
 #include "pixels.h"
 #include "products.h"
 #include "winograd.h"
@@ -105,6 +106,8 @@ void CHECK(const kernels_t *k) {
     check_multiply(k);
     check_stencil(k);
     check_order(k);
+    check_image3(k);
+    check_gradient3(k);
     check_fill_strip(k);
     check_gather(k);
     check_patches(k);

@@ -78,50 +78,54 @@ static void check_multiply(const kernels_t *k) {
 }
 
 static void check_stencil(const kernels_t *k) {
+    enum { RUNS = 5, MOST_LENGTH = 8 };
     for (ptrdiff_t rows = 1; rows <= 20; rows++)
-        for (ptrdiff_t columns = 1; columns <= 50; columns++)
-            for (int neighbours = 0; neighbours < 2; neighbours++) {
-                const ptrdiff_t taps = neighbours ? 9 : between(1, 25);
-                const ptrdiff_t pitch = columns + 2 + between(0, 9), filter = between(0, 3);
-                real bias[4];
-                epilogue_t values;
-                ptrdiff_t offset[25], last = 0;
-                for (ptrdiff_t t = 0; t < taps; t++) {
-                    offset[t] = neighbours ? t / 3 * pitch + t % 3 : between(0, 4 * pitch);
-                    last = offset[t] > last ? offset[t] : last;
-                }
-                stencil_t s = {.taps = taps,
-                               .offset = offset,
-                               .row = between(1, 2) * pitch,
-                               .neighbours = neighbours,
-                               .y_column = between(0, 2) ? 1 : between(2, 3),
-                               .accumulate = between(0, 2) == 0,
-                               .filter = filter};
-                if (neighbours) s.row = pitch;
-                s.y_row = columns * s.y_column + between(0, 1) * between(1, 5);
-                s.e = random_epilogue(&values, bias, 4);
-                s.w = random_buffer(WEIGHTS, taps);
-                begin("stencil rows %td columns %td taps %td neighbours %d row %td y_row %td "
-                      "y_column %td accumulate %d bias %d clamp %d",
-                      rows, columns, taps, neighbours, s.row, s.y_row, s.y_column, s.accumulate,
-                      s.e && s.e->bias, s.e && s.e->clamp);
-
-                const real *strip =
-                    random_buffer(INPUT, last + (rows - 1) * s.row + columns + CYCONV_OVERREAD);
-                const ptrdiff_t size = (rows - 1) * s.y_row + (columns - 1) * s.y_column + 1;
-                real *got = buffer(GOT, size), *want = buffer(WANT, size);
-                for (ptrdiff_t p = 0; p < rows; p++)
-                    for (ptrdiff_t q = 0; q < columns; q++) {
-                        const ptrdiff_t at = p * s.y_row + q * s.y_column;
-                        real sum = 0;
-                        for (ptrdiff_t t = 0; t < taps; t++)
-                            sum += ((const real *)s.w)[t] * strip[offset[t] + p * s.row + q];
-                        if (s.accumulate) sum += got[at] = small(4);
-                        want[at] = finished(sum, s.e, filter);
-                    }
-                k->stencil(&s, strip, rows, columns, got);
-                compare(got, want, size);
+        for (ptrdiff_t columns = 1; columns <= 50; columns++) {
+            const ptrdiff_t runs = between(1, RUNS), filter = between(0, 3);
+            const ptrdiff_t row = columns + 2 + between(0, 9);
+            real bias[4];
+            epilogue_t values;
+            ptrdiff_t start[RUNS], length[RUNS], last = 0, taps = 0;
+            for (ptrdiff_t i = 0; i < runs; i++) {
+                start[i] = between(0, 4 * row);
+                length[i] = between(1, MOST_LENGTH);
+                taps += length[i];
+                const ptrdiff_t end = start[i] + (length[i] - 1) * row;
+                last = end > last ? end : last;
             }
+            stencil_t s = {.runs = runs,
+                           .start = start,
+                           .length = length,
+                           .row = row,
+                           .y_column = between(0, 2) ? 1 : between(2, 3),
+                           .accumulate = between(0, 2) == 0,
+                           .filter = filter};
+            s.y_row = columns * s.y_column + between(0, 1) * between(1, 5);
+            s.e = random_epilogue(&values, bias, 4);
+            s.w = random_buffer(WEIGHTS, taps);
+            begin("stencil rows %td columns %td runs %td of %td.. taps, row %td y_row %td "
+                  "y_column %td accumulate %d bias %d clamp %d",
+                  rows, columns, runs, length[0], row, s.y_row, s.y_column, s.accumulate,
+                  s.e && s.e->bias, s.e && s.e->clamp);
+
+            const real *strip =
+                random_buffer(INPUT, last + (rows - 1) * row + columns + CYCONV_OVERREAD);
+            const ptrdiff_t size = (rows - 1) * s.y_row + (columns - 1) * s.y_column + 1;
+            real *got = buffer(GOT, size), *want = buffer(WANT, size);
+            for (ptrdiff_t p = 0; p < rows; p++)
+                for (ptrdiff_t q = 0; q < columns; q++) {
+                    const ptrdiff_t at = p * s.y_row + q * s.y_column;
+                    const real *w = s.w;
+                    real sum = 0;
+                    for (ptrdiff_t i = 0; i < runs; i++)
+                        for (ptrdiff_t j = 0; j < length[i]; j++)
+                            sum += *w++ * strip[start[i] + (p + j) * row + q];
+                    if (s.accumulate) sum += got[at] = small(4);
+                    want[at] = finished(sum, s.e, filter);
+                }
+            k->stencil(&s, strip, rows, columns, got);
+            compare(got, want, size);
+        }
 }
 
 /* Of fractions, whose sums are rounded: each element is the same chain of multiply-adds, alone or
@@ -149,22 +153,28 @@ static void check_order(const kernels_t *k) {
                     if (C[i * n + j] != alone) fail("element %td, %td", i, j);
                 }
         }
+    /* Taps down the columns of a kernel of 5 x 5, or each by itself. */
     for (ptrdiff_t rows = 1; rows <= HEIGHT; rows++)
         for (ptrdiff_t n = 1; n <= MOST_COLUMNS; n += 3)
-            for (int neighbours = 0; neighbours < 2; neighbours++) {
-                const ptrdiff_t S = neighbours ? 3 : 5, taps = S * S;
-                for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t / S * PITCH + t % S;
+            for (int columns = 0; columns < 2; columns++) {
+                ptrdiff_t start[TAPS], length[TAPS];
+                const ptrdiff_t runs = columns ? 5 : TAPS;
+                for (ptrdiff_t i = 0; i < runs; i++) {
+                    start[i] = columns ? i : i % 5 * PITCH + i / 5;
+                    length[i] = columns ? 5 : 1;
+                }
+                for (ptrdiff_t t = 0; t < TAPS; t++) offset[t] = t % 5 * PITCH + t / 5;
                 const stencil_t s = {.w = w,
-                                     .taps = taps,
-                                     .offset = offset,
+                                     .runs = runs,
+                                     .start = start,
+                                     .length = length,
                                      .row = PITCH,
-                                     .neighbours = neighbours,
                                      .y_row = n,
                                      .y_column = 1};
-                begin("stencil rows %td columns %td taps %td, beside multiply", rows, n, taps);
+                begin("stencil rows %td columns %td runs %td, beside multiply", rows, n, runs);
                 k->stencil(&s, B, rows, n, y);
                 for (ptrdiff_t i = 0; i < rows * n; i += 3) {
-                    k->multiply(1, 1, taps, w, B + i / n * PITCH + i % n, 0, k->nr, offset, &alone,
+                    k->multiply(1, 1, TAPS, w, B + i / n * PITCH + i % n, 0, k->nr, offset, &alone,
                                 1, 1, 0, NULL);
                     if (y[i] != alone) fail("element %td, %td", i / n, i % n);
                 }
