@@ -70,7 +70,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef const Context *c = <const Context *>context
     cdef const kernels_t *k = c.k
     cdef int size = k.itemsize
-    cdef ptrdiff_t group, d, count, p, taps = c.g.h.kernel * c.g.w.kernel
+    cdef ptrdiff_t group, d, count, p, rows, columns, taps = c.g.h.kernel * c.g.w.kernel
     cdef ptrdiff_t first = item % c.chunks * c.filters
     cdef ptrdiff_t last = min(first + c.filters, c.g.K)
     cdef ptrdiff_t q0 = item // c.chunks % c.column_strips * c.columns
@@ -93,9 +93,15 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         if c.few:
             t.runs, t.accumulate = count * c.runs, d > 0
             t.e = &e if d + count == c.g.D and c.epilogue else NULL
+            rows, columns = p1 - p0, n
+            if rows == 1 and n >= 4 * k.nr and count == c.g.D:
+                # As four rows that overlap: enough chains to keep the multipliers busy.
+                t.row = n // (4 * k.lanes) * k.lanes
+                t.y_row = t.row * t.y_column
+                rows, columns = 4, n - 3 * t.row
             for p in range(last - first):
                 t.filter, t.w = p, panels + p * count * taps * size
-                k.stencil(&t, strip, p1 - p0, n,
+                k.stencil(&t, strip, rows, columns,
                           y + ((first + p) * c.g.y_k + p0 * c.g.h.y_stride) * size)
             d += count
             continue
@@ -157,7 +163,8 @@ cdef class Algorithm(Base):
         fixed = self.g.D * sizeof(void *) + CYCONV_OVERREAD * self.k.itemsize
         few = self.g.K <= FEW
         room = max(min(STRIP_BYTES, self.workspace_limit - fixed), 1) // self.k.itemsize
-        columns = max(1, min(w.out, max(STENCIL_COLUMNS if few else COLUMNS, 2 * s.right)))
+        columns = STENCIL_COLUMNS if few and h.out > 1 else COLUMNS
+        columns = max(1, min(w.out, max(columns, 2 * s.right)))
         columns = ceil_div(w.out, max(1, ceil_div(w.out, columns)))
         columns = s.fitting(columns, 1, room)
         one = s.phases * (columns + s.right)  # elements of one strip row of one plane
