@@ -54,6 +54,12 @@ def path():
     named = os.environ.get("CYCONV_TUNING_FILE")
     if named:
         return os.path.abspath(os.path.expanduser(named))
+    folder = cache_folder()
+    return None if folder is None else os.path.join(folder, "tuning.json")
+
+
+def cache_folder():
+    """cyconv's folder in the user's cache, or None where the user has no home folder."""
     if sys.platform == "win32":
         folder = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/AppData/Local")
     elif sys.platform == "darwin":
@@ -62,7 +68,7 @@ def path():
         folder = os.environ.get("XDG_CACHE_HOME") or ""
         if not os.path.isabs(folder):  # as the XDG specification asks
             folder = os.path.expanduser("~/.cache")
-    return os.path.join(folder, "cyconv", "tuning.json") if os.path.isabs(folder) else None
+    return os.path.join(folder, "cyconv") if os.path.isabs(folder) else None
 
 
 @cache

@@ -1,0 +1,88 @@
+r"""Images laid out so that every tap of a convolution is a shift.
+
+An axis of stride s and padding lo is cut into phases: cell m of phase f is x[m s + f - lo], zero
+outside x. Tap r then reads phase f = r d mod s, shifted by r d div s. With the axes of one phase
+flattened, output i of a plane is
+
+.. math:: y[i] = \sum_t w[t] \, s[i + shift(t)]
+
+for every i; the positions i that lie beyond an output row's end are computed and thrown away.
+"""
+
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from cyconv.opencl.base import three, volume
+from cyconv.opencl.device import long8
+
+
+class Staged:
+    """How the planes of one problem are laid out.
+
+    Attributes
+    ----------
+    sizes : list of int
+        Of one phase (d, h, w).
+    plane : int
+        Elements of one plane, all phases.
+    shifts : list of int
+        What each tap adds to an output's position, in the order of the weights.
+    positions : int
+        From the first output to the last, with those between that are thrown away.
+    """
+
+    def __init__(self, problem, stride, dilation, least=1):
+        self.problem, self.outputs = problem, three(problem.output_spatial, 1)
+        self.stride, self.dilation = three(stride, 1), three(dilation, 1)
+        self.inputs, self.taps = three(problem.spatial, 1), three(problem.kernel, 1)
+        self.lo = three((lo for lo, _ in problem.padding), 0)
+        axes = list(zip(self.taps, self.dilation, self.stride, strict=True))
+        self.phases = list(product(*(sorted({r * d % s for r in range(n)}) for n, d, s in axes)))
+        reach = [(n - 1) * d // s for n, d, s in axes]
+        self.sizes = [size + more for size, more in zip(self.outputs, reach, strict=True)]
+        depth, rows, columns = self.outputs
+        below, across = self.sizes[1] * self.sizes[2], self.sizes[2]
+        self.positions = (depth - 1) * below + (rows - 1) * across + columns
+        # A vector that begins at the first output must end inside the last phase.
+        far = max(self.positions, least) + reach[0] * below + reach[1] * across + reach[2]
+        self.sizes[0] = max(self.sizes[0], -(-far // below))
+        self.phase = prod(self.sizes)
+        self.plane = self.phase * len(self.phases)
+        self.shifts = [self._shift(tap) for tap in product(*map(range, self.taps))]
+
+    def _shift(self, tap):
+        far = [r * d for r, d in zip(tap, self.dilation, strict=True)]
+        phase = tuple(f % s for f, s in zip(far, self.stride, strict=True))
+        z, r, c = (f // s for f, s in zip(far, self.stride, strict=True))
+        _, rows, columns = self.sizes
+        return self.phases.index(phase) * self.phase + (z * rows + r) * columns + c
+
+    def lies_so(self, x):
+        """Whether the image itself is laid out so: one phase, no border, rows without gaps."""
+        d, h, w = three(x.strides[2:], 0)
+        _, rows, columns = self.inputs
+        return (
+            self.sizes == self.inputs
+            and set(self.stride) == {1}
+            and not any(self.lo)
+            and (columns == 1 or w == 1)
+            and (rows == 1 or h == columns)
+            and (self.inputs[0] == 1 or d == rows * columns)
+        )
+
+    def fill(self, device, macros, x, buffer):
+        """Enqueue the copy of all of x's planes into `buffer`, in x's order."""
+        kernel = device.kernel("staging", "stage", **macros)
+        n, c = x.shape[:2]
+        depth, rows, columns = self.sizes
+        run, across = (columns, 1) if device.cpu else (1, 64)
+        for i, phase in enumerate(self.phases):
+            lo = [f - low for f, low in zip(phase, self.lo, strict=True)]
+            device.launch(
+                kernel, (-(-columns // (run * across)) * across, depth * rows, n * c),
+                (across, 1, 1), x.buffer, buffer, volume(x), long8([*self.inputs, max(1, c)]),
+                long8([*self.sizes, self.plane, i * self.phase]), long8(self.stride), long8(lo),
+                np.int64(run),
+            )  # fmt: skip
