@@ -73,6 +73,12 @@ class View:
     def __add__(self, other):
         return combine("PLUS", self, other, empty_like(self))
 
+    def after(self, shape):
+        """A contiguous array in the same buffer, behind this one."""
+        cells = ghost(shape, self.dtype)
+        used = (self.offset + self.size) * self.dtype.itemsize
+        return View(self.device, self.buffer, cells, address(cells) - used)
+
     def swapaxes(self, first, second):
         """Two axes exchanged."""
         return self._like(self.ghost.swapaxes(first, second))
@@ -115,6 +121,13 @@ class View:
         return combine(UFUNCS[ufunc], *inputs, out[0])
 
 
+def ghost(shape, dtype):
+    """A contiguous ghost."""
+    dtype = np.dtype(dtype)
+    sizes = (prod(n or 1 for n in shape[axis + 1 :]) for axis in range(len(shape)))
+    return as_strided(np.empty(1, dtype), shape, [dtype.itemsize * n for n in sizes])
+
+
 def address(ghost):
     """Where a ghost begins, in the memory that is never touched."""
     return ghost.__array_interface__["data"][0]
@@ -122,8 +135,8 @@ def address(ghost):
 
 def empty(device, shape, dtype):
     """A contiguous array that is not initialised."""
-    ghost = as_strided(np.empty(1, dtype), shape, _row_major(shape, np.dtype(dtype).itemsize))
-    return View(device, device.empty(ghost.size * ghost.itemsize), ghost)
+    cells = ghost(shape, dtype)
+    return View(device, device.empty(cells.size * cells.itemsize), cells)
 
 
 def empty_like(a, dtype=None, shape=None):
@@ -133,20 +146,13 @@ def empty_like(a, dtype=None, shape=None):
 
 def to_device(device, array):
     """An ndarray's cells on a device, contiguous."""
-    view = as_strided(
-        np.empty(1, array.dtype), array.shape, _row_major(array.shape, array.itemsize)
-    )
-    return View(device, device.upload(array), view)
+    return View(device, device.upload(array), ghost(array.shape, array.dtype))
 
 
 def of_array(device, array):
     """A ``pyopencl.array.Array`` as it lies."""
-    ghost = as_strided(np.empty(1, array.dtype), array.shape, array.strides)
-    return View(device, array.base_data, ghost, address(ghost) - array.offset)
-
-
-def _row_major(shape, itemsize):
-    return tuple(itemsize * prod(n or 1 for n in shape[axis + 1 :]) for axis in range(len(shape)))
+    cells = as_strided(np.empty(1, array.dtype), array.shape, array.strides)
+    return View(device, array.base_data, cells, address(cells) - array.offset)
 
 
 def precision(*dtypes):

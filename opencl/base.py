@@ -11,7 +11,6 @@ from math import inf, prod
 import numpy as np
 
 from cyconv import choose
-from cyconv.opencl import arrays
 from cyconv.opencl.device import long8
 
 RANK = 3  # spatial axes of the kernels
@@ -86,15 +85,19 @@ class Algorithm:
         for first in range(0, self.problem.batch, step):
             yield x[first : first + step], y[first : first + step]
 
+    @property
+    def wide(self):
+        """Whether the problem is one of float64."""
+        return self.problem.dtype == np.float64
+
     def macros(self, **more):
         """Macros that all kernels of the problem's dtype are compiled with."""
-        wide = arrays.precision(self.problem.dtype)
-        return {**wide, **({"CPU": 1} if self.device.cpu else {}), **more}
+        return {**macros(self.device, self.wide), **more}
 
     def epilogue(self, bias, clamp):
         """The kernels' last arguments: bias or NULL, and the bounds."""
         low, high = clamp or (-inf, inf)
-        real = np.float64 if self.problem.dtype == np.float64 else np.float32
+        real = np.float64 if self.wide else np.float32
         return (None if bias is None else bias.buffer), real(low), real(high)
 
 
@@ -108,6 +111,11 @@ def volume(view):
     """Strides (n, c, d, h, w) and offset of a view, as one argument."""
     n, c, *spatial = view.strides
     return long8([n, c, *three(spatial, 0), view.offset])
+
+
+def macros(device, wide):
+    """Macros of every kernel on `device`, for float64 if `wide`."""
+    return {**({"DOUBLE": 1} if wide else {}), **({"CPU": 1} if device.cpu else {})}
 
 
 def lanes(macros):

@@ -17,6 +17,8 @@ typedef float real;
 #define LANES 8
 #endif
 #define VEC CAT(REAL, LANES)
+typedef VEC vec;
+#define INLINE static inline
 
 /* vloadN is a call in some CPU drivers; a pointer to vectors aligned like their elements is not. */
 #ifdef CPU

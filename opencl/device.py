@@ -4,6 +4,7 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -187,8 +188,13 @@ def pyopencl():
 
 def long8(values, fill=0):
     """Up to eight integers as one argument of a kernel."""
-    values = [*values]
-    return pyopencl().cltypes.make_long8(*values, *[fill] * (8 - len(values)))
+    return _long8((*values,), fill)
+
+
+@lru_cache(maxsize=4096)
+def _long8(values, fill):
+    lanes = np.array([*values, *[fill] * (8 - len(values))], np.int64)
+    return lanes.view(pyopencl().cltypes.long8)[0]
 
 
 def note(kind, what):

@@ -6,6 +6,7 @@ for the positions i of a whole plane (:mod:`cyconv.opencl.staging`), t running o
 taps. No patch is built; an image without border and stride is read where it lies.
 """
 
+from functools import cache
 from itertools import product
 from math import prod
 
@@ -17,6 +18,12 @@ from cyconv.opencl.device import long8
 from cyconv.opencl.staging import Staged
 
 BLOCKED = 256 << 10  # bytes of a group's weights that a CPU's cache holds beside the image
+
+
+@cache
+def tiles_of(device, wide):
+    """The tiles of one device, by whether they are of float64."""
+    return Tiles(device, base.macros(device, wide))
 
 
 class Tiles:
@@ -107,7 +114,8 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Lay out the planes; no work on the device."""
         p = self.problem
-        self.staged = Staged(p, p.stride, p.dilation, least=64)
+        self.least = 2 * base.lanes(self.macros()) if self.device.cpu else 1
+        self.staged = Staged(p, p.stride, p.dilation, self.least)
         self.workspace_per_image = p.channels * self.staged.plane * p.dtype.itemsize
 
     def offsets(self, step):
@@ -119,7 +127,7 @@ class Algorithm(base.Algorithm):
     def pack(self, w):
         """Panels of weights, and the taps' offsets."""
         p, device = self.problem, w.device
-        tiles = Tiles(device, self.macros())
+        tiles = tiles_of(device, self.wide)
         panels = tiles.pack(w.reshape(p.groups, p.filters // p.groups, taps_of(p)))
         offsets = arrays.to_device(device, self.offsets(self.staged.plane))
         return panels, offsets, {}
@@ -129,7 +137,7 @@ class Algorithm(base.Algorithm):
         panels, offsets, others = packed
         p, s, device = self.problem, self.staged, x.device
         step = x.strides[1]
-        if s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and s.positions >= 64:
+        if s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and s.positions >= self.least:
             table = offsets
             if step != s.plane:
                 if step not in others:
@@ -152,7 +160,7 @@ class Algorithm(base.Algorithm):
         if y.strides[-1] == 1 and (rows * depth == 1 or self._in_a_row(y)):
             columns, rows, depth = s.positions, 1, 1  # nothing is thrown away: one long row
             pitch = (s.positions, s.positions)
-        Tiles(y.device, self.macros()).run(
+        tiles_of(y.device, self.wide).run(
             y.device, (buffer, panels.buffer, offsets.buffer, y.buffer),
             (long8(strides), volume(y)), (s.positions, taps_of(p), p.filters // p.groups, p.groups),
             (long8([depth, rows, columns]), long8(pitch)), len(y), self.epilogue(bias, clamp),

@@ -12,6 +12,8 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
+from cyconv.algorithms.winograd_matrices import VARIANTS, header
+
 FOLDER = Path(__file__).parent
 DIGEST = 32  # bytes of the content's hash before it
 
@@ -30,6 +32,8 @@ def folder():
 def source_of(stem):
     """The text of ``<stem>.cl`` after what all kernels share."""
     shared = (FOLDER / "common.cl").read_text(encoding="utf-8")
+    if stem == "winograd":
+        shared += header(VARIANTS[:2])
     return shared + (FOLDER / f"{stem}.cl").read_text(encoding="utf-8")
 
 
