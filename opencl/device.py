@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,7 +52,7 @@ class Device:
         self.compute_units = info.max_compute_units
         self.global_memory, self.max_buffer = info.global_mem_size, info.max_mem_alloc_size
         self._lock, self._kernels, self._programs = threading.Lock(), {}, {}
-        self._free = []
+        self._free, self._constants = [], OrderedDict()
 
     def __repr__(self):
         return f"<Device {self.name} ({self.platform})>"
@@ -66,11 +67,11 @@ class Device:
         with self.errors(f"{nbytes} bytes"):
             return cl.Buffer(self.context, cl.mem_flags.READ_WRITE, max(int(nbytes), 16))
 
-    def upload(self, array):
+    def upload(self, array, kind="upload"):
         """A buffer that holds a contiguous copy of `array`."""
         cl, array = pyopencl(), np.ascontiguousarray(array)
         buffer = self.empty(array.nbytes)
-        note("upload", array.nbytes)
+        note(kind, array.nbytes)
         if array.nbytes:
             with self.errors(f"upload of {array.nbytes} bytes"):
                 if self.shares_memory or array.nbytes < PINNED:
@@ -80,6 +81,19 @@ class Device:
                         host[...] = array.reshape(-1).view(np.uint8)
                         cl.enqueue_copy(self.queue, buffer, host, is_blocking=True)
         return buffer
+
+    def constant(self, array):
+        """A buffer that holds the small `array`, sent once while it is among the last."""
+        key = (array.dtype, array.tobytes())
+        with self._lock:
+            found = self._constants.get(key)
+        if found is None:
+            found = self.upload(array, "table")
+            with self._lock:
+                self._constants[key] = found
+                while len(self._constants) > 256:
+                    self._constants.popitem(last=False)
+        return found
 
     def download(self, buffer, array):
         """Fill the contiguous `array` from `buffer`, when all before has run."""
@@ -191,6 +205,11 @@ def long8(values, fill=0):
     return _long8((*values,), fill)
 
 
+def long2(first, second):
+    """Two integers as one argument of a kernel."""
+    return np.array([first, second], np.int64).view(pyopencl().cltypes.long2)[0]
+
+
 @lru_cache(maxsize=4096)
 def _long8(values, fill):
     lanes = np.array([*values, *[fill] * (8 - len(values))], np.int64)
@@ -210,7 +229,8 @@ def log():
     Yields
     ------
     list of (str, object)
-        ``('upload', bytes)``, ``('download', bytes)``, ``('kernel', name)``, ``('build', stem)``.
+        ``('upload', bytes)``, ``('download', bytes)``, ``('kernel', name)``, ``('build', stem)``,
+        and ``('table', bytes)`` for a table of offsets, sent once.
     """
     global _events
     before, _events = _events, []

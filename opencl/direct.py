@@ -21,7 +21,10 @@ class Algorithm(base.Algorithm):
     @classmethod
     def cost(cls, problem, threads, allowed=4.0):
         """Seconds: a load for every product; cell by cell where the stride is not 1."""
-        share = 0.25 if problem.stride[-1] == 1 else 0.02
+        columns = max(1, problem.output_spatial[-1])
+        lanes = base.lanes(base.macros(cls.device, problem.dtype == "float64"))
+        used = columns / (-(-columns // lanes) * lanes)
+        share = 0.25 * used if problem.stride[-1] == 1 else 0.02
         return cls.seconds(problem, problem.flops, share, problem.bytes)
 
     def layout(self):
@@ -38,7 +41,7 @@ class Algorithm(base.Algorithm):
     def run(self, x, w, y, bias, clamp):
         """y = clamp(x correlated with w + bias)."""
         p = self.problem
-        kernel = self.device.kernel(
+        kernel = x.device.kernel(
             "direct", "direct", **self.macros(LANES=self.lanes, VECTORS=self.vectors)
         )
         d, h, width = three(p.output_spatial, 1)

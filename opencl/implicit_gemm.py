@@ -129,20 +129,15 @@ class Algorithm(base.Algorithm):
         p, device = self.problem, w.device
         tiles = tiles_of(device, self.wide)
         panels = tiles.pack(w.reshape(p.groups, p.filters // p.groups, taps_of(p)))
-        offsets = arrays.to_device(device, self.offsets(self.staged.plane))
-        return panels, offsets, {}
+        return panels, device.constant(self.offsets(self.staged.plane))
 
     def run(self, x, packed, y, bias, clamp):
         """y = clamp(x correlated with the packed weights + bias)."""
-        panels, offsets, others = packed
+        panels, offsets = packed
         p, s, device = self.problem, self.staged, x.device
         step = x.strides[1]
         if s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and s.positions >= self.least:
-            table = offsets
-            if step != s.plane:
-                if step not in others:
-                    others[step] = arrays.to_device(device, self.offsets(step))
-                table = others[step]
+            table = offsets if step == s.plane else device.constant(self.offsets(step))
             strides = [x.strides[0], step * (p.channels // p.groups), x.offset]
             self.multiply(x.buffer, strides, panels, table, y, bias, clamp)
             return
@@ -161,7 +156,7 @@ class Algorithm(base.Algorithm):
             columns, rows, depth = s.positions, 1, 1  # nothing is thrown away: one long row
             pitch = (s.positions, s.positions)
         tiles_of(y.device, self.wide).run(
-            y.device, (buffer, panels.buffer, offsets.buffer, y.buffer),
+            y.device, (buffer, panels.buffer, offsets, y.buffer),
             (long8(strides), volume(y)), (s.positions, taps_of(p), p.filters // p.groups, p.groups),
             (long8([depth, rows, columns]), long8(pitch)), len(y), self.epilogue(bias, clamp),
         )  # fmt: skip

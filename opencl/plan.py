@@ -1,5 +1,7 @@
 """Plans whose algorithms run on an OpenCL device, and the arrays of their calls."""
 
+from dataclasses import replace
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -128,6 +130,8 @@ class DevicePlan(Plan):
 
     def _compute(self, target, x, packed, bias, clamp, out, on_device):
         """Run the plan for operands on `target`, and bring the result to where it belongs."""
+        if not on_device and self._images(target) < self.problem.batch:
+            return self._by_parts(target, x, packed, bias, clamp, out)
         view = self._operand(target, 0, x)
         out, computed = self._result(target, out, on_device, x)
         self._root.run(view, packed, computed, bias, clamp, None)
@@ -138,6 +142,35 @@ class DevicePlan(Plan):
             out[...] = result
         elif computed.buffer != out.base_data:
             arrays.of_array(target, out)[...] = computed
+        return out
+
+    def _images(self, target):
+        """Images of NumPy arrays for which the device has room."""
+        p = self.problem
+        one = max(1, p.dtype.itemsize * (prod(p.x_shape) + prod(p.y_shape)) // max(1, p.batch))
+        if p.direction == "grad_weight" or not p.batched:  # one result, of all images
+            return p.batch
+        return max(1, most_bytes(target) // (2 * one))  # its copies and scratch are as large
+
+    def _by_parts(self, target, x, packed, bias, clamp, out):
+        """As :meth:`_compute`, some images at a time."""
+        problem, step = self.problem, self._images(target)
+        x = check_operand(problem, 0, x)
+        if out is None:
+            out = np.empty(problem.output_shape, problem.out_dtype)
+        else:
+            check_out(problem, out, True)
+        result = out if not np.may_share_memory(out, x) else np.empty_like(out)
+        for first in range(0, problem.batch, step):
+            images = slice(first, min(first + step, problem.batch))
+            shape = (images.stop - first, *problem.x_shape[1:])
+            part = type(self)(
+                replace(problem, x_shape=shape), self._requested, self.threads, self.accuracy,
+                self.workspace_limit, Opened(self.device, target), self.effort,
+            )  # fmt: skip
+            result[images] = part._compute(target, x[images], packed, bias, clamp, None, False)
+        if result is not out:
+            out[...] = result
         return out
 
     def pack(self, w, bias=None, activation=None):
@@ -178,6 +211,11 @@ class PackedDeviceConv(PackedConv):
             if target.context != self._device.context:
                 raise ValueError(f"{op}: x must be of the context that the weights were packed in")
         return self.plan._compute(target, x, self._packed, self._bias, self._clamp, out, on_device)
+
+
+def most_bytes(target):
+    """Bytes that one call may hold of a device's memory."""
+    return min(target.global_memory * 3 // 4, 2 * target.max_buffer)
 
 
 class Opened(NamedTuple):

@@ -9,6 +9,7 @@ from cyconv.opencl.device import get
 ALGORITHMS = (
     "direct",  # the image itself, wherever it lies; any problem of up to three axes
     "implicit_gemm",  # taps as shifts of a zero-bordered copy, register tiles
+    "batch_gemm",  # products along planes, summed in two steps: gradients of weights
     "winograd",  # F(m, 3): fewer multiplications for 3 x 3 kernels of stride 1
 )
 

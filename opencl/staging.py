@@ -19,7 +19,7 @@ from cyconv.opencl.device import long8
 
 
 class Staged:
-    """How the planes of one problem are laid out.
+    """How the planes of one problem are laid out; `swapped`, with its taps for outputs.
 
     Attributes
     ----------
@@ -33,10 +33,13 @@ class Staged:
         From the first output to the last, with those between that are thrown away.
     """
 
-    def __init__(self, problem, stride, dilation, least=1):
-        self.problem, self.outputs = problem, three(problem.output_spatial, 1)
+    def __init__(self, problem, stride, dilation, least=1, swapped=False):
+        outputs, taps = problem.output_spatial, problem.kernel
+        self.outputs, self.taps = (
+            three(sizes, 1) for sizes in ((taps, outputs) if swapped else (outputs, taps))
+        )
         self.stride, self.dilation = three(stride, 1), three(dilation, 1)
-        self.inputs, self.taps = three(problem.spatial, 1), three(problem.kernel, 1)
+        self.inputs = three(problem.spatial, 1)
         self.lo = three((lo for lo, _ in problem.padding), 0)
         axes = list(zip(self.taps, self.dilation, self.stride, strict=True))
         self.phases = list(product(*(sorted({r * d % s for r in range(n)}) for n, d, s in axes)))

@@ -94,15 +94,15 @@ class Algorithm(base.Algorithm):
         """The workspace is one pass's."""
         return 1
 
-    def _kernel(self, name):
+    def _kernel(self, device, name):
         lanes = base.lanes(self.macros()) if self.device.cpu else 4
-        return self.device.kernel("winograd", name, **self.macros(LANES=lanes, M=self.m)), lanes
+        return device.kernel("winograd", name, **self.macros(LANES=lanes, M=self.m)), lanes
 
     def pack(self, w):
         """Panels of transformed weights, the channels' offsets, and the weights for repairs."""
         p = self.problem
         w = w.copy()
-        kernel, lanes = self._kernel("transform_weights")
+        kernel, lanes = self._kernel(w.device, "transform_weights")
         count = p.parameters // 9
         shape = (self.points * p.groups, p.filters // p.groups, p.channels // p.groups)
         points = arrays.empty_like(w, shape=shape)
@@ -110,7 +110,7 @@ class Algorithm(base.Algorithm):
         w.device.launch(kernel, (size,), (1,), w.buffer, points.buffer, np.int64(count))
         panels = tiles_of(w.device, self.wide).pack(points)
         offsets = self.room * np.arange(max(1, p.channels // p.groups), dtype=np.int32)
-        return panels, arrays.to_device(w.device, offsets), w
+        return panels, w.device.constant(offsets), w
 
     def run(self, x, packed, y, bias, clamp):
         """y = clamp(x correlated with the weights + bias)."""
@@ -133,19 +133,19 @@ class Algorithm(base.Algorithm):
         edge = [lo for lo, _ in p.padding]
         depth, filters = p.channels // p.groups, p.filters // p.groups
         inputs = long8([*p.spatial, *edge, depth])
-        kernel, lanes = self._kernel("transform_input")
+        kernel, lanes = self._kernel(device, "transform_input")
         device.launch(
             kernel, (columns // lanes, p.channels), (1, 1), x.buffer, v.buffer, volume(x), inputs,
             tiles,
         )  # fmt: skip
         tiles_of(device, self.wide).run(
-            device, (v.buffer, panels.buffer, offsets.buffer, products.buffer),
+            device, (v.buffer, panels.buffer, offsets, products.buffer),
             (long8([0, depth * self.room, 0]),
              long8([0, self.room, 0, 0, 1, products.offset])),
             (columns, depth, filters, self.points * p.groups),
             (long8([1, 1, columns]), long8([columns, columns])), 1, self.epilogue(None, None),
         )  # fmt: skip
-        kernel, lanes = self._kernel("transform_output")
+        kernel, lanes = self._kernel(device, "transform_output")
         m = products.buffer
         device.launch(
             kernel, (columns // lanes, p.filters), (1, 1), m, y.buffer, volume(y),
