@@ -46,6 +46,11 @@ class DevicePlan(Plan):
     _leaf, _branch = _DeviceLeaf, _DeviceBranch
 
     def __init__(self, problem, algorithm, threads, accuracy, workspace_limit, opened, effort):
+        if effort != "estimate":
+            raise ValueError(
+                f"{problem.operation}: effort must be 'estimate' on an OpenCL device, "
+                f"got {effort!r}"
+            )
         self.device = opened.asked
         self._registry = registry_of(opened.device)
         super().__init__(
