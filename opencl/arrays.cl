@@ -34,13 +34,13 @@
 #define INDEX uint
 #endif
 
-#define DIGIT(s)                              \
-    if (rest) {                               \
-        const long digit = rest % (INDEX)n.s; \
-        rest /= (INDEX)n.s;                   \
-        ia += digit * as.s;                   \
-        ib += digit * bs.s;                   \
-        iy += digit * ys.s;                   \
+#define DIGIT(s)                                  \
+    if (rest) {                                   \
+        const long digit = MOD(rest, (INDEX)n.s); \
+        rest /= (INDEX)n.s;                       \
+        ia += digit * as.s;                       \
+        ib += digit * bs.s;                       \
+        iy += digit * ys.s;                       \
     }
 
 /* y[i] = OP(a[i], b[i]) for `count` cells over up to eight axes of sizes n, innermost first. */
@@ -86,7 +86,7 @@ long inside_symmetric(long i, long n) {
 
 #define BORDER(s)                                              \
     {                                                          \
-        const long digit = rest % (INDEX)n.s;                  \
+        const long digit = MOD(rest, (INDEX)n.s);              \
         rest /= (INDEX)n.s;                                    \
         ia += CAT(inside_, MODE)(digit - lo.s, size.s) * as.s; \
     }

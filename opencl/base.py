@@ -14,6 +14,7 @@ from cyconv import choose
 from cyconv.opencl.device import long8
 
 RANK = 3  # spatial axes of the kernels
+ROUNDS = 65_000  # of all loops of a work item, that Mesa's llvmpipe lets pass: 2^16, without a word
 
 # Measured on PoCL 3.0 on two cores of an AMD Zen 3 in November 2026: asv run --bench opencl.
 # A device's rates are these times its compute units.
@@ -47,7 +48,14 @@ class Algorithm:
             return f"{cls.device.name} has no float64 (cl_khr_fp64)"
         if problem.rank > RANK:
             return f"OpenCL kernels take 1 to {RANK} spatial axes, got {problem.rank}"
+        if "llvmpipe" in cls.device.name and cls.rounds(problem) > ROUNDS:
+            return f"llvmpipe leaves a kernel's loops after {ROUNDS} rounds, which this one exceeds"
         return None
+
+    @classmethod
+    def rounds(cls, problem):
+        """About how often a work item goes through its loops."""
+        return taps_of(problem)
 
     @classmethod
     def kind(cls):

@@ -28,7 +28,7 @@ __kernel void sum_chunks(__global const real *x, __global const real *restrict w
                          __global const int *restrict offset, __global real *partial, long8 size,
                          long2 xs, long begin) {
     const long column = get_global_id(0) * COLUMNS, blocks = (size.s0 + ROWS - 1) / ROWS;
-    const long g = get_global_id(1) / blocks, row = get_global_id(1) % blocks * ROWS;
+    const long g = get_global_id(1) / blocks, row = MOD((long)get_global_id(1), blocks) * ROWS;
     const long chunk = get_global_id(2), filters = size.s0 * (get_global_size(1) / blocks);
     const long end = min((chunk + 1) * size.s6, size.s2);
     EACH_ROW(ZERO_ROW)
@@ -40,7 +40,7 @@ __kernel void sum_chunks(__global const real *x, __global const real *restrict w
     __global const real *x1 = x + offset[min(column + 1, size.s1 - 1)];
     __global const real *x2 = x + offset[min(column + 2, size.s1 - 1)];
     for (long s = chunk * size.s6; s < end; s++) {
-        const long plane = s / size.s3, first = s % size.s3 * size.s4;
+        const long plane = s / size.s3, first = MOD(s, size.s3) * size.s4;
         const long last = min(first + size.s4, size.s5), at = plane * size.s5;
         const long from = plane * xs.s0;
         for (long i = first; i < last; i += LANES) {
@@ -73,7 +73,7 @@ __kernel void add_chunks(__global const real *restrict partial, __global real *r
                          real low, real high) {
     const long images = get_global_size(1), r = get_global_id(0), n = get_global_id(1);
     const long k = get_global_id(2), count = get_global_size(0);
-    const long z = r / (out.s1 * out.s2), p = r / out.s2 % out.s1, q = r % out.s2;
+    const long z = r / (out.s1 * out.s2), p = MOD(r / out.s2, out.s1), q = MOD(r, out.s2);
     real sum = 0;
     partial += begin + (k * images + n) * count + r;
     for (long chunk = 0; chunk < out.s5; chunk++) sum += partial[chunk * out.s3 * images * count];

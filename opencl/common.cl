@@ -32,3 +32,6 @@ typedef VEC unaligned __attribute__((aligned(sizeof(real))));
 
 /* y = min(max(y, low), high), which keeps NaN. */
 #define CLAMP(v, low, high) ((v) < (low) ? (low) : (v) > (high) ? (high) : (v))
+
+/* a mod b from the quotient, which is wanted too. */
+#define MOD(a, b) ((a) - (a) / (b) * (b))

@@ -42,9 +42,9 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
                      long8 step, long8 dilation, long8 pad, __global const real *restrict bias,
                      real low, real high) {
     const long q0 = get_global_id(0) * WIDTH;
-    const long p = get_global_id(1) % out.s1, z = get_global_id(1) / out.s1;
+    const long p = MOD((long)get_global_id(1), out.s1), z = get_global_id(1) / out.s1;
     const long filters = out.s3 * out.s4;
-    const long k = get_global_id(2) % filters, n = get_global_id(2) / filters;
+    const long k = MOD((long)get_global_id(2), filters), n = get_global_id(2) / filters;
     const long count = min((long)WIDTH, out.s2 - q0);
     const long first = q0 * step.s2 - pad.s2; /* column of the first output's first tap */
     const long reach = WIDTH + (taps.s2 - 1) * dilation.s2;

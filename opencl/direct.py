@@ -9,7 +9,7 @@ No scratch, any strides: for few filters to a group, where a copy of the image w
 from math import prod
 
 from cyconv.opencl import base
-from cyconv.opencl.base import three, volume
+from cyconv.opencl.base import taps_of, three, volume
 from cyconv.opencl.device import long8
 
 
@@ -26,6 +26,13 @@ class Algorithm(base.Algorithm):
         used = columns / (-(-columns // lanes) * lanes)
         share = 0.25 * used if problem.stride[-1] == 1 else 0.02
         return cls.seconds(problem, problem.flops, share, problem.bytes)
+
+    @classmethod
+    def rounds(cls, problem):
+        """A row is copied for each row of taps; cell by cell, every output is a loop."""
+        columns = min(32, problem.output_spatial[-1]) if problem.stride[-1] > 1 else 1
+        copied = 96 * taps_of(problem) // problem.kernel[-1]
+        return taps_of(problem) * columns + (copied if columns == 1 else 0)
 
     def layout(self):
         """Vectors to a work item, so that rows fill most of them."""

@@ -34,8 +34,8 @@
 /* Where position i of the planes lies in y, or -1 if it is no output.
    out: sizes of y (d, h, w). pitch: positions to the next slice and row. */
 long place(long i, long8 out, long8 pitch, long8 ys) {
-    const long z = i / pitch.s0, rest = i % pitch.s0;
-    const long p = rest / pitch.s1, q = rest % pitch.s1;
+    const long z = i / pitch.s0, rest = MOD(i, pitch.s0);
+    const long p = rest / pitch.s1, q = MOD(rest, pitch.s1);
     return p < out.s1 && q < out.s2 ? z * ys.s2 + p * ys.s3 + q * ys.s4 : -1;
 }
 
@@ -80,7 +80,7 @@ __kernel void multiply_rows(__global const real *restrict x, __global const real
                             long8 xs, long8 ys, long8 size, long8 out, long8 pitch,
                             __global const real *restrict bias, real low, real high) {
     const long block = get_global_id(size.s4), column = get_global_id(1 - size.s4);
-    const long g = get_global_id(2) % size.s3, n = get_global_id(2) / size.s3;
+    const long g = MOD((long)get_global_id(2), size.s3), n = get_global_id(2) / size.s3;
     const long taps = size.s1, filters = size.s2;
     const long rows = min((long)FILTERS, filters - block * FILTERS);
     const long k = g * filters + block * FILTERS;
@@ -131,9 +131,9 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
                long8 size, long8 out, long8 pitch, __global const real *restrict bias, real low,
                real high) {
     __local real panel[TILE_T][TILE_K], cells[TILE_T][TILE_P];
-    const int id = get_local_id(0), across = id % ACROSS, down = id / ACROSS;
+    const uint id = get_local_id(0), across = id % ACROSS, down = id / ACROSS;
     const long begin = get_group_id(0) * (long)TILE_P, block = get_group_id(1);
-    const long g = get_group_id(2) % size.s3, n = get_group_id(2) / size.s3;
+    const long g = MOD((long)get_group_id(2), size.s3), n = get_group_id(2) / size.s3;
     const long taps = size.s1, filters = size.s2, last = size.s0 - 1;
     real sums[THREAD_K][THREAD_P];
     for (int m = 0; m < THREAD_K; m++)
@@ -142,9 +142,9 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
     x += xs.s2 + n * xs.s0 + g * xs.s1;
     w += (g * ((filters + TILE_K - 1) / TILE_K) + block) * taps * TILE_K;
     for (long t0 = 0; t0 < taps; t0 += TILE_T) {
-        for (int i = id; i < TILE_T * TILE_K; i += GROUP)
+        for (uint i = id; i < TILE_T * TILE_K; i += GROUP)
             panel[i / TILE_K][i % TILE_K] = t0 + i / TILE_K < taps ? w[t0 * TILE_K + i] : 0;
-        for (int i = id; i < TILE_T * TILE_P; i += GROUP) {
+        for (uint i = id; i < TILE_T * TILE_P; i += GROUP) {
             const long t = t0 + i / TILE_P;
             cells[i / TILE_P][i % TILE_P] =
                 t < taps ? x[offset[t] + min(begin + i % TILE_P, last)] : 0;

@@ -6,7 +6,7 @@
 __kernel void stage(__global const real *restrict x, __global real *restrict s, long8 xs, long8 in,
                     long8 size, long8 step, long8 lo, long run) {
     const long plane = get_global_id(2);
-    const long z = get_global_id(1) / size.s1, r = get_global_id(1) % size.s1;
+    const long z = get_global_id(1) / size.s1, r = MOD((long)get_global_id(1), size.s1);
     const long d = z * step.s0 + lo.s0, h = r * step.s1 + lo.s1;
     const long begin = get_global_id(0) * run, end = min(begin + run, size.s2);
     if (begin >= end) return;
@@ -16,7 +16,7 @@ __kernel void stage(__global const real *restrict x, __global real *restrict s, 
     if (d < 0 || d >= in.s0 || h < 0 || h >= in.s1) last = 0;
     first = clamp(first, begin, end);
     last = clamp(last, first, end);
-    x += xs.s5 + plane / in.s3 * xs.s0 + plane % in.s3 * xs.s1 + d * xs.s2 + h * xs.s3;
+    x += xs.s5 + plane / in.s3 * xs.s0 + MOD(plane, in.s3) * xs.s1 + d * xs.s2 + h * xs.s3;
     x += lo.s2 * xs.s4;
     s += size.s4 + plane * size.s3 + get_global_id(1) * size.s2;
     const long stride = step.s2 * xs.s4;

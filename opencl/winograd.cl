@@ -56,7 +56,8 @@ __kernel void transform_input(__global const real *restrict x, __global real *re
     for (int l = 0; l < LANES; l++) {
         real *lane = (real *)cells + l;
         const long tile = tiles.s2 + block + l, n = tile / (tiles.s0 * tiles.s1);
-        const long h = tile / tiles.s1 % tiles.s0 * M - in.s2, w = tile % tiles.s1 * M - in.s3;
+        const long h = MOD(tile / tiles.s1, tiles.s0) * M - in.s2,
+                   w = MOD(tile, tiles.s1) * M - in.s3;
         __global const real *at = x + xs.s5 + n * xs.s0 + c * xs.s1 + h * xs.s3 + w * xs.s4;
         if (block + l >= tiles.s3)
             for (int i = 0; i < POINTS; i++) lane[i * LANES] = 0;
@@ -108,7 +109,7 @@ __kernel void transform_output(__global const real *restrict m, __global real *r
     for (int l = 0; l < LANES && block + l < tiles.s3; l++) {
         const real *lane = (const real *)outputs + l;
         const long tile = tiles.s2 + block + l, n = tile / (tiles.s0 * tiles.s1);
-        const long p = tile / tiles.s1 % tiles.s0 * M, q = tile % tiles.s1 * M;
+        const long p = MOD(tile / tiles.s1, tiles.s0) * M, q = MOD(tile, tiles.s1) * M;
         __global real *at = y + ys.s5 + n * ys.s0 + k * ys.s1 + p * ys.s3 + q * ys.s4;
         for (int i = 0; i < M && p + i < out.s0; i++)
             for (int j = 0; j < M && q + j < out.s1; j++) {

@@ -173,17 +173,3 @@ def test_a_cache_folder_that_cannot_be_written_does_no_harm(device, child, tmp_p
         CALL.format(device=device, algorithm="direct"),
         CYCONV_OPENCL_CACHE=str(tmp_path / "file" / "below"),
     )
-
-
-@pytest.mark.parametrize("algorithm", ["direct", "implicit_gemm", "batch_gemm", "winograd"])
-def test_the_kernels_for_gpus_run_anywhere(algorithm, device, monkeypatch):  # noqa: F811
-    opened = door.Device(door.get("test", device).queue)
-    opened.cpu = False
-    monkeypatch.setitem(door._known, device, opened)
-    rng = np.random.default_rng(20261122)
-    x = rng.integers(-8, 9, (2, 10, 19, 23)).astype(np.float32)
-    w = rng.integers(-8, 9, (70, 5, 3, 3)).astype(np.float32)
-    how = {"padding": 1, "groups": 2, "accuracy": "strict"}
-    np.testing.assert_array_equal(
-        cyconv.conv2d(x, w, device=device, algorithm=algorithm, **how), cyconv.conv2d(x, w, **how)
-    )
