@@ -9,6 +9,10 @@ from cyconv.problem import ROLES, argument_name
 ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
 
 
+class DeviceError(RuntimeError):
+    """An OpenCL device that is missing or failed: which, and what can be done."""
+
+
 def is_on_device(array):
     """Whether `array` is a ``pyopencl.array.Array``, without asking for pyopencl."""
     return hasattr(array, "base_data") and hasattr(array, "queue")

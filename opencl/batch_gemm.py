@@ -21,6 +21,7 @@ ROWS, COLUMNS = 4, 3  # of a work item's tile, as in batch_gemm.cl
 SEGMENT = 4096  # elements of a plane that a tile's rows hold in a first-level cache
 PARTIAL = 4 << 20  # elements of all chunks' sums
 CHUNKS = 64
+OUTPUTS = 2**15  # a table of their shifts is sent
 
 
 class Algorithm(base.Algorithm):
@@ -34,6 +35,8 @@ class Algorithm(base.Algorithm):
         reason = super().supports(problem)
         if reason is None and cls._cells(problem) >= 2**31:
             reason = "batch_gemm needs images of fewer than 2**31 elements with their borders"
+        if reason is None and prod(problem.output_spatial) > OUTPUTS:
+            reason = f"batch_gemm is for at most {OUTPUTS} outputs of one filter"
         return reason
 
     @classmethod
@@ -66,7 +69,7 @@ class Algorithm(base.Algorithm):
         taps = Staged(p, p.dilation, p.stride, 1, swapped=True).positions
         self.row = -(-taps // lanes) * lanes
         self.staged = Staged(p, p.dilation, p.stride, self.row, swapped=True)
-        self.columns = len(self.staged.shifts)
+        self.columns = prod(p.output_spatial)
         self.per_plane = max(1, -(-self.row // SEGMENT))
         self.segments = p.channels // p.groups * self.per_plane
         sums = max(1, p.filters * self.columns)

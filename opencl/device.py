@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from cyconv.opencl import probe, programs
+from cyconv.operands import DeviceError
 
 INSTALL = "pip install 'cyconv[opencl]'"
 PINNED = 1 << 20  # bytes from which a transfer to a device with its own memory goes by pinned pages
@@ -179,7 +180,7 @@ class Device:
             if "OUT_OF_RESOURCES" in text or "ALLOCATION" in text or "OUT_OF_HOST" in text:
                 raise MemoryError(f"{self.name}: out of resources ({doing}): {text}") from None
             forget(self)  # the context may be lost: the next call opens another
-            raise RuntimeError(
+            raise DeviceError(
                 f"{self.name} ({self.platform}, driver {self.driver}): {doing} failed: {text}"
             ) from None
 
@@ -187,7 +188,7 @@ class Device:
 def pyopencl():
     """The pyopencl module, or RuntimeError that says how to get it."""
     if os.getpid() != _pid:
-        raise RuntimeError(
+        raise DeviceError(
             "OpenCL does not survive fork(): start worker processes by the 'spawn' or "
             "'forkserver' method"
         )
@@ -196,7 +197,7 @@ def pyopencl():
         import pyopencl.array
         import pyopencl.cltypes
     except ImportError as error:
-        raise RuntimeError(f"OpenCL devices need pyopencl: {INSTALL} ({error})") from None
+        raise DeviceError(f"OpenCL devices need pyopencl: {INSTALL} ({error})") from None
     return pyopencl
 
 
@@ -296,7 +297,7 @@ def _find(operation, name):
     cl, found = pyopencl(), _all_devices()
     texts = [f"{d.platform.name.strip()}: {d.name.strip()}" for d in found]
     if not found:
-        raise RuntimeError(
+        raise DeviceError(
             f"{operation}: device={name!r}: no OpenCL device is installed; {INSTALL} brings a "
             "driver for the CPU"
         )
@@ -332,7 +333,7 @@ def get(operation, name):
                     context = cl.Context([device])
                     found = Device(cl.CommandQueue(context))
                 except cl.Error as error:
-                    raise RuntimeError(
+                    raise DeviceError(
                         f"{operation}: device={name!r}: {device.name.strip()} cannot be opened: "
                         f"{error}"
                     ) from None

@@ -7,7 +7,6 @@ taps. No patch is built; an image without border and stride is read where it lie
 """
 
 from functools import cache
-from itertools import product
 from math import prod
 
 import numpy as np
@@ -121,8 +120,8 @@ class Algorithm(base.Algorithm):
     def offsets(self, step):
         """Offsets of all taps of one group whose channels are `step` elements apart."""
         depth = self.problem.channels // self.problem.groups
-        table = [c * step + shift for c, shift in product(range(depth), self.staged.shifts)]
-        return np.array(table or [0], np.int32)
+        table = np.add.outer(step * np.arange(depth), self.staged.shifts).reshape(-1)
+        return table.astype(np.int32) if table.size else np.zeros(1, np.int32)
 
     def pack(self, w):
         """Panels of weights, and the taps' offsets."""

@@ -53,13 +53,15 @@ class DevicePlan(Plan):
             )
         self.device = opened.asked
         self._registry = registry_of(opened.device)
-        super().__init__(
-            problem, algorithm, threads, accuracy, workspace_limit, opened.device, effort
-        )
+        super().__init__(problem, algorithm, threads, accuracy, workspace_limit, opened, effort)
 
     def _lower(self, problem):
         # Four real products for a complex one: three would need a look at the result.
         return lowering.lower(problem, strict=True)
+
+    def explain(self):
+        """As :meth:`cyconv.Plan.explain`, with the device's name."""
+        return replace(super().explain(), device=f"{self.device}, {self._isa.device.name}")
 
     def _device(self, *operands):
         """The Device of a call: that of the operands in device memory, else the plan's."""

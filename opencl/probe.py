@@ -12,6 +12,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from cyconv.operands import DeviceError
+
 SECONDS = 60
 VENDORS = "/etc/OpenCL/vendors"
 QUESTION = """
@@ -57,12 +59,12 @@ def _ask():
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise RuntimeError(
+        raise DeviceError(
             f"an OpenCL driver gave no answer within {SECONDS} s; set OCL_ICD_VENDORS to a folder "
             "with the drivers that work"
         ) from None
     if child.returncode < 0:
-        raise RuntimeError(
+        raise DeviceError(
             f"an OpenCL driver crashes when it is loaded (signal {-child.returncode}); see "
             f"{VENDORS}, or set OCL_ICD_VENDORS to a folder with the drivers that work"
         )

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cyconv.algorithms.winograd_matrices import VARIANTS, header
+from cyconv.operands import DeviceError
 
 FOLDER = Path(__file__).parent
 DIGEST = 32  # bytes of the content's hash before it
@@ -65,7 +66,7 @@ def build(device, stem, defines):
         try:
             program = cl.Program(device.context, source).build(options)
         except cl.RuntimeError as error:
-            raise RuntimeError(
+            raise DeviceError(
                 f"{device.name} ({device.platform}, driver {device.driver}): {stem}.cl does not "
                 f"compile with {' '.join(options)}; the driver says:\n{error}"
             ) from None

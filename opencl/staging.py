@@ -9,6 +9,7 @@ flattened, output i of a plane is
 for every i; the positions i that lie beyond an output row's end are computed and thrown away.
 """
 
+from functools import cached_property
 from itertools import product
 from math import prod
 
@@ -27,8 +28,6 @@ class Staged:
         Of one phase (d, h, w).
     plane : int
         Elements of one plane, all phases.
-    shifts : list of int
-        What each tap adds to an output's position, in the order of the weights.
     positions : int
         From the first output to the last, with those between that are thrown away.
     """
@@ -42,7 +41,9 @@ class Staged:
         self.inputs = three(problem.spatial, 1)
         self.lo = three((lo for lo, _ in problem.padding), 0)
         axes = list(zip(self.taps, self.dilation, self.stride, strict=True))
-        self.phases = list(product(*(sorted({r * d % s for r in range(n)}) for n, d, s in axes)))
+        self.phases = list(
+            product(*(sorted({r * d % s for r in range(min(n, s))}) for n, d, s in axes))
+        )
         reach = [(n - 1) * d // s for n, d, s in axes]
         self.sizes = [size + more for size, more in zip(self.outputs, reach, strict=True)]
         depth, rows, columns = self.outputs
@@ -53,14 +54,20 @@ class Staged:
         self.sizes[0] = max(self.sizes[0], -(-far // below))
         self.phase = prod(self.sizes)
         self.plane = self.phase * len(self.phases)
-        self.shifts = [self._shift(tap) for tap in product(*map(range, self.taps))]
 
-    def _shift(self, tap):
-        far = [r * d for r, d in zip(tap, self.dilation, strict=True)]
-        phase = tuple(f % s for f, s in zip(far, self.stride, strict=True))
-        z, r, c = (f // s for f, s in zip(far, self.stride, strict=True))
+    @cached_property
+    def shifts(self):
+        """What each tap adds to an output's position, an int64 array in the order of the weights."""
         _, rows, columns = self.sizes
-        return self.phases.index(phase) * self.phase + (z * rows + r) * columns + c
+        total, places = np.zeros((1, 1, 1), np.int64), np.zeros((1, 1, 1), np.int64)
+        for axis, step in enumerate((rows * columns, columns, 1)):
+            shape = [-1 if i == axis else 1 for i in range(3)]
+            far = np.arange(self.taps[axis], dtype=np.int64) * self.dilation[axis]
+            shift, phase = np.divmod(far, self.stride[axis])
+            used = np.unique(phase)
+            total = total + step * shift.reshape(shape)
+            places = places * len(used) + np.searchsorted(used, phase).reshape(shape)
+        return (places * self.phase + total).reshape(-1)
 
     def lies_so(self, x):
         """Whether the image itself is laid out so: one phase, no border, rows without gaps."""

@@ -28,6 +28,7 @@ def names():
 
 
 DEVICES = names()
+KEPT = []
 pytestmark = pytest.mark.skipif(
     not DEVICES, reason="no OpenCL device: pip install 'pyopencl[pocl]'"
 )
@@ -43,12 +44,12 @@ def device(request):
 @pytest.fixture(autouse=True)
 def _buffers_that_oclgrind_knows(monkeypatch):
     """Oclgrind 21 takes a buffer at a freed one's address for as initialised as that one was."""
-    kept, empty = [], door.Device.empty
+    empty = door.Device.empty
 
     def empty_and_kept(self, nbytes):
         buffer = empty(self, nbytes)
         if "Oclgrind" in self.name:
-            kept.append(buffer)
+            KEPT.append(buffer)
         return buffer
 
     monkeypatch.setattr(door.Device, "empty", empty_and_kept)

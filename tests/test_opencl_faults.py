@@ -71,7 +71,7 @@ def test_without_pyopencl_the_error_says_how_to_get_it(child):
         "cyconv.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 3, 3)), device='opencl')",
         check=False,
     )
-    assert "RuntimeError: OpenCL devices need pyopencl: pip install 'cyconv[opencl]'" in done.stderr
+    assert "DeviceError: OpenCL devices need pyopencl: pip install 'cyconv[opencl]'" in done.stderr
 
 
 def test_a_machine_without_a_driver_says_so(child, tmp_path):
@@ -81,7 +81,7 @@ def test_a_machine_without_a_driver_says_so(child, tmp_path):
         check=False,
         CYCONV_OPENCL_CACHE=str(tmp_path),
     )
-    assert "RuntimeError: conv2d: device='opencl': no OpenCL device is installed" in done.stderr
+    assert "DeviceError: conv2d: device='opencl': no OpenCL device is installed" in done.stderr
 
 
 def test_a_driver_that_crashes_is_met_in_a_child_process(monkeypatch, tmp_path):

@@ -7,6 +7,7 @@ import secrets
 from contextlib import contextmanager
 from pathlib import Path
 
+from cyconv.operands import DeviceError
 from cyconv.problem import PADDING_MODES
 
 INSTALL_EXTRA = "pip install 'cyconv[cli]'"
@@ -159,6 +160,17 @@ def add_run_options(parser):
     parser.add_argument(
         "--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)"
     )
+    add_device(parser)
+
+
+def add_device(parser):
+    """The option of every command that computes or plans."""
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="cpu; opencl; opencl:1, by number; opencl:PoCL, by part of a name (default: cpu)",
+    )
 
 
 @contextmanager
@@ -169,5 +181,5 @@ def bad_input(*more, operation=None):
     """
     try:
         yield
-    except (TypeError, ValueError, *more) as error:
+    except (TypeError, ValueError, DeviceError, *more) as error:
         raise CommandError(str(error).removeprefix(f"{operation}: ")) from error
