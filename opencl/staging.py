@@ -57,7 +57,7 @@ class Staged:
 
     @cached_property
     def shifts(self):
-        """What each tap adds to an output's position, an int64 array in the order of the weights."""
+        """What each tap adds to an output's position, in the order of the weights."""
         _, rows, columns = self.sizes
         total, places = np.zeros((1, 1, 1), np.int64), np.zeros((1, 1, 1), np.int64)
         for axis, step in enumerate((rows * columns, columns, 1)):
