@@ -14,7 +14,7 @@ from cyconv import choose
 from cyconv.opencl.device import long8
 
 RANK = 3  # spatial axes of the kernels
-ROUNDS = 65_000  # of all loops of a work item, that Mesa's llvmpipe lets pass: 2^16, without a word
+ROUNDS = 30_000  # of all loops of a work item, that Mesa's llvmpipe surely lets pass
 
 # Measured on PoCL 3.0 on two cores of an AMD Zen 3 in November 2026: asv run --bench opencl.
 # A device's rates are these times its compute units.
