@@ -174,7 +174,7 @@ class Plan:
         # Nothing to compute is nothing to measure, and of one there is no choice.
         if self.effort == "measure" and one.flops and len(names) > 1:
             measured, source = tuning.seconds(
-                one, names, self._count, self.accuracy, self.workspace_limit, self._isa
+                one, names, self._count, self.accuracy, self.workspace_limit, self._isa, type(self)
             )
         best = min(measured, key=measured.get, default=names[0])
         candidate, algorithm = ranked[names.index(best)]
@@ -337,6 +337,10 @@ class PackedConv:
         out, target = check_out(problem, out, plan._all_or_nothing, x)
         plan._root.run(x, self._packed, target, self._bias, self._clamp, count)
         return deliver(out, target)
+
+    def repeated(self, x, out):
+        """A function of no arguments that computes the same again, to be timed."""
+        return lambda: self(x, out=out)
 
     def __repr__(self):
         return f"<PackedConv of {self.plan!r}>"

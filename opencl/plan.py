@@ -45,12 +45,9 @@ class DevicePlan(Plan):
 
     _leaf, _branch = _DeviceLeaf, _DeviceBranch
 
-    def __init__(self, problem, algorithm, threads, accuracy, workspace_limit, opened, effort):
-        if effort != "estimate":
-            raise ValueError(
-                f"{problem.operation}: effort must be 'estimate' on an OpenCL device, "
-                f"got {effort!r}"
-            )
+    def __init__(
+        self, problem, algorithm, threads, accuracy, workspace_limit, opened, effort="estimate"
+    ):
         self.device = opened.asked
         self._registry = registry_of(opened.device)
         super().__init__(problem, algorithm, threads, accuracy, workspace_limit, opened, effort)
@@ -80,7 +77,7 @@ class DevicePlan(Plan):
     def _operand(self, target, which, array):
         """Operand 0 or 1 as a View."""
         problem = self.problem
-        if isinstance(array, arrays.View):
+        if isinstance(array, arrays.View):  # ours, and right
             return array
         if not is_on_device(array):
             return arrays.to_device(target, check_operand(problem, which, array))
@@ -219,6 +216,18 @@ class PackedDeviceConv(PackedConv):
                 raise ValueError(f"{op}: x must be of the context that the weights were packed in")
         return self.plan._compute(target, x, self._packed, self._bias, self._clamp, out, on_device)
 
+    def repeated(self, x, out):
+        """As :meth:`cyconv.PackedConv.repeated`, for arrays in device memory, waited for."""
+        target = self._device
+        x = arrays.to_device(target, x)
+        out = device.new_array(target, out.shape, out.dtype)
+
+        def call():
+            self.plan._compute(target, x, self._packed, self._bias, self._clamp, out, True)
+            target.queue.finish()
+
+        return call
+
 
 def most_bytes(target):
     """Bytes that one call may hold of a device's memory."""
@@ -226,10 +235,13 @@ def most_bytes(target):
 
 
 class Opened(NamedTuple):
-    """A device by the name it was asked for."""
+    """A device by the name it was asked for; as text, all that its speed depends on."""
 
     asked: str
     device: device.Device
+
+    def __str__(self):
+        return self.device.key
 
 
 def opened(operation, name, algorithm):

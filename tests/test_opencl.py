@@ -249,9 +249,20 @@ def test_the_kernels_of_every_kind_run_anywhere(algorithm, cpu, device, monkeypa
     opened.cpu = cpu
     monkeypatch.setitem(door._known, device, opened)
     rng = np.random.default_rng(20261122)
-    x = rng.integers(-8, 9, (2, 6, 9, 23)).astype(np.float32)
-    w = rng.integers(-8, 9, (70, 3, 3, 3)).astype(np.float32)
+    x = rng.integers(-8, 9, (2, 4, 6, 9)).astype(np.float32)
+    w = rng.integers(-8, 9, (132, 2, 3, 3)).astype(np.float32)
     how = {"padding": 1, "groups": 2, "accuracy": "strict"}
     np.testing.assert_array_equal(
         cyconv.conv2d(x, w, device=device, algorithm=algorithm, **how), cyconv.conv2d(x, w, **how)
     )
+
+
+def test_measured_choices_are_remembered_for_each_device(device, monkeypatch, tmp_path):
+    file = tmp_path / "tuning.json"
+    monkeypatch.setenv("CYCONV_TUNING_FILE", str(file))
+    problem = cyconv.Problem((1, 4, 9, 10), (6, 4, 3, 3), padding=1)
+    plan = cyconv.plan(problem, device=device, effort="measure")
+    assert plan.explain().source == "measured now"
+    assert door.get("test", device).key in file.read_text(encoding="utf-8")
+    x, w, _ = Case("tuned", problem.x_shape, problem.w_shape, padding=1).integers("float32")
+    np.testing.assert_allclose(plan(x, w), cyconv.conv2d(x, w, padding=1), atol=1e-3)
