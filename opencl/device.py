@@ -348,6 +348,8 @@ def of_queue(queue):
     with _lock:
         found = _known.get(key)
         if found is None:
+            if queue.properties & pyopencl().command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
+                raise ValueError("an array's queue must be in-order: kernels follow one another")
             found = _known[key] = Device(queue)
         return found
 

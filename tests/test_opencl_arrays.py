@@ -1,9 +1,12 @@
 """Arrays in device memory stay there: results on their queue, chains that never meet the host."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import cyconv
+from cyconv.cli import main
 
 from .test_opencl import ALGORITHMS, DEVICES, device, pytestmark  # noqa: F401  (its fixture)
 
@@ -93,6 +96,11 @@ def test_wrong_arrays_are_named(device, queue):  # noqa: F811
         packed(x.astype(np.int32))
     with pytest.raises(TypeError, match="x must be an ndarray for device='cpu'"):
         cyconv.conv2d(x, w)
+    loose = cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE
+    if queue.device.queue_properties & loose:
+        disordered = cl.CommandQueue(queue.context, properties=loose)
+        with pytest.raises(ValueError, match="queue must be in-order"):
+            packed(array.to_device(disordered, draw(2, 4, 9, 10)))
     other = cl.CommandQueue(cl.Context([queue.device]))
     with pytest.raises(ValueError, match="of the context"):
         packed(array.to_device(other, draw(2, 4, 9, 10)))
@@ -136,3 +144,31 @@ def test_batches_beyond_the_devices_memory_are_split(device, monkeypatch):  # no
         y = plan(x, w)
     np.testing.assert_allclose(y, cyconv.conv2d(x, w, padding=1), atol=1e-3)
     assert sum(kind == "download" for kind, _ in events) >= 3
+
+
+def test_threads_share_a_device(device):  # noqa: F811
+    x, w = draw(3, 4, 20, 21), draw(6, 4, 3, 3)
+    expected = cyconv.conv2d(x, w, padding=1)
+    for algorithm in ("implicit_gemm", "batch_gemm"):
+        how = {"padding": 1, "device": device, "algorithm": algorithm}
+        with ThreadPoolExecutor(8) as pool:
+            jobs = [pool.submit(cyconv.conv2d, x, w, **how) for _ in range(24)]
+        for job in jobs:
+            np.testing.assert_array_equal(job.result(), expected)
+
+
+COMMANDS = {
+    "explain": ("--input", "1,4,9,9", "--weight", "6,4,3,3"),
+    "doctor": (),
+    "bench": ("images", "--layers", "@256 k3", "--against", "none", "--rounds", "1"),
+    "tune": ("images", "--layers", "@256 k3"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_take_a_device(command, device, capfd, monkeypatch, tmp_path):  # noqa: F811
+    monkeypatch.setenv("CYCONV_TUNING_FILE", str(tmp_path / "tuning.json"))
+    assert main([command, *COMMANDS[command], "--device", device]) == 0
+    assert capfd.readouterr().out
+    assert main([command, *COMMANDS[command], "--device", "cuda"]) == 2
+    assert "must be" in capfd.readouterr().err

@@ -11,6 +11,7 @@ from .common import (
     INSTALL_EXTRA,
     CommandError,
     add_device,
+    check_device,
     dtype,
     positive_int,
     select,
@@ -85,6 +86,7 @@ def run(args):
 
     from .contest import Contest
 
+    check_device(args)
     layers = select(args)
     kind = _check_files(args)
     names = _contestants(args, layers)

@@ -173,6 +173,15 @@ def add_device(parser):
     )
 
 
+def check_device(args):
+    """Open the device that was asked for; a CommandError if it is not there."""
+    if args.device != "cpu":
+        from cyconv import opencl
+
+        with bad_input(operation="queue"):
+            opencl.queue(args.device)
+
+
 @contextmanager
 def bad_input(*more, operation=None):
     """What the library refuses here comes from the user's arguments: these errors, and `more`.

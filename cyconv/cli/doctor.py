@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-from .common import add_device, bad_input
+from .common import add_device, bad_input, check_device
 
 _DESCRIPTION = """\
 Show what cyconv found on this machine: versions, instruction set, threads, the
@@ -54,6 +54,7 @@ def run(args):
     """Collect and print."""
     report = _report()
     if args.device != "cpu":
+        check_device(args)
         with bad_input():
             report["opencl"]["tried"] = _tried(args.device)
     print(json.dumps(report, indent=2) if args.json else _text(report))

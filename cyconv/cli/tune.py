@@ -4,7 +4,16 @@ import json
 import os
 from contextlib import contextmanager
 
-from .common import CommandError, add_device, aligned, bad_input, dtype, positive_int, select
+from .common import (
+    CommandError,
+    add_device,
+    aligned,
+    bad_input,
+    check_device,
+    dtype,
+    positive_int,
+    select,
+)
 from .networks import NETS
 from .progress import progress
 
@@ -50,6 +59,7 @@ def run(args):
     """Measure layer by layer, then print the table."""
     from cyconv import tuning
 
+    check_device(args)
     layers = select(args)
     with _tuning_file(args.file) as file, tuning.anew(args.again), progress(len(layers)) as step:
         try:
