@@ -87,10 +87,13 @@ __kernel void add_chunks(__global const real *restrict partial, __global real *r
                         const long d = z * step.s0 + a * dilation.s0 - pad.s0;
                         const long h = p * step.s1 + b * dilation.s1 - pad.s1;
                         const long i = q * step.s2 + e * dilation.s2 - pad.s2;
-                        if (d >= 0 && d < in.s0 && h >= 0 && h < in.s1 && i >= 0 && i < in.s2)
-                            sum += w[ws.s5 + k * ws.s0 + c * ws.s1 + a * ws.s2 + b * ws.s3 +
-                                     e * ws.s4] *
-                                   x[c * xs.s1 + d * xs.s2 + h * xs.s3 + i * xs.s4];
+                        const int inside = d >= 0 && d < in.s0 && h >= 0 && h < in.s1 && i >= 0;
+                        const real cell = inside && i < in.s2
+                                              ? x[c * xs.s1 + d * xs.s2 + h * xs.s3 + i * xs.s4]
+                                              : 0;
+                        sum +=
+                            w[ws.s5 + k * ws.s0 + c * ws.s1 + a * ws.s2 + b * ws.s3 + e * ws.s4] *
+                            cell;
                     }
     }
     sum += bias ? bias[k] : 0;

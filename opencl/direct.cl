@@ -51,7 +51,7 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
     const int rows = xs.s4 == 1 && step.s2 == 1;
     const int inside = rows && first >= 0 && first + reach <= in.s2;
     const int between = rows && !inside && reach <= ROW;
-    real sums[WIDTH];
+    real sums[WIDTH], nothing = 0; /* the products with rows of zeros: 0, or NaN */
     EACH(ZERO)
     if (count <= 0) return;
 
@@ -63,7 +63,10 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
             const long d = z * step.s0 + t * dilation.s0 - pad.s0;
             for (long r = 0; r < taps.s1; r++, w += taps.s2) {
                 const long h = p * step.s1 + r * dilation.s1 - pad.s1;
-                if (d < 0 || d >= in.s0 || h < 0 || h >= in.s1) continue;
+                if (d < 0 || d >= in.s0 || h < 0 || h >= in.s1) {
+                    for (long s = 0; s < taps.s2; s++) nothing += w[s] * 0;
+                    continue;
+                }
                 __global const real *row = x + d * xs.s2 + h * xs.s3;
                 if (inside) {
                     __global const real *cells = row + first;
@@ -84,8 +87,8 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
                     for (long i = 0; i < count; i++)
                         for (long s = 0; s < taps.s2; s++) {
                             const long column = first + i * step.s2 + s * dilation.s2;
-                            if (column >= 0 && column < in.s2)
-                                sums[i] += w[s] * row[column * xs.s4];
+                            const int within = column >= 0 && column < in.s2;
+                            sums[i] += w[s] * (within ? row[column * xs.s4] : 0);
                         }
             }
         }
@@ -94,7 +97,7 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
     }
 
     y += ys.s5 + n * ys.s0 + k * ys.s1 + z * ys.s2 + p * ys.s3 + q0 * ys.s4;
-    const real shift = bias ? bias[k] : 0;
+    const real shift = nothing + (bias ? bias[k] : 0);
     for (long i = 0; i < count; i++) {
         const real value = sums[i] + shift;
         y[i * ys.s4] = CLAMP(value, low, high);

@@ -85,8 +85,8 @@ static real defined(__global const real *x, __global const real *w, long8 xs, lo
         for (long r = 0; r < R; r++)
             for (long s = 0; s < R; s++, w++) {
                 const long h = p + r - in.s2, i = q + s - in.s3;
-                if (h >= 0 && h < in.s0 && i >= 0 && i < in.s1)
-                    sum += *w * x[c * xs.s1 + h * xs.s3 + i * xs.s4];
+                const int inside = h >= 0 && h < in.s0 && i >= 0 && i < in.s1;
+                sum += *w * (inside ? x[c * xs.s1 + h * xs.s3 + i * xs.s4] : 0);
             }
     return sum;
 }

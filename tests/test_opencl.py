@@ -214,6 +214,20 @@ def test_one_value_touches_the_outputs_that_see_it(algorithm, value, device):
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_weight_that_is_not_finite_meets_the_zeros_around(algorithm, stride, device):
+    rng = np.random.default_rng(20261122)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((1, 3, 9, 40), (2, 3, 3, 3)))
+    w[1, 2, 0, 2] = np.inf
+    problem = cyconv.Problem(x.shape, w.shape, padding=1, stride=stride)
+    if cyconv.opencl.algorithms(problem, device)[algorithm] is not None:
+        pytest.skip("the stride is 2")
+    y = cyconv.plan(problem, device=device, algorithm=algorithm)(x, w)
+    expected = cyconv.plan(problem, algorithm="direct")(x, w)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_sample_alone_has_the_bits_it_has_in_a_batch(device):
     rng = np.random.default_rng(20261122)
     x, w = (rng.standard_normal(s).astype(np.float32) for s in ((5, 7, 13, 12), (9, 7, 3, 3)))
