@@ -14,8 +14,9 @@
 - :mod:`cyconv.kernels`: C, one table for each instruction set behind one contract.
 
 Beside the convolutions, each imported when asked for: :mod:`cyconv.filters` (classic image
-filters), :mod:`cyconv.ndimage` and :mod:`cyconv.signal` (SciPy's functions, by SciPy's names),
-:mod:`cyconv.toeplitz` (convolution as a matrix), :mod:`cyconv.cli` (the command ``cyconv``).
+filters), :mod:`cyconv.opencl` (GPUs of any vendor), :mod:`cyconv.ndimage` and :mod:`cyconv.signal`
+(SciPy's functions, by SciPy's names), :mod:`cyconv.toeplitz` (convolution as a matrix),
+:mod:`cyconv.cli` (the command ``cyconv``).
 """
 
 from importlib import import_module
@@ -42,7 +43,7 @@ from cyconv.unfolding import fold, unfold
 
 __version__ = "0.1.0"
 
-_ROOMS = ("cli", "filters", "ndimage", "signal", "toeplitz")
+_ROOMS = ("cli", "filters", "ndimage", "opencl", "signal", "toeplitz")
 
 
 def __getattr__(name):

@@ -7,7 +7,7 @@ import numpy as np
 import cyconv.kernels
 from cyconv import documentation
 from cyconv._parallel import get_num_threads
-from cyconv.operands import as_array
+from cyconv.operands import as_array, is_on_device
 from cyconv.plan import cache, plan
 from cyconv.problem import (
     DATA_FORMATS,
@@ -133,10 +133,19 @@ def _transpose(name, rank):
             workspace_limit,
         )  # fmt: skip
         if any(n for pair in beyond for n in pair):
-            x = np.pad(x, beyond)
+            x = _surrounded(x, beyond)
         return _call(found, x, w, bias, out, activation)
 
     return _named(convolution, name, rank, documentation.TRANSPOSE)
+
+
+def _surrounded(x, widths):
+    """`x` between zeros, where it lies."""
+    if is_on_device(x):
+        from cyconv.opencl.functions import surrounded
+
+        return surrounded(x, widths)
+    return np.pad(x, widths)
 
 
 def _named(function, name, rank, text):
@@ -240,7 +249,7 @@ def conv_grad_weight(
     return _call(found, _conjugate(x), g, None, out, None)
 
 
-def conv_grad_bias(grad_output, *, data_format="channels_first"):
+def conv_grad_bias(grad_output, *, data_format="channels_first", device="cpu"):
     """Gradient of a convolution with respect to its bias: the sum over images and positions.
 
     Parameters
@@ -248,6 +257,8 @@ def conv_grad_bias(grad_output, *, data_format="channels_first"):
     grad_output : array (N, K, *spatial), or (N, *spatial, K) with channels last
         Batched: a gradient without its batch axis is taken for one of fewer spatial axes.
     data_format : {'channels_first', 'channels_last'} or letters such as 'NHWC'
+    device : str
+        As for :func:`conv`.
 
     Returns
     -------
@@ -269,6 +280,15 @@ def conv_grad_bias(grad_output, *, data_format="channels_first"):
         )
     channel = g.ndim - 1 if DATA_FORMATS[data_format] else 1
     sums = sum_dtype(checked_dtype(name, "grad_output.dtype", g.dtype))
+    if device != "cpu":
+        from cyconv.opencl.functions import grad_bias
+
+        return grad_bias(g, channel, device)
+    if is_on_device(g):
+        raise TypeError(
+            f"{name}: grad_output must be an ndarray for device='cpu', got one in an OpenCL "
+            "device's memory: give device='opencl'"
+        )
     total = g.sum(axis=tuple(a for a in range(g.ndim) if a != channel), dtype=sums)
     return total if g.dtype.kind in "iu" else total.astype(g.dtype.newbyteorder("="), copy=False)
 
@@ -297,14 +317,15 @@ def conv_vjp(x, w, grad_output, stride=1, padding=0, dilation=1, groups=1, **opt
     g = as_array(op, "grad_output", grad_output)
     for name, array in (("x", x), ("w", w), ("grad_output", g)):
         checked_dtype(op, f"{name}.dtype", array.dtype)
-    common = np.result_type(x, w, g)  # once, so that all three gradients have it
-    x, w, g = (array.astype(common, copy=False) for array in (x, w, g))
+    common = np.result_type(x.dtype, w.dtype, g.dtype)  # once, so that all three gradients have it
+    x, w, g = (a if a.dtype == common else a.astype(common) for a in (x, w, g))
     geometry = (stride, padding, dilation, groups)
-    batched = g if x.ndim == w.ndim else g[None]
+    batched = g if x.ndim == w.ndim else g.reshape(1, *g.shape)
+    shared = {key: options[key] for key in ("data_format", "device") if key in options}
     return (
         conv_grad_input(x.shape, w, g, *geometry, **options),
         conv_grad_weight(x, w.shape, g, *geometry, **options),
-        conv_grad_bias(batched, data_format=options.get("data_format", "channels_first")),
+        conv_grad_bias(batched, **shared),
     )
 
 

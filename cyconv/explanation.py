@@ -31,6 +31,7 @@ class Explanation:
     workspace_limit: int
     source: str = "estimate"
     over: tuple[str, ...] = ()
+    device: str = "cpu"
 
     def to_dict(self):
         """The explanation as JSON-ready values."""
@@ -51,6 +52,7 @@ class Explanation:
             "algorithm": self.algorithm,
             "source": self.source,
             "over": list(self.over),
+            "device": self.device,
             "threads": self.threads,
             "workspace_limit": self.workspace_limit,
             "candidates": [asdict(candidate) for candidate in self.candidates],
@@ -63,13 +65,15 @@ class Explanation:
         lines.append(f"  {p.parameters:,} parameters, {p.flops:,} FLOPs, receptive field {field}")
         lines += [f"  rewritten: {sentence}" for sentence in self.chain]
         over = f" over {', '.join(self.over)}" if self.over else ""
-        lines.append(f"  chosen: {self.algorithm}{over} ({self.source}), {self.threads} thread(s)")
+        where = f"{self.threads} thread(s)" if self.device == "cpu" else f"on {self.device}"
+        lines.append(f"  chosen: {self.algorithm}{over} ({self.source}), {where}")
+        one = " on one thread" if self.device == "cpu" else ""
         for c in self.candidates:
             if c.reason:
                 lines.append(f"    {c.name:10s} no: {c.reason}")
             else:
                 lines.append(
-                    f"    {c.name:10s} {c.seconds * 1e3:10.3f} ms predicted on one thread, "
+                    f"    {c.name:10s} {c.seconds * 1e3:10.3f} ms predicted{one}, "
                     f"{c.workspace_bytes / 2**20:8.2f} MiB workspace, error {c.error:g} x direct"
                 )
                 if c.measured_seconds is not None:

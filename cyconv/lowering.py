@@ -17,7 +17,7 @@ from math import prod
 import numpy as np
 
 from cyconv.polyphase import backwards, met, phases_of
-from cyconv.problem import ROLES
+from cyconv.rule import Rule, Views
 
 KERNEL_DTYPES = tuple(
     np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint32", "uint64")
@@ -30,66 +30,6 @@ NUMPY_MODES = {
     "symmetric": "symmetric",
 }
 """``numpy.pad``'s names of the padding modes."""
-
-
-class Rule:
-    """One rewriting of one problem.
-
-    Attributes
-    ----------
-    children : tuple of Problem
-        What is left to solve.
-    epilogue : bool
-        Whether bias and activation may be applied to the children's results instead.
-    spares : int
-        How many of the last children are solved only to repair a result.
-    """
-
-    epilogue = True
-    spares = 0
-
-    def __init__(self, problem, *children):
-        self.problem = problem
-        self.children = children
-
-    @staticmethod
-    def applies(problem):
-        """Whether this rule has something to take away."""
-        raise NotImplementedError
-
-    def second(self, b):
-        """The children's second operands, from the problem's."""
-        return (b,)
-
-    def sound(self, b):
-        """The second operand as the children can take it, and it itself if `mend` must follow."""
-        return b, None
-
-    def run(self, a, out, solve):
-        """Fill `out` from the first operand; ``solve(i, a_i, out_i)`` solves child i."""
-        raise NotImplementedError
-
-    def mend(self, a, out, b):
-        """Put right what `run` made of an operand that was not sound."""
-        raise NotImplementedError
-
-    def __str__(self):
-        return self.__doc__.splitlines()[0].rstrip(".")
-
-
-class Views(Rule):
-    """A rule that only looks at the three arrays in another way: strides change, no data moves."""
-
-    def view(self, role, array):
-        """How the child sees this array: 'x', 'w' or 'y'."""
-        raise NotImplementedError
-
-    def second(self, b):  # noqa: D102
-        return (self.view(ROLES[self.problem.direction][1], b),)
-
-    def run(self, a, out, solve):  # noqa: D102
-        first, _, last = ROLES[self.problem.direction]
-        solve(0, self.view(first, a), self.view(last, out))
 
 
 class NoFilters(Rule):
@@ -190,7 +130,7 @@ class Cast(Rule):
         return (b.astype(self.dtype, copy=False),)
 
     def run(self, a, out, solve):  # noqa: D102
-        sums = out if out.dtype == self.dtype else np.empty(out.shape, self.dtype)
+        sums = out if out.dtype == self.dtype else np.empty_like(out, self.dtype)
         solve(0, a.astype(self.dtype, copy=False), sums)
         if sums is not out:
             with np.errstate(over="ignore"):  # to infinity, as rounding does
@@ -236,7 +176,7 @@ class Complex(Rule):
 
     def four_products(self, a, out, cells, solve):
         """Fill these cells of `out` by the definition: (ac - bd) + i (ad + bc)."""
-        ac, bd, ad, bc = (np.empty(out.shape, self.children[0].dtype) for _ in range(4))
+        ac, bd, ad, bc = (np.empty_like(out, self.children[0].dtype) for _ in range(4))
         solve(0, a.real, ac)
         solve(-1, a.imag, bd)
         solve(-1, a.real, ad)
@@ -296,13 +236,13 @@ class BorderAdjoint(Border):
         return problem.padding_mode != "zeros"
 
     def run(self, a, out, solve):  # noqa: D102
-        sums = np.empty(self.children[0].x_shape, out.dtype)
+        sums = np.empty_like(out, shape=self.children[0].x_shape)
         solve(0, a, sums)
         for axis, (size, pair) in enumerate(
             zip(self.problem.spatial, self.problem.padding, strict=True), 2
         ):
             source = np.pad(np.arange(size), pair, self.mode)
-            folded = np.take(sums, np.arange(pair[0], pair[0] + size), axis)
+            folded = sums[(slice(None),) * axis + (slice(pair[0], pair[0] + size),)]
             moved, border = np.moveaxis(folded, axis, 0), np.moveaxis(sums, axis, 0)
             for i in (*range(pair[0]), *range(pair[0] + size, len(source))):
                 moved[source[i]] += border[i]
@@ -444,12 +384,12 @@ class GradInput(Rule):
         w = b.reshape(p.groups, p.filters // p.groups, *b.shape[1:])
         w = np.moveaxis(w, 1, 2).reshape(p.channels, p.filters // p.groups, *p.kernel)
         subkernels = [w[(..., *(backwards(*one.taps) for one in phase))] for phase in self.phases]
-        gaps = [np.empty(self.children[-1].w_shape, b.dtype)] if self.gaps else []
+        gaps = [np.empty_like(b, shape=self.children[-1].w_shape)] if self.gaps else []
         return subkernels + gaps
 
     def run(self, a, out, solve):  # noqa: D102
         if self.gaps:
-            solve(len(self.phases), np.empty(self.children[-1].x_shape, a.dtype), out)
+            solve(len(self.phases), np.empty_like(a, shape=self.children[-1].x_shape), out)
         for i, phase in enumerate(self.phases):
             cells = out[(..., *(slice(one.first, None, one.step) for one in phase))]
             solve(i, a[(..., *(one.keep for one in phase))], cells)

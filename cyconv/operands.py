@@ -9,9 +9,21 @@ from cyconv.problem import ROLES, argument_name
 ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
 
 
+class DeviceError(RuntimeError):
+    """An OpenCL device that is missing or failed: which, and what can be done."""
+
+
+def is_on_device(array):
+    """Whether `array` is a ``pyopencl.array.Array``, without asking for pyopencl."""
+    return hasattr(array, "base_data") and hasattr(array, "queue")
+
+
 def as_array(operation, name, array):
-    """`array` as an ndarray; masked arrays are refused, because masks would be lost."""
-    if type(array) is np.ndarray:
+    """`array` as an ndarray; masked arrays are refused, because masks would be lost.
+
+    An array in a device's memory stays there.
+    """
+    if type(array) is np.ndarray or is_on_device(array):
         return array
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{operation}: {name} must not be a masked array: masks are not kept")
@@ -33,6 +45,11 @@ def check_operand(problem, which, array):
         return array
     name = argument_name(problem.operation, ROLES[problem.direction][which])
     array = as_array(problem.operation, name, array)
+    if is_on_device(array):
+        raise TypeError(
+            f"{problem.operation}: {name} must be an ndarray for device='cpu', got one in an "
+            "OpenCL device's memory: give device='opencl'"
+        )
     if array.dtype.newbyteorder("=") != problem.dtype:
         raise TypeError(
             f"{problem.operation}: {name} must have dtype {problem.dtype}, got {array.dtype}"

@@ -122,6 +122,7 @@ class Plan:
         self._frozen = True
 
     _frozen = False
+    _leaf, _branch, _registry = _Leaf, _Branch, registry
 
     def __setattr__(self, name, value):
         if self._frozen:
@@ -138,21 +139,24 @@ class Plan:
     def __hash__(self):
         return hash(self._key())
 
+    def _lower(self, problem):
+        return lowering.lower(problem, self.accuracy == "strict")
+
     def _build(self, problem):
-        rule = lowering.lower(problem, self.accuracy == "strict")
+        rule = self._lower(problem)
         if rule is not None:
-            return _Branch(rule, [self._build(child) for child in rule.children])
+            return self._branch(rule, [self._build(child) for child in rule.children])
         candidates = self._candidates(problem)
         if self._requested != "auto":
             name = self._requested
             (candidate, algorithm, refusal) = next(c for c in candidates if c[0].name == name)
             if algorithm is None:
                 raise refusal(f"{problem.operation}: algorithm={name!r}: {candidate.reason}")
-            return _Leaf(problem, algorithm, candidate.seconds)
+            return self._leaf(problem, algorithm, candidate.seconds)
         fitting = [(c, a) for c, a, _ in candidates if a is not None]
         if not fitting:
-            reason = next(c.reason for c, _, refusal in candidates if refusal is MemoryError)
-            raise MemoryError(f"{problem.operation}: {reason}")
+            candidate, _, refusal = max(candidates, key=lambda c: c[2] is MemoryError)
+            raise refusal(f"{problem.operation}: {candidate.reason}")
         allowed = choose.allowed(problem, self.accuracy)
         accurate = [(c, a) for c, a in fitting if c.error <= allowed]
         if not accurate:
@@ -171,11 +175,11 @@ class Plan:
         # Nothing to compute is nothing to measure, and of one there is no choice.
         if self.effort == "measure" and one.flops and len(names) > 1:
             measured, source = tuning.seconds(
-                one, names, self._count, self.accuracy, self.workspace_limit, self._isa
+                one, names, self._count, self.accuracy, self.workspace_limit, self._isa, type(self)
             )
         best = min(measured, key=measured.get, default=names[0])
         candidate, algorithm = ranked[names.index(best)]
-        leaf = _Leaf(problem, algorithm, candidate.seconds)
+        leaf = self._leaf(problem, algorithm, candidate.seconds)
         leaf.measured, leaf.source = measured, source if measured else "estimate"
         leaf.over = tuple(name for name in names if name != best)
         return leaf
@@ -188,8 +192,8 @@ class Plan:
         """
         found = []
         allowed = choose.allowed(problem, self.accuracy)
-        for name in registry.names():
-            cls = registry.get(name)
+        for name in self._registry.names():
+            cls = self._registry.get(name)
             reason, refusal = cls.supports(problem), ValueError
             if reason is None:
                 try:
@@ -335,6 +339,10 @@ class PackedConv:
         plan._root.run(x, self._packed, target, self._bias, self._clamp, count)
         return deliver(out, target)
 
+    def repeated(self, x, out):
+        """A function of no arguments that computes the same again, to be timed."""
+        return lambda: self(x, out=out)
+
     def __repr__(self):
         return f"<PackedConv of {self.plan!r}>"
 
@@ -386,7 +394,8 @@ def plan(
     problem : Problem
     algorithm : str, default 'auto'
         A name from :func:`algorithms`, or the library's choice.
-    device : {'cpu'}
+    device : str, default 'cpu'
+        Or an OpenCL device: 'opencl', 'opencl:1' by its number or 'opencl:PoCL' by part of a name.
     threads : int, optional
         Default :func:`get_num_threads` at this moment.
     accuracy : {'strict', 'balanced', 'fast'} or float
@@ -417,9 +426,7 @@ def plan(
     if problem.operation == "Problem":
         problem = replace(problem, operation="plan")
     op = problem.operation
-    registry.check_name(op, algorithm)
-    if not isinstance(device, str) or device != "cpu":
-        raise ValueError(f"{op}: device must be 'cpu', got {device!r}")
+    kind, hardware = _hardware(op, algorithm, device)
     if not isinstance(effort, str) or effort not in EFFORTS:
         raise ValueError(f"{op}: effort must be one of {EFFORTS}, got {effort!r}")
     accuracy = choose.check_accuracy(op, accuracy)
@@ -427,14 +434,28 @@ def plan(
     if workspace_limit is None:
         workspace_limit = choose.WORKSPACE_LIMIT
     workspace_limit = min(as_int(op, "workspace_limit", workspace_limit, 0), 2**62)
-    isa = cyconv.kernels.isa()
     file = tuning.path() if effort == "measure" else None
-    key = (op, problem, algorithm, count, accuracy, workspace_limit, isa, effort, file)
+    key = (op, problem, algorithm, count, accuracy, workspace_limit, hardware, effort, file)
     found = cache.get(key)
     if found is None:
-        found = Plan(problem, algorithm, count, accuracy, workspace_limit, isa, effort)
+        found = kind(problem, algorithm, count, accuracy, workspace_limit, hardware, effort)
         cache.put(key, found)
     return found
+
+
+def _hardware(operation, algorithm, device):
+    """The class of plans for `device`, and what the cache knows it by."""
+    if isinstance(device, str) and device.partition(":")[0] == "opencl":
+        from cyconv.opencl.plan import DevicePlan, opened
+
+        return DevicePlan, opened(operation, device, algorithm)
+    if not isinstance(device, str) or device != "cpu":
+        raise ValueError(
+            f"{operation}: device must be 'cpu', 'opencl', 'opencl:<number>' or "
+            f"'opencl:<part of a name>', got {device!r}"
+        )
+    registry.check_name(operation, algorithm)
+    return Plan, cyconv.kernels.isa()
 
 
 def algorithms(problem):

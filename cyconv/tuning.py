@@ -54,6 +54,12 @@ def path():
     named = os.environ.get("CYCONV_TUNING_FILE")
     if named:
         return os.path.abspath(os.path.expanduser(named))
+    folder = cache_folder()
+    return None if folder is None else os.path.join(folder, "tuning.json")
+
+
+def cache_folder():
+    """cyconv's folder in the user's cache, or None where the user has no home folder."""
     if sys.platform == "win32":
         folder = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/AppData/Local")
     elif sys.platform == "darwin":
@@ -62,7 +68,7 @@ def path():
         folder = os.environ.get("XDG_CACHE_HOME") or ""
         if not os.path.isabs(folder):  # as the XDG specification asks
             folder = os.path.expanduser("~/.cache")
-    return os.path.join(folder, "cyconv", "tuning.json") if os.path.isabs(folder) else None
+    return os.path.join(folder, "cyconv") if os.path.isabs(folder) else None
 
 
 @cache
@@ -195,7 +201,7 @@ def _recorded(file, key, names):
     return known if known and set(known) <= set(names) else None
 
 
-def seconds(problem, names, threads, accuracy, workspace_limit, isa):
+def seconds(problem, names, threads, accuracy, workspace_limit, isa, kind):
     """What each algorithm takes for one image, from the tuning file or measured now.
 
     Parameters
@@ -204,8 +210,8 @@ def seconds(problem, names, threads, accuracy, workspace_limit, isa):
         A primitive one, of one image.
     names : list of str
         The algorithms that may solve it, the one predicted fastest first.
-    threads, accuracy, workspace_limit, isa
-        The plan's.
+    threads, accuracy, workspace_limit, isa, kind
+        The plan's, and its class; `isa` is a device where the plan is one's.
 
     Returns
     -------
@@ -219,7 +225,7 @@ def seconds(problem, names, threads, accuracy, workspace_limit, isa):
         found = _recorded(file, key, names)
         if found is not None:
             return found, "tuning file"
-        measured = measure(problem, names, threads, accuracy, workspace_limit, isa)
+        measured = measure(problem, names, threads, accuracy, workspace_limit, isa, kind)
         if not measured:
             return {}, "measured now"
         _remembered.setdefault(file, {})[key] = measured
@@ -232,10 +238,8 @@ def seconds(problem, names, threads, accuracy, workspace_limit, isa):
     return measured, "measured now"
 
 
-def measure(problem, names, threads, accuracy, workspace_limit, isa):
+def measure(problem, names, threads, accuracy, workspace_limit, isa, kind):
     """Time `names` on random data, taking turns: ``{name: least seconds of a packed call}``."""
-    from cyconv.plan import Plan
-
     calls, best = {}, {}
     started = perf_counter()
 
@@ -252,11 +256,11 @@ def measure(problem, names, threads, accuracy, workspace_limit, isa):
         return {}
     for name in names:
         try:
-            plan = Plan(problem, name, threads, accuracy, workspace_limit, isa)
+            plan = kind(problem, name, threads, accuracy, workspace_limit, isa)
             if best and plan.seconds > max(SECONDS, WORTH * min(best.values())):
                 continue
             packed = plan.pack(w)
-            calls[name] = lambda packed=packed: packed(x, out=y)
+            calls[name] = packed.repeated(x, y)
             turn(name)
         except MemoryError:
             calls.pop(name, None)

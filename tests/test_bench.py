@@ -207,7 +207,8 @@ def test_bench_writes_json_chart_and_table(capsys):
     assert err.splitlines() == ["1/2 dense", "2/2 strided"]
     with open("out.json", encoding="utf-8") as file:
         told = json.load(file, parse_constant=pytest.fail)
-    assert set(told) == {"net", "dtype", "rounds", "machine", "versions", "rows", "summary"}
+    expected = {"net", "dtype", "device", "rounds", "machine", "versions", "rows", "summary"}
+    assert set(told) == expected
     assert set(told["machine"]) == {"cpu", "cpus", "isa", "platform", "python", "threads"}
     assert told["versions"]["cyconv"] == cyconv.__version__
     assert [row["layer"] for row in told["rows"]] == ["dense", "strided"]

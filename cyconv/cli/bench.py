@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 
 from . import report
-from .common import INSTALL_EXTRA, CommandError, dtype, positive_int, select, whole_file
+from .common import (
+    INSTALL_EXTRA,
+    CommandError,
+    add_device,
+    check_device,
+    dtype,
+    positive_int,
+    select,
+    whole_file,
+)
 from .contestants import CONTESTANTS, PEERS
 from .networks import NETS
 from .progress import progress
@@ -60,6 +69,7 @@ def add_parser(subparsers):
         help=f"with commas between them: {', '.join(PEERS)}; or none (default: all; one that is "
         "not installed is left out)",
     )
+    add_device(parser)
     add("--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)")
     add("--rounds", type=positive_int, default=11, metavar="N", help="turns of each (default: 11)")
     add("--layers", metavar="TEXT", help="only the layers with this in their name")
@@ -76,6 +86,7 @@ def run(args):
 
     from .contest import Contest
 
+    check_device(args)
     layers = select(args)
     kind = _check_files(args)
     names = _contestants(args, layers)
@@ -83,7 +94,7 @@ def run(args):
     rows = []
     with (
         progress(len(layers)) as step,
-        Contest(names, threads, args.rounds, args.dtype) as contest,
+        Contest(names, threads, args.rounds, args.dtype, args.device) as contest,
     ):
         for layer in layers:
             step(layer.name)
@@ -91,6 +102,7 @@ def run(args):
     found = {
         "net": args.net,
         "dtype": args.dtype,
+        "device": args.device,
         "rounds": args.rounds,
         "machine": report.machine(threads),
         "versions": report.versions(names),

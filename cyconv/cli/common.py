@@ -7,6 +7,7 @@ import secrets
 from contextlib import contextmanager
 from pathlib import Path
 
+from cyconv.operands import DeviceError
 from cyconv.problem import PADDING_MODES
 
 INSTALL_EXTRA = "pip install 'cyconv[cli]'"
@@ -159,6 +160,26 @@ def add_run_options(parser):
     parser.add_argument(
         "--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)"
     )
+    add_device(parser)
+
+
+def add_device(parser):
+    """The option of every command that computes or plans."""
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="cpu; opencl; opencl:1, by number; opencl:PoCL, by part of a name (default: cpu)",
+    )
+
+
+def check_device(args):
+    """Open the device that was asked for; a CommandError if it is not there."""
+    if args.device != "cpu":
+        from cyconv import opencl
+
+        with bad_input(operation="queue"):
+            opencl.queue(args.device)
 
 
 @contextmanager
@@ -169,5 +190,5 @@ def bad_input(*more, operation=None):
     """
     try:
         yield
-    except (TypeError, ValueError, *more) as error:
+    except (TypeError, ValueError, DeviceError, *more) as error:
         raise CommandError(str(error).removeprefix(f"{operation}: ")) from error

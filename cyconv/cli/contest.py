@@ -98,8 +98,8 @@ def _read(stdout, answers):
 class Contest:
     """Contestants by name; a context manager that ends their processes."""
 
-    def __init__(self, names, threads, rounds, dtype):
-        self.threads, self.rounds, self.dtype = threads, rounds, dtype
+    def __init__(self, names, threads, rounds, dtype, device="cpu"):
+        self.threads, self.rounds, self.dtype, self.device = threads, rounds, dtype, device
         self._children = {name: Child(name, threads) for name in names}
         self._rates = {}  # the best so far of each, in FLOP/s of direct summation
 
@@ -118,7 +118,8 @@ class Contest:
         A result has ``seconds`` (the median), ``gflops``, ``error``, ``algorithm`` and ``rounds``,
         or ``failed``, the reason.
         """
-        request = {"layer": asdict(layer), "threads": self.threads, **self._data(layer)}
+        how = {"threads": self.threads, "device": self.device}
+        request = {"layer": asdict(layer), **how, **self._data(layer)}
         results, times = {}, {}
         for name, child in self._children.items():
             if not CONTESTANTS[name].takes(layer):

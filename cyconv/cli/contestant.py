@@ -47,12 +47,14 @@ class Process:
             text = " ".join(str(problem).split()) or type(problem).__name__
             return {"failed": text[:200]}
 
-    def prepare(self, layer, threads, arrays, expected):
+    def prepare(self, layer, threads, arrays, expected, device="cpu"):
         """Make ready for a layer, compute it once, and compare."""
         self.made = None  # its memory first
         sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in layer.items()}
         x, w, *gradient = (np.load(file, allow_pickle=False) for file in arrays)
-        task = Task(Layer(**sizes), x, w, *(gradient or [None]), threads)
+        if device != "cpu":
+            _limit_memory(lifted=True)  # drivers map more than they use
+        task = Task(Layer(**sizes), x, w, *(gradient or [None]), threads, device)
         made = self.contestant.make(task)
         result, seconds = _timed(made.call)
         right = [np.load(file, allow_pickle=False) for file in expected]
@@ -83,13 +85,14 @@ def _timed(call):
     return result, perf_counter() - start
 
 
-def _limit_memory():
+def _limit_memory(lifted=False):
     """What needs more than the machine has fails in this process, and not the machine."""
     try:
         import resource
 
         most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (hard if lifted else most, hard))
     except (ImportError, AttributeError, ValueError, OSError):
         pass  # not on this system
 

@@ -34,13 +34,16 @@ def _plans(task):
     import cyconv
 
     problems = [cyconv.Problem(dtype=task.x.dtype, **given) for given in task.layer.problems]
-    plans = [cyconv.plan(problem, threads=task.threads) for problem in problems]
+    how = {"threads": task.threads, "device": task.device}
+    plans = [cyconv.plan(problem, **how) for problem in problems]
     return plans, " / ".join(plan.algorithm for plan in plans)
 
 
 def _cyconv(task):
     """Plans made before; forward with the weights packed, which a step of training changes."""
     plans, algorithm = _plans(task)
+    if task.device != "cpu":
+        return _on_device(task, plans, algorithm)
     outs = [np.empty(plan.problem.output_shape, task.x.dtype) for plan in plans]
     if task.forward:
         packed, (y,) = plans[0].pack(task.w), outs
@@ -55,11 +58,36 @@ def _cyconv(task):
     return Made(backward, tuple, algorithm)
 
 
+def _on_device(task, plans, algorithm):
+    """The same with all arrays in the device's memory, waited for."""
+    from pyopencl import array
+
+    import cyconv
+
+    queue = cyconv.opencl.queue(task.device)
+    x, w = (array.to_device(queue, a) for a in (task.x, task.w))
+    if task.forward:
+        packed = plans[0].pack(w)
+        steps = [lambda out: packed(x, out=out)]
+    else:
+        g = array.to_device(queue, task.gradient)
+        steps = [lambda out: plans[0](g, w, out=out), lambda out: plans[1](x, g, out=out)]
+    outs = [step(None) for step in steps]
+
+    def call():
+        for step, out in zip(steps, outs, strict=True):
+            step(out)
+        queue.finish()
+        return outs
+
+    return Made(call, lambda results: tuple(y.get() for y in results), algorithm)
+
+
 def _one_shot(task):
     """The functions, with nothing prepared."""
     import cyconv
 
-    how = task.layer.geometry | {"threads": task.threads}
+    how = task.layer.geometry | {"threads": task.threads, "device": task.device}
     x, w, gradient = task.x, task.w, task.gradient
     _, algorithm = _plans(task)
     if task.forward:

@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 
+from .common import add_device, bad_input, check_device
+
 _DESCRIPTION = """\
 Show what cyconv found on this machine: versions, instruction set, threads, the
 BLAS and OpenMP libraries loaded, OpenCL devices, and the packages of every
@@ -44,12 +46,17 @@ def add_parser(subparsers):
         description=_DESCRIPTION,
     )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
+    add_device(parser)
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(args):
     """Collect and print."""
     report = _report()
+    if args.device != "cpu":
+        check_device(args)
+        with bad_input():
+            report["opencl"]["tried"] = _tried(args.device)
     print(json.dumps(report, indent=2) if args.json else _text(report))
 
 
@@ -121,6 +128,21 @@ def _opencl():
     return {"devices": devices, "reason": None} if devices else none("no device found")
 
 
+def _tried(device):
+    """A small convolution on `device`, beside the CPU's."""
+    import numpy as np
+
+    import cyconv
+
+    x, w = np.ones((1, 2, 9, 9), np.float32), np.ones((3, 2, 3, 3), np.float32)
+    return {
+        "device": device,
+        "name": cyconv.opencl.queue(device).device.name.strip(),
+        "right": bool((cyconv.conv2d(x, w, device=device) == 18).all()),
+        "algorithms": cyconv.opencl.algorithms(cyconv.Problem(x.shape, w.shape), device),
+    }
+
+
 def _extras():
     """``{extra: {package: version or None}}`` as the installed metadata name them, None without."""
     try:
@@ -162,6 +184,11 @@ def _text(report):
         for device in report["opencl"]["devices"]
     ]
     rows += _list("OpenCL devices", devices or [f"none: {report['opencl']['reason']}"])
+    if "tried" in report["opencl"]:
+        tried = report["opencl"]["tried"]
+        how = "computes rightly" if tried["right"] else "COMPUTES WRONGLY"
+        able = ", ".join(name for name, reason in tried["algorithms"].items() if reason is None)
+        rows.append((tried["device"], f"{tried['name']} {how}: {able}"))
     if report["extras"] is None:
         extras = ["unknown: cyconv runs from its source folder, not installed"]
     else:

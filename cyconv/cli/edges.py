@@ -71,10 +71,10 @@ def run(args):
     photo = images.read(args.photo or _sample())
     grey = photo.grey()
     kernel = filters.LAPLACIAN_4 if args.kernel == "laplacian" else args.kernel
-    how = {"mode": args.border, "threads": args.threads}
+    how = {"mode": args.border, "threads": args.threads, "device": args.device}
     with bad_input():
         (problem, _), *_ = filters.passes(grey, kernel, separable=False, **how)
-        algorithm = cyconv.plan(problem, threads=args.threads).algorithm
+        algorithm = cyconv.plan(problem, device=args.device).algorithm
         start = perf_counter()
         if args.kernel == "laplacian":
             parts = {"Laplacian": filters.apply(grey, kernel, separable=False, **how)}

@@ -7,6 +7,7 @@ from cyconv.problem import PADDING_MODES
 
 from .common import (
     accuracy,
+    add_device,
     bad_input,
     byte_count,
     int_or_ints,
@@ -84,6 +85,7 @@ def add_parser(subparsers):
         metavar="LEVEL",
         help="strict, balanced, fast, or a bound on the relative error (default: balanced)",
     )
+    add_device(parser)
     add("--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)")
     add(
         "--workspace-limit",
@@ -120,6 +122,7 @@ def run(args):
         plan = cyconv.plan(
             problem,
             algorithm=args.algorithm,
+            device=args.device,
             threads=args.threads,
             accuracy=args.accuracy,
             workspace_limit=args.workspace_limit,

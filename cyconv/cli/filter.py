@@ -61,9 +61,9 @@ def run(args):
     with bad_input():
         kernel = _kernel(args.kernel, options)
         photo = images.read(args.photo)
-        how = {"mode": args.border, "threads": args.threads}
+        how = {"mode": args.border, "threads": args.threads, "device": args.device}
         chain = filters.passes(photo.colour, kernel, **how)
-        algorithms = [cyconv.plan(problem, threads=args.threads).algorithm for problem, _ in chain]
+        algorithms = [cyconv.plan(problem, device=args.device).algorithm for problem, _ in chain]
         start = perf_counter()
         values = filters.apply(photo.colour, kernel, **how)
         milliseconds = 1000 * (perf_counter() - start)

@@ -16,6 +16,7 @@ class Task:
     w: np.ndarray
     gradient: np.ndarray | None
     threads: int
+    device: str = "cpu"
 
     @property
     def forward(self):

@@ -4,7 +4,16 @@ import json
 import os
 from contextlib import contextmanager
 
-from .common import CommandError, aligned, bad_input, dtype, positive_int, select
+from .common import (
+    CommandError,
+    add_device,
+    aligned,
+    bad_input,
+    check_device,
+    dtype,
+    positive_int,
+    select,
+)
 from .networks import NETS
 from .progress import progress
 
@@ -33,6 +42,7 @@ def add_parser(subparsers):
     add = parser.add_argument
     add("net", metavar="NET", choices=tuple(NETS), help=", ".join(NETS))
     add("--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)")
+    add_device(parser)
     add("--layers", metavar="TEXT", help="only the layers with this in their name")
     add("--dtype", type=dtype, default="float32", help="float32 or float64 (default: float32)")
     add(
@@ -49,6 +59,7 @@ def run(args):
     """Measure layer by layer, then print the table."""
     from cyconv import tuning
 
+    check_device(args)
     layers = select(args)
     with _tuning_file(args.file) as file, tuning.anew(args.again), progress(len(layers)) as step:
         try:
@@ -93,12 +104,13 @@ def _rows(layer, args):
         with bad_input():
             problem = cyconv.Problem(dtype=args.dtype, **given)
         estimated, measured = (
-            cyconv.plan(problem, threads=args.threads, effort=effort)
+            cyconv.plan(problem, device=args.device, threads=args.threads, effort=effort)
             for effort in ("estimate", "measure")
         )
         fastest, instead = measured.measured_seconds(), measured.measured_seconds(estimated)
         yield {
             "layer": layer.name + {"forward": ""}.get(problem.direction, f" {problem.direction}"),
+            "device": args.device,
             "threads": measured.threads,
             "estimated": estimated.algorithm,
             "measured": measured.algorithm,

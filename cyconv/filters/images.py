@@ -11,7 +11,7 @@ from .kernels import GRADIENTS, get_kernel
 from .separable import check_kernel, separate
 
 #: What `conv2d` also takes, and `plan` needs to know.
-_HOW = ("algorithm", "threads", "accuracy", "workspace_limit")
+_HOW = ("algorithm", "device", "threads", "accuracy", "workspace_limit")
 
 
 def _planes(operation, image):
@@ -34,9 +34,9 @@ def _check_how(operation, how):
             raise TypeError(f"{operation}: no argument is called {name}; {', '.join(_HOW)} are")
 
 
-def _seconds(problem, accuracy, workspace_limit):
+def _seconds(problem, accuracy, workspace_limit, device):
     """What `problem` is predicted to take, for any number of threads the same."""
-    return plan(problem, accuracy=accuracy, workspace_limit=workspace_limit).seconds
+    return plan(problem, device=device, accuracy=accuracy, workspace_limit=workspace_limit).seconds
 
 
 def _borders(kernel):
@@ -77,7 +77,7 @@ def _passes(operation, planes, kernel, mode, separable, how):
         return whole
     column, row = pair
     split = _chain(operation, planes.shape, [column[None, :, None], row[None, None, :]], mode)
-    asked = (accuracy, how.get("workspace_limit"))
+    asked = (accuracy, how.get("workspace_limit"), how.get("device", "cpu"))
     one, two = (sum(_seconds(problem, *asked) for problem, _ in c) for c in (whole, split))
     return split if separable or two < one else whole
 
@@ -137,8 +137,8 @@ def apply(image, kernel, *, mode="reflect", separable=None, **how):
         None does where the kernel has rank 1 (see `separate`), no algorithm is named, and the
         plans for two passes cost less.
     **how
-        `algorithm`, `threads`, `accuracy` and `workspace_limit` of `conv2d`. A float `accuracy`
-        also bounds the error of taking the kernel as separable.
+        `algorithm`, `device`, `threads`, `accuracy` and `workspace_limit` of `conv2d`. A float
+        `accuracy` also bounds the error of taking the kernel as separable.
 
     Returns
     -------

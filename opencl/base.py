@@ -1,0 +1,136 @@
+"""What every algorithm of a device is: the CPU's interface, on views of device memory.
+
+An algorithm solves *primitive* problems, what :mod:`cyconv.lowering` leaves over. The registry
+binds its class to a device. ``supports``, ``cost`` and ``error_bound`` are as in
+:mod:`cyconv.algorithms.base`; ``pack(w)`` and ``run(x, packed, y, bias, clamp)`` take views and
+only enqueue work.
+"""
+
+from math import inf, prod
+
+import numpy as np
+
+from cyconv import choose
+from cyconv.opencl.device import long8
+
+RANK = 3  # spatial axes of the kernels
+ROUNDS = 30_000  # of all loops of a work item, that Mesa's llvmpipe surely lets pass
+
+# Measured on PoCL 3.0 on two cores of an AMD Zen 3 in November 2026: asv run --bench opencl.
+# A device's rates are these times its compute units.
+PEAK = {"CPU": 38e9, "GPU": 200e9}  # FLOP/s of one compute unit in register tiles
+BANDWIDTH = {"CPU": 8e9, "GPU": 400e9}  # bytes/s of the whole device
+LAUNCH = 1e-5  # seconds to start one kernel
+
+
+class Algorithm:
+    """One algorithm for one problem on one device: see the module."""
+
+    device = None  # the registry's
+    all_or_nothing = False
+    workspace_per_image = 0
+
+    def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, _=None, allowed=4.0):
+        self.problem, self.workspace_limit, self.allowed = problem, workspace_limit, allowed
+        self.layout()
+        if self.workspace_per_image > workspace_limit:
+            raise MemoryError(
+                f"{problem.operation}: needs {self.workspace_per_image} bytes of workspace, "
+                f"limit {workspace_limit}"
+            )
+
+    @classmethod
+    def supports(cls, problem):
+        """None, or why this device's kernels cannot solve the problem."""
+        if problem.dtype.kind != "f":
+            return f"OpenCL kernels need a float or complex dtype, got {problem.dtype}"
+        if problem.dtype == np.float64 and not cls.device.float64:
+            return f"{cls.device.name} has no float64 (cl_khr_fp64)"
+        if problem.rank > RANK:
+            return f"OpenCL kernels take 1 to {RANK} spatial axes, got {problem.rank}"
+        if "llvmpipe" in cls.device.name and cls.rounds(problem) > ROUNDS:
+            return f"llvmpipe leaves a kernel's loops after {ROUNDS} rounds, which this one exceeds"
+        return None
+
+    @classmethod
+    def rounds(cls, problem):
+        """About how often a work item goes through its loops."""
+        return taps_of(problem)
+
+    @classmethod
+    def kind(cls):
+        """The row of the constants above."""
+        return "CPU" if cls.device.cpu else "GPU"
+
+    @classmethod
+    def seconds(cls, problem, flops, share, moved, launches=1):
+        """Time of `flops` at this share of the peak and of `moved` bytes, one after the other."""
+        kind = cls.kind()
+        peak = PEAK[kind] * cls.device.compute_units * 4 / problem.dtype.itemsize
+        return launches * LAUNCH + flops / (peak * share) + moved / BANDWIDTH[kind]
+
+    @classmethod
+    def error_bound(cls, problem, allowed=4.0):
+        """Error relative to direct summation's."""
+        return 1.0
+
+    def layout(self):
+        """Choose the blocking, and set ``workspace_per_image``."""
+
+    def images(self):
+        """Images that the workspace limit lets one pass take."""
+        if not self.workspace_per_image:
+            return self.problem.batch
+        return max(1, min(self.problem.batch, self.workspace_limit // self.workspace_per_image))
+
+    def workspace(self, threads):
+        """Bytes of scratch in device memory, whatever the threads."""
+        return self.images() * self.workspace_per_image
+
+    def passes(self, x, y):
+        """x and y some images at a time, so that the scratch is within the limit."""
+        step = self.images()
+        for first in range(0, self.problem.batch, step):
+            yield x[first : first + step], y[first : first + step]
+
+    @property
+    def wide(self):
+        """Whether the problem is one of float64."""
+        return self.problem.dtype == np.float64
+
+    def macros(self, **more):
+        """Macros that all kernels of the problem's dtype are compiled with."""
+        return {**macros(self.device, self.wide), **more}
+
+    def epilogue(self, bias, clamp):
+        """The kernels' last arguments: bias or NULL, and the bounds."""
+        low, high = clamp or (-inf, inf)
+        real = np.float64 if self.wide else np.float32
+        return (None if bias is None else bias.buffer), real(low), real(high)
+
+
+def three(values, missing):
+    """One value for each of three axes; the first are `missing`."""
+    values = [*values]
+    return [missing] * (RANK - len(values)) + values
+
+
+def volume(view):
+    """Strides (n, c, d, h, w) and offset of a view, as one argument."""
+    n, c, *spatial = view.strides
+    return long8([n, c, *three(spatial, 0), view.offset])
+
+
+def macros(device, wide):
+    """Macros of every kernel on `device`, for float64 if `wide`."""
+    return {**({"DOUBLE": 1} if wide else {}), **({"CPU": 1} if device.cpu else {})}
+
+
+def lanes(macros):
+    """Lanes of a CPU's vector of 256 bits."""
+    return 4 if "DOUBLE" in macros else 8
+
+
+def taps_of(problem):
+    """Products in one output."""
+    return prod(problem.w_shape[1:])

@@ -1,0 +1,133 @@
+r"""Batch GEMM: few outputs of long sums, as gradients of weights are.
+
+.. math:: y[n, k, r] = \sum_c \sum_i w[k, c, i] \, s[n, c, i + \mathrm{offset}(r)]
+
+The planes are laid out (:mod:`cyconv.opencl.staging`) with taps and outputs exchanged: taps lie in
+a row, outputs are shifts. Sums are cut into chunks by the problem alone, and the chunks added in a
+fixed order: no atomics, the same bits on every run.
+"""
+
+from math import prod
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from cyconv.opencl import arrays, base
+from cyconv.opencl.base import three, volume
+from cyconv.opencl.device import long2, long8
+from cyconv.opencl.staging import Staged
+
+ROWS, COLUMNS = 4, 3  # of a work item's tile, as in batch_gemm.cl
+SEGMENT = 4096  # elements of a plane that a tile's rows hold in a first-level cache
+PARTIAL = 4 << 20  # elements of all chunks' sums
+CHUNKS = 64
+OUTPUTS = 2**15  # a table of their shifts is sent
+
+
+class Algorithm(base.Algorithm):
+    """Products along planes; see the module."""
+
+    name = "batch_gemm"
+
+    @classmethod
+    def supports(cls, problem):
+        """Float problems whose planes 32-bit offsets reach."""
+        reason = super().supports(problem)
+        if reason is None and cls._cells(problem) >= 2**31:
+            reason = "batch_gemm needs images of fewer than 2**31 elements with their borders"
+        if reason is None and prod(problem.output_spatial) > OUTPUTS:
+            reason = f"batch_gemm is for at most {OUTPUTS} outputs of one filter"
+        return reason
+
+    @classmethod
+    def _cells(cls, problem):
+        """Elements of all images with their borders, no fewer."""
+        spans = (
+            kernel * dilation + stride * out + 2 * dilation
+            for out, stride, dilation, kernel in zip(
+                problem.output_spatial, problem.stride, problem.dilation, problem.kernel,
+                strict=True,
+            )
+        )  # fmt: skip
+        return problem.batch * problem.channels * prod(spans)
+
+    @classmethod
+    def cost(cls, problem, threads, allowed=4.0):
+        """Seconds: the products along planes, and the copy of x."""
+        wide = problem.kernel[-1]
+        row = wide + (problem.output_spatial[-1] - 1) * problem.stride[-1] // problem.dilation[-1]
+        moved = problem.bytes + 3 * problem.dtype.itemsize * cls._cells(problem)
+        columns = problem.batch * prod(problem.output_spatial)
+        tiles = -(-columns // COLUMNS) * COLUMNS / max(1, columns)
+        return cls.seconds(problem, problem.flops * row / wide * tiles, 0.5, moved, 5)
+
+    def layout(self):
+        """Segments and chunks: functions of the problem."""
+        p = self.problem
+        lanes = self.lanes = base.lanes(self.macros()) if self.device.cpu else 4
+        # One image's, so that a sample alone has the bits it has in a batch.
+        taps = Staged(p, p.dilation, p.stride, 1, swapped=True).positions
+        self.row = -(-taps // lanes) * lanes
+        self.staged = Staged(p, p.dilation, p.stride, self.row, swapped=True)
+        self.columns = prod(p.output_spatial)
+        self.per_plane = max(1, -(-self.row // SEGMENT))
+        self.segments = p.channels // p.groups * self.per_plane
+        sums = max(1, p.filters * self.columns)
+        chunks = max(1, min(CHUNKS, self.segments, PARTIAL // sums))
+        self.chunk = max(1, -(-self.segments // chunks))
+        self.chunks = -(-self.segments // self.chunk)
+        cells = p.channels * self.staged.plane + self.chunks * sums
+        self.workspace_per_image = cells * p.dtype.itemsize
+
+    def pack(self, w):
+        """The weights in rows as the planes have them, and themselves for repairs."""
+        p, s = self.problem, self.staged
+        depth = p.channels // p.groups
+        laid = arrays.empty_like(w, shape=(p.filters, depth, self.row))
+        arrays.fill(laid, 0)
+        _, rows, columns = s.sizes
+        steps = [depth * self.row, self.row, rows * columns, columns, 1][-p.rank :]
+        steps = [depth * self.row, self.row, *steps]
+        cells = as_strided(laid.ghost, w.shape, [n * w.dtype.itemsize for n in steps])
+        laid._like(cells)[...] = w
+        return laid, w.copy()
+
+    def run(self, x, packed, y, bias, clamp):
+        """y = clamp(x correlated with the weights + bias), some images at a time."""
+        for xs, ys in self.passes(x, y):
+            with x.device.scratch(len(xs) * self.workspace_per_image) as buffer:
+                self._pass(xs, packed, ys, bias, clamp, buffer)
+
+    def _pass(self, x, packed, y, bias, clamp, buffer):
+        p, s, device = self.problem, self.staged, x.device
+        laid, w = packed
+        images, depth, filters = len(x), p.channels // p.groups, p.filters // p.groups
+        s.fill(device, self.macros(), x, buffer)
+        cells = arrays.ghost((images * p.channels * s.plane,), x.dtype)
+        partial = arrays.View(device, buffer, cells).after((self.chunks, p.filters, images, 1))
+        offsets = self._offsets(device, images)
+        columns = images * self.columns
+        kernel = device.kernel("batch_gemm", "sum_chunks", **self.macros(LANES=self.lanes))
+        device.launch(
+            kernel, (-(-columns // COLUMNS), p.groups * -(-filters // ROWS), self.chunks),
+            (1, 1, 1), buffer, laid.buffer, offsets, buffer,
+            long8([filters, columns, self.segments, self.per_plane, SEGMENT, self.row, self.chunk,
+                   depth * self.row]),
+            long2(s.plane, depth * s.plane), np.int64(partial.offset),
+        )  # fmt: skip
+        kernel = device.kernel("batch_gemm", "add_chunks", **self.macros(LANES=self.lanes))
+        sizes = three(p.output_spatial, 1)
+        device.launch(
+            kernel, (self.columns, images, p.filters), (1, 1, 1), buffer, y.buffer, x.buffer,
+            w.buffer, volume(x), volume(w), volume(y), long8([*three(p.spatial, 1), depth]),
+            long8([*sizes, p.filters, filters, self.chunks]), long8(three(p.kernel, 1)),
+            long8(three(p.stride, 1)), long8(three(p.dilation, 1)),
+            long8(three((lo for lo, _ in p.padding), 0)), np.int64(partial.offset),
+            *self.epilogue(bias, clamp),
+        )  # fmt: skip
+
+    def _offsets(self, device, images):
+        """Where the planes of (image, output) begin."""
+        step = self.problem.channels * self.staged.plane
+        table = np.add.outer(step * np.arange(images), self.staged.shifts)
+        return device.constant(np.ascontiguousarray(table.reshape(-1), np.int32))

@@ -1,0 +1,396 @@
+"""The one door to OpenCL: which device, its context and queue, its kernels, its memory."""
+
+import os
+import threading
+from collections import OrderedDict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from cyconv.opencl import probe, programs
+from cyconv.operands import DeviceError
+
+INSTALL = "pip install 'cyconv[opencl]'"
+PINNED = 1 << 20  # bytes from which a transfer to a device with its own memory goes by pinned pages
+
+_lock = threading.RLock()
+_known = {}  # {(context, queue) or name: Device}
+_events = None  # the log, while someone keeps one
+_pid = os.getpid()
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What an OpenCL device says of itself; ``name`` after ``"opencl:"`` chooses it."""
+
+    index: int
+    platform: str
+    name: str
+    version: str
+    driver: str
+    kind: str
+    compute_units: int
+    local_memory_bytes: int
+    global_memory_bytes: int
+    float64: bool
+
+
+class Device:
+    """A device with a context and an in-order queue, all that kernels and arrays need."""
+
+    def __init__(self, queue):
+        self.queue, self.context, self._device = queue, queue.context, queue.device
+        info = self._device
+        self.name, self.platform = info.name.strip(), info.platform.name.strip()
+        self.driver = info.driver_version.strip()
+        self.key = f"{self.platform} | {self.name} | {info.version.strip()} | {self.driver}"
+        self.float64 = "cl_khr_fp64" in info.extensions.split()
+        self.cpu = kind_of(info) == "CPU"
+        self.shares_memory = self.cpu or bool(info.host_unified_memory)
+        self.local_memory, self.max_group = info.local_mem_size, info.max_work_group_size
+        self.compute_units = info.max_compute_units
+        self.global_memory, self.max_buffer = info.global_mem_size, info.max_mem_alloc_size
+        self._lock, self._kernels, self._programs = threading.Lock(), {}, {}
+        self._free, self._constants = [], OrderedDict()
+
+    def __repr__(self):
+        return f"<Device {self.name} ({self.platform})>"
+
+    def empty(self, nbytes):
+        """A buffer of `nbytes`, not initialised; MemoryError if there is no room."""
+        cl = pyopencl()
+        if nbytes > self.max_buffer:
+            raise MemoryError(
+                f"{self}: a buffer of {nbytes} bytes is over this device's {self.max_buffer}"
+            )
+        with self.errors(f"{nbytes} bytes"):
+            return cl.Buffer(self.context, cl.mem_flags.READ_WRITE, max(int(nbytes), 16))
+
+    def upload(self, array, kind="upload"):
+        """A buffer that holds a contiguous copy of `array`."""
+        cl, array = pyopencl(), np.ascontiguousarray(array)
+        buffer = self.empty(array.nbytes)
+        note(kind, array.nbytes)
+        if array.nbytes:
+            with self.errors(f"upload of {array.nbytes} bytes"):
+                if self.shares_memory or array.nbytes < PINNED:
+                    cl.enqueue_copy(self.queue, buffer, array, is_blocking=True)
+                else:
+                    with self._pinned(array.nbytes) as (_, host):
+                        host[...] = array.reshape(-1).view(np.uint8)
+                        cl.enqueue_copy(self.queue, buffer, host, is_blocking=True)
+        return buffer
+
+    def constant(self, array):
+        """A buffer that holds the small `array`, sent once while it is among the last."""
+        key = (array.dtype, array.tobytes())
+        with self._lock:
+            found = self._constants.get(key)
+        if found is None:
+            found = self.upload(array, "table")
+            with self._lock:
+                self._constants[key] = found
+                while len(self._constants) > 256:
+                    self._constants.popitem(last=False)
+        return found
+
+    def download(self, buffer, array):
+        """Fill the contiguous `array` from `buffer`, when all before has run."""
+        cl = pyopencl()
+        note("download", array.nbytes)
+        if array.nbytes:
+            with self.errors(f"download of {array.nbytes} bytes"):
+                if self.shares_memory or array.nbytes < PINNED:
+                    cl.enqueue_copy(self.queue, array, buffer, is_blocking=True)
+                else:
+                    with self._pinned(array.nbytes) as (_, host):
+                        cl.enqueue_copy(self.queue, host, buffer, is_blocking=True)
+                        array.reshape(-1).view(np.uint8)[...] = host
+        return array
+
+    @contextmanager
+    def _pinned(self, nbytes):
+        """Page-locked host memory, which a driver copies from without a stop in between."""
+        cl = pyopencl()
+        flags = cl.mem_flags.READ_WRITE | cl.mem_flags.ALLOC_HOST_PTR
+        pinned = cl.Buffer(self.context, flags, nbytes)
+        both = cl.map_flags.READ | cl.map_flags.WRITE
+        host, _ = cl.enqueue_map_buffer(self.queue, pinned, both, 0, (nbytes,), np.uint8)
+        try:
+            yield pinned, host
+        finally:
+            host.base.release(self.queue)
+            pinned.release()
+
+    def kernel(self, stem, name, **defines):
+        """The kernel `name` of ``<stem>.cl``, compiled with these macros."""
+        key = (stem, *sorted(defines.items()))
+        with self._lock:
+            kernel = self._kernels.get((name, key))
+            if kernel is None:
+                if key not in self._programs:
+                    with self.errors(f"compiling {stem}.cl"):
+                        self._programs[key] = programs.build(self, stem, defines)
+                kernel = pyopencl().Kernel(self._programs[key], name)
+                self._kernels[name, key] = kernel
+        return kernel
+
+    @contextmanager
+    def scratch(self, nbytes):
+        """A buffer of at least `nbytes` for the kernels launched meanwhile; used again after."""
+        with self._lock:
+            fitting = [b for b in self._free if b.size >= nbytes]
+            buffer = min(fitting, key=lambda b: b.size, default=None)
+            if buffer is None:
+                self._free.clear()  # rather than many that are too small
+            else:
+                self._free.remove(buffer)
+        if buffer is None:
+            buffer = self.empty(nbytes)
+        try:
+            yield buffer
+        finally:  # later kernels run after those: the queue is in order
+            with self._lock:
+                self._free.append(buffer)
+
+    def launch(self, kernel, size, group, *arguments):
+        """Run `kernel` over `size` work items in groups of `group`, after all before."""
+        if 0 in size:
+            return
+        cl, name = pyopencl(), kernel.function_name
+        note("kernel", name)
+        with self.errors(name), self._lock:  # a kernel object holds one set of arguments
+            kernel.set_args(*arguments)
+            cl.enqueue_nd_range_kernel(self.queue, kernel, size, group)
+
+    @contextmanager
+    def errors(self, doing):
+        """OpenCL's errors as Python's, with the device's name and what can be done."""
+        cl = pyopencl()
+        try:
+            yield
+        except cl.MemoryError as error:
+            raise MemoryError(
+                f"{self.name}: out of device memory ({doing}); use smaller batches: {error}"
+            ) from None
+        except cl.Error as error:
+            text = str(error)
+            if "OUT_OF_RESOURCES" in text or "ALLOCATION" in text or "OUT_OF_HOST" in text:
+                raise MemoryError(f"{self.name}: out of resources ({doing}): {text}") from None
+            forget(self)  # the context may be lost: the next call opens another
+            raise DeviceError(
+                f"{self.name} ({self.platform}, driver {self.driver}): {doing} failed: {text}"
+            ) from None
+
+
+def pyopencl():
+    """The pyopencl module, or RuntimeError that says how to get it."""
+    if os.getpid() != _pid:
+        raise DeviceError(
+            "OpenCL does not survive fork(): start worker processes by the 'spawn' or "
+            "'forkserver' method"
+        )
+    try:
+        import pyopencl
+        import pyopencl.array
+        import pyopencl.cltypes
+    except ImportError as error:
+        raise DeviceError(f"OpenCL devices need pyopencl: {INSTALL} ({error})") from None
+    return pyopencl
+
+
+def long8(values, fill=0):
+    """Up to eight integers as one argument of a kernel."""
+    return _long8((*values,), fill)
+
+
+def long2(first, second):
+    """Two integers as one argument of a kernel."""
+    return np.array([first, second], np.int64).view(pyopencl().cltypes.long2)[0]
+
+
+@lru_cache(maxsize=4096)
+def _long8(values, fill):
+    lanes = np.array([*values, *[fill] * (8 - len(values))], np.int64)
+    return lanes.view(pyopencl().cltypes.long8)[0]
+
+
+def note(kind, what):
+    """Write to the log, if someone keeps one."""
+    if _events is not None:
+        _events.append((kind, what))
+
+
+@contextmanager
+def log():
+    """A list that fills with what is asked of devices: ('upload', bytes), ('kernel', name), ...
+
+    Yields
+    ------
+    list of (str, object)
+        ``('upload', bytes)``, ``('download', bytes)``, ``('kernel', name)``, ``('build', stem)``,
+        and ``('table', bytes)`` for a table of offsets, sent once.
+    """
+    global _events
+    before, _events = _events, []
+    try:
+        yield _events
+    finally:
+        _events = before
+
+
+def kind_of(device):
+    """'GPU', 'CPU' or 'other'."""
+    kinds = pyopencl().device_type
+    return "GPU" if device.type & kinds.GPU else "CPU" if device.type & kinds.CPU else "other"
+
+
+def _all_devices():
+    """Every device of every platform, in the drivers' order."""
+    cl = pyopencl()
+    probe.check(cl)
+    try:
+        platforms = cl.get_platforms()
+    except cl.Error:  # no platform is an error to the loader
+        return []
+    found = []
+    for platform in platforms:
+        try:
+            found += platform.get_devices()
+        except cl.Error:  # a driver without hardware
+            continue
+    return found
+
+
+def devices():
+    """The OpenCL devices of this machine.
+
+    Returns
+    -------
+    list of DeviceInfo
+        Empty where no driver is installed.
+
+    Raises
+    ------
+    RuntimeError
+        Without pyopencl, or if a driver crashes.
+    """
+    return [
+        DeviceInfo(
+            index, d.platform.name.strip(), d.name.strip(), d.version.strip(),
+            d.driver_version.strip(), kind_of(d), d.max_compute_units, d.local_mem_size,
+            d.global_mem_size, "cl_khr_fp64" in d.extensions.split(),
+        )
+        for index, d in enumerate(_all_devices())
+    ]  # fmt: skip
+
+
+def is_name(device):
+    """Whether `device` has the form of an OpenCL device's name."""
+    return isinstance(device, str) and (device == "opencl" or device.startswith("opencl:"))
+
+
+def _find(operation, name):
+    """The pyopencl device that ``"opencl"``, ``"opencl:1"`` or ``"opencl:PoCL"`` means."""
+    cl, found = pyopencl(), _all_devices()
+    texts = [f"{d.platform.name.strip()}: {d.name.strip()}" for d in found]
+    if not found:
+        raise DeviceError(
+            f"{operation}: device={name!r}: no OpenCL device is installed; {INSTALL} brings a "
+            "driver for the CPU"
+        )
+    wanted = name.partition(":")[2]
+    if name == "opencl":
+        if os.environ.get("PYOPENCL_CTX"):
+            return cl.create_some_context(interactive=False).devices[0]
+        return next((d for d in found if d.type & cl.device_type.GPU), found[0])
+    if wanted.isdecimal() and int(wanted) < len(found):
+        return found[int(wanted)]
+    if wanted and not wanted.isdecimal():
+        for device, text in zip(found, texts, strict=True):
+            aliases = f"{text} {device.version} {device.platform.version}"
+            if wanted.lower() in aliases.lower():
+                return device
+    listed = ", ".join(f"{i} ({text})" for i, text in enumerate(texts))
+    raise ValueError(
+        f"{operation}: device must be 'cpu', 'opencl', 'opencl:<number>' or "
+        f"'opencl:<part of a name>' of {listed}, got {name!r}"
+    )
+
+
+def get(operation, name):
+    """The Device that `name` means, opened once."""
+    with _lock:
+        found = _known.get(name)
+        if found is None:
+            cl, device = pyopencl(), _find(operation, name)
+            key = (device.int_ptr, None)
+            found = _known.get(key)
+            if found is None:
+                try:
+                    context = cl.Context([device])
+                    found = Device(cl.CommandQueue(context))
+                except cl.Error as error:
+                    raise DeviceError(
+                        f"{operation}: device={name!r}: {device.name.strip()} cannot be opened: "
+                        f"{error}"
+                    ) from None
+                _known[key] = _known[found.context.int_ptr, found.queue.int_ptr] = found
+            _known[name] = found
+        return found
+
+
+def of_queue(queue):
+    """The Device of a caller's own queue."""
+    key = (queue.context.int_ptr, queue.int_ptr)
+    with _lock:
+        found = _known.get(key)
+        if found is None:
+            if queue.properties & pyopencl().command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
+                raise ValueError("an array's queue must be in-order: kernels follow one another")
+            found = _known[key] = Device(queue)
+        return found
+
+
+def forget(device):
+    """Open this device anew when it is next asked for."""
+    with _lock:
+        for key in [key for key, known in _known.items() if known is device]:
+            del _known[key]
+
+
+def queue(name="opencl"):
+    """The queue on which results for ``device=name`` are computed.
+
+    Parameters
+    ----------
+    name : str, default 'opencl'
+        ``'opencl'``, ``'opencl:<number>'`` or ``'opencl:<part of a name>'``.
+
+    Returns
+    -------
+    pyopencl.CommandQueue
+        In-order; make arrays for it by ``pyopencl.array.to_device(queue, x)``.
+
+    Raises
+    ------
+    ValueError
+        For a name that no device has; the message lists those there are.
+    RuntimeError
+        Without pyopencl, a driver or a device.
+    """
+    if not is_name(name):
+        raise ValueError(
+            "queue: name must be 'opencl', 'opencl:<number>' or 'opencl:<part of a name>', "
+            f"got {name!r}"
+        )
+    return get("queue", name).queue
+
+
+def new_array(device, shape, dtype):
+    """A pyopencl Array on the device's queue, not initialised."""
+    nbytes = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
+    with device.errors(f"{nbytes} bytes"):
+        return pyopencl().array.empty(device.queue, shape, dtype)

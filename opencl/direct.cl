@@ -1,0 +1,105 @@
+/* Direct: the defining sum over the image where it lies.
+
+   A work item computes VECTORS * LANES neighbouring outputs of one row of one filter. Inside the
+   image a tap of all of them is a few vectors. Where the row of taps crosses the image's border,
+   the cells are first put between zeros in private memory. Any other stride is taken cell by cell.
+ */
+
+/* Vectors of outputs to a work item: 1, 2 or 4. */
+#ifndef VECTORS
+#define VECTORS 4
+#endif
+#define WIDTH (VECTORS * LANES)
+/* Cells of one row of the image in private memory; wider rows of taps are taken cell by cell. */
+#ifndef ROW
+#define ROW (WIDTH + 64)
+#endif
+
+#if VECTORS == 4
+#define EACH(F) F(0) F(1) F(2) F(3)
+#elif VECTORS == 2
+#define EACH(F) F(0) F(1)
+#else
+#define EACH(F) F(0)
+#endif
+
+#ifdef CPU
+typedef VEC private_unaligned __attribute__((aligned(sizeof(real))));
+#define LOAD_PRIVATE(p) (*(const private_unaligned *)(p))
+#else
+#define LOAD_PRIVATE(p) CAT(vload, LANES)(0, p)
+#endif
+
+#define ZERO(v) VEC sum##v = (VEC)(0);
+#define ADD_GLOBAL(v) sum##v += weight * LOAD(cells + v * LANES);
+#define ADD_PRIVATE(v) sum##v += weight * LOAD_PRIVATE(cells + v * LANES);
+#define KEEP(v) CAT(vstore, LANES)(sum##v, v, sums);
+
+/* xs, ys: strides of axes (n, c, d, h, w), then the offset. in, out: sizes of (d, h, w), channels
+   of a group, groups. taps, step, dilation, pad: of (d, h, w). */
+__kernel void direct(__global const real *restrict x, __global const real *restrict w,
+                     __global real *restrict y, long8 xs, long8 ys, long8 in, long8 out, long8 taps,
+                     long8 step, long8 dilation, long8 pad, __global const real *restrict bias,
+                     real low, real high) {
+    const long q0 = get_global_id(0) * WIDTH;
+    const long p = MOD((long)get_global_id(1), out.s1), z = get_global_id(1) / out.s1;
+    const long filters = out.s3 * out.s4;
+    const long k = MOD((long)get_global_id(2), filters), n = get_global_id(2) / filters;
+    const long count = min((long)WIDTH, out.s2 - q0);
+    const long first = q0 * step.s2 - pad.s2; /* column of the first output's first tap */
+    const long reach = WIDTH + (taps.s2 - 1) * dilation.s2;
+    const int rows = xs.s4 == 1 && step.s2 == 1;
+    const int inside = rows && first >= 0 && first + reach <= in.s2;
+    const int between = rows && !inside && reach <= ROW;
+    real sums[WIDTH], nothing = 0; /* the products with rows of zeros: 0, or NaN */
+    EACH(ZERO)
+    if (count <= 0) return;
+
+    x += xs.s5 + n * xs.s0 + (k / out.s3) * in.s3 * xs.s1;
+    w += k * in.s3 * taps.s0 * taps.s1 * taps.s2;
+    for (int i = 0; i < WIDTH; i++) sums[i] = 0;
+    for (long c = 0; c < in.s3; c++, x += xs.s1)
+        for (long t = 0; t < taps.s0; t++) {
+            const long d = z * step.s0 + t * dilation.s0 - pad.s0;
+            for (long r = 0; r < taps.s1; r++, w += taps.s2) {
+                const long h = p * step.s1 + r * dilation.s1 - pad.s1;
+                if (d < 0 || d >= in.s0 || h < 0 || h >= in.s1) {
+                    for (long s = 0; s < taps.s2; s++) nothing += w[s] * 0;
+                    continue;
+                }
+                __global const real *row = x + d * xs.s2 + h * xs.s3;
+                if (inside) {
+                    __global const real *cells = row + first;
+                    for (long s = 0; s < taps.s2; s++, cells += dilation.s2) {
+                        const VEC weight = (VEC)(w[s]);
+                        EACH(ADD_GLOBAL)
+                    }
+                } else if (between) {
+                    real copy[ROW];
+                    const real *cells = copy;
+                    for (long i = 0; i < reach; i++)
+                        copy[i] = first + i >= 0 && first + i < in.s2 ? row[first + i] : 0;
+                    for (long s = 0; s < taps.s2; s++, cells += dilation.s2) {
+                        const VEC weight = (VEC)(w[s]);
+                        EACH(ADD_PRIVATE)
+                    }
+                } else
+                    for (long i = 0; i < count; i++)
+                        for (long s = 0; s < taps.s2; s++) {
+                            const long column = first + i * step.s2 + s * dilation.s2;
+                            const int within = column >= 0 && column < in.s2;
+                            sums[i] += w[s] * (within ? row[column * xs.s4] : 0);
+                        }
+            }
+        }
+    if (inside || between) {
+        EACH(KEEP)
+    }
+
+    y += ys.s5 + n * ys.s0 + k * ys.s1 + z * ys.s2 + p * ys.s3 + q0 * ys.s4;
+    const real shift = nothing + (bias ? bias[k] : 0);
+    for (long i = 0; i < count; i++) {
+        const real value = sums[i] + shift;
+        y[i * ys.s4] = CLAMP(value, low, high);
+    }
+}

@@ -1,0 +1,64 @@
+r"""Direct: the defining sum over the image where it lies.
+
+.. math:: y[k, p, q] = \sum_{c, r, s} w[k, c, r, s] \,
+   x[c, p s_h + r d_h - p_h, q s_w + s d_w - p_w]
+
+No scratch, any strides: for few filters to a group, where a copy of the image would not pay.
+"""
+
+from math import prod
+
+from cyconv.opencl import base
+from cyconv.opencl.base import taps_of, three, volume
+from cyconv.opencl.device import long8
+
+
+class Algorithm(base.Algorithm):
+    """The defining sum; see the module."""
+
+    name = "direct"
+
+    @classmethod
+    def cost(cls, problem, threads, allowed=4.0):
+        """Seconds: a load for every product; cell by cell where the stride is not 1."""
+        columns = max(1, problem.output_spatial[-1])
+        lanes = base.lanes(base.macros(cls.device, problem.dtype == "float64"))
+        used = columns / (-(-columns // lanes) * lanes)
+        share = 0.25 * used if problem.stride[-1] == 1 else 0.02
+        return cls.seconds(problem, problem.flops, share, problem.bytes)
+
+    @classmethod
+    def rounds(cls, problem):
+        """A row is copied for each row of taps; cell by cell, every output is a loop."""
+        columns = min(32, problem.output_spatial[-1]) if problem.stride[-1] > 1 else 1
+        copied = 96 * taps_of(problem) // problem.kernel[-1]
+        return taps_of(problem) * columns + (copied if columns == 1 else 0)
+
+    def layout(self):
+        """Vectors to a work item, so that rows fill most of them."""
+        columns = self.problem.output_spatial[-1]
+        self.lanes = base.lanes(self.macros()) if self.device.cpu else 4
+        most = 4 if self.device.cpu else 1
+        self.vectors = next((v for v in (4, 2) if v <= most and columns >= v * self.lanes), 1)
+
+    def pack(self, w):
+        """The weights as they are, contiguous."""
+        return w.copy()
+
+    def run(self, x, w, y, bias, clamp):
+        """y = clamp(x correlated with w + bias)."""
+        p = self.problem
+        kernel = x.device.kernel(
+            "direct", "direct", **self.macros(LANES=self.lanes, VECTORS=self.vectors)
+        )
+        d, h, width = three(p.output_spatial, 1)
+        groups, across = p.groups, 1 if self.device.cpu else 32
+        columns = -(-width // (self.vectors * self.lanes * across)) * across
+        size, group = (columns, d * h, prod(y.shape[:2])), (across, 1, 1)
+        x.device.launch(
+            kernel, size, group, x.buffer, w.buffer, y.buffer, volume(x), volume(y),
+            long8([*three(p.spatial, 1), p.channels // groups, groups]),
+            long8([d, h, width, p.filters // groups, groups]), long8(three(p.kernel, 1)),
+            long8(three(p.stride, 1)), long8(three(p.dilation, 1)),
+            long8(three((lo for lo, _ in p.padding), 0)), *self.epilogue(bias, clamp),
+        )  # fmt: skip

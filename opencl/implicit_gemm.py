@@ -1,0 +1,171 @@
+r"""Implicit GEMM: every tap a shift of a zero-bordered copy, summed in register tiles.
+
+.. math:: y[k, i] = \sum_t w[k, t] \, s[i + \mathrm{offset}(t)]
+
+for the positions i of a whole plane (:mod:`cyconv.opencl.staging`), t running over channels and
+taps. No patch is built; an image without border and stride is read where it lies.
+"""
+
+from functools import cache
+from math import prod
+
+import numpy as np
+
+from cyconv.opencl import arrays, base
+from cyconv.opencl.base import taps_of, volume
+from cyconv.opencl.device import long8
+from cyconv.opencl.staging import Staged
+
+BLOCKED = 256 << 10  # bytes of a group's weights that a CPU's cache holds beside the image
+
+
+@cache
+def tiles_of(device, wide):
+    """The tiles of one device, by whether they are of float64."""
+    return Tiles(device, base.macros(device, wide))
+
+
+class Tiles:
+    """The register or local-memory tile of a device, and the kernel that computes it."""
+
+    def __init__(self, device, macros):
+        self.device = device
+        if device.cpu:
+            self.filters, self.lanes, self.vectors = 6, base.lanes(macros), 2
+            self.positions = self.lanes * self.vectors
+            macros = {**macros, "LANES": self.lanes}
+            self.kernel = device.kernel("implicit_gemm", "multiply_rows", **macros)
+        else:
+            self.filters = self.positions = 64
+            self.group = 256
+            self.kernel = device.kernel("implicit_gemm", "multiply_tiles", **macros)
+
+    def pack(self, w):
+        """(groups, filters, taps) as (groups, block, tap, filter of the block), the rest zero."""
+        groups, filters, taps = w.shape
+        size = self.filters
+        whole, rest = divmod(filters, size)
+        shape = (groups, whole + (rest > 0), taps, size)
+        packed = arrays.empty_like(w, shape=shape)
+        blocks = w[:, : whole * size].reshape(groups, whole, size, taps)
+        packed[:, :whole] = blocks.swapaxes(2, 3)
+        if rest:
+            arrays.fill(packed[:, whole:, :, rest:], 0)
+            packed[:, whole, :, :rest] = w[:, whole * size :].swapaxes(1, 2)
+        return packed
+
+    def run(self, queue, operands, strides, size, geometry, images, epilogue):
+        """Enqueue: operands x, w, offsets, y; size: positions, taps, filters, groups."""
+        positions, taps, filters, groups = size
+        columns, blocks = -(-positions // self.positions), -(-filters // self.filters)
+        if self.device.cpu:
+            # Weights that fit stay in the cache while positions pass by, or the other way round.
+            first = 0 if filters * taps * 4 <= BLOCKED else 1
+            total = (blocks, columns) if first == 0 else (columns, blocks)
+            total, group = (*total, images * groups), (1, 1, 1)
+        else:
+            first, total = 0, (columns * self.group, blocks, images * groups)
+            group = (self.group, 1, 1)
+        queue.launch(
+            self.kernel, total, group, *operands, *strides,
+            long8([positions, taps, filters, groups, first]), *geometry, *epilogue,
+        )  # fmt: skip
+
+
+class Algorithm(base.Algorithm):
+    """Shifts of whole planes; see the module."""
+
+    name = "implicit_gemm"
+
+    @classmethod
+    def supports(cls, problem):
+        """Float problems whose planes 32-bit offsets reach."""
+        reason = super().supports(problem)
+        if reason is None and cls._bytes(problem) // problem.dtype.itemsize >= 2**31:
+            reason = "implicit_gemm needs an image of fewer than 2**31 elements with its border"
+        if reason is None and cls.device.max_group < 256 and not cls.device.cpu:
+            reason = "implicit_gemm needs work-groups of 256 work items"
+        return reason
+
+    @classmethod
+    def _bytes(cls, problem):
+        """Bytes of one image with its border, without laying it out."""
+        cells = [
+            out * stride + dilation * kernel + 2 * stride
+            for out, stride, dilation, kernel in zip(
+                problem.output_spatial, problem.stride, problem.dilation, problem.kernel,
+                strict=True,
+            )
+        ]  # fmt: skip
+        return problem.channels * prod(cells) * problem.dtype.itemsize
+
+    @classmethod
+    def cost(cls, problem, threads, allowed=4.0):
+        """Seconds: register tiles over all positions, and the copy."""
+        filters = problem.filters // problem.groups
+        full = -(-filters // 6) * 6 / max(1, filters)
+        wide = problem.output_spatial[-1]
+        border = (problem.receptive_field[-1] - 1 + wide) / max(1, wide)
+        copied = 3 * cls._bytes(problem) * problem.batch
+        moved = problem.bytes + copied
+        return cls.seconds(problem, problem.flops * full * border, 0.8, moved, 2)
+
+    def layout(self):
+        """Lay out the planes; no work on the device."""
+        p = self.problem
+        self.least = 2 * base.lanes(self.macros()) if self.device.cpu else 1
+        self.staged = Staged(p, p.stride, p.dilation, self.least)
+        self.workspace_per_image = p.channels * self.staged.plane * p.dtype.itemsize
+
+    def offsets(self, step):
+        """Offsets of all taps of one group whose channels are `step` elements apart."""
+        depth = self.problem.channels // self.problem.groups
+        table = np.add.outer(step * np.arange(depth), self.staged.shifts).reshape(-1)
+        return table.astype(np.int32) if table.size else np.zeros(1, np.int32)
+
+    def pack(self, w):
+        """Panels of weights, and the taps' offsets."""
+        p, device = self.problem, w.device
+        tiles = tiles_of(device, self.wide)
+        panels = tiles.pack(w.reshape(p.groups, p.filters // p.groups, taps_of(p)))
+        return panels, device.constant(self.offsets(self.staged.plane))
+
+    def run(self, x, packed, y, bias, clamp):
+        """y = clamp(x correlated with the packed weights + bias)."""
+        panels, offsets = packed
+        p, s, device = self.problem, self.staged, x.device
+        step = x.strides[1]
+        if s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and s.positions >= self.least:
+            table = offsets if step == s.plane else device.constant(self.offsets(step))
+            strides = [x.strides[0], step * (p.channels // p.groups), x.offset]
+            self.multiply(x.buffer, strides, panels, table, y, bias, clamp)
+            return
+        for xs, ys in self.passes(x, y):
+            with device.scratch(len(xs) * self.workspace_per_image) as buffer:
+                s.fill(device, self.macros(), xs, buffer)
+                strides = [p.channels * s.plane, p.channels // p.groups * s.plane, 0]
+                self.multiply(buffer, strides, panels, offsets, ys, bias, clamp)
+
+    def multiply(self, buffer, strides, panels, offsets, y, bias, clamp):
+        """Enqueue the sums over planes that are laid out."""
+        p, s = self.problem, self.staged
+        depth, rows, columns = s.outputs
+        pitch = (s.sizes[1] * s.sizes[2], s.sizes[2])
+        if y.strides[-1] == 1 and (rows * depth == 1 or self._in_a_row(y)):
+            columns, rows, depth = s.positions, 1, 1  # nothing is thrown away: one long row
+            pitch = (s.positions, s.positions)
+        tiles_of(y.device, self.wide).run(
+            y.device, (buffer, panels.buffer, offsets, y.buffer),
+            (long8(strides), volume(y)), (s.positions, taps_of(p), p.filters // p.groups, p.groups),
+            (long8([depth, rows, columns]), long8(pitch)), len(y), self.epilogue(bias, clamp),
+        )  # fmt: skip
+
+    def _in_a_row(self, y):
+        """Whether positions are outputs, all of them, as they lie in y."""
+        s = self.staged
+        if s.sizes[1:] != s.outputs[1:]:
+            return False
+        steps = base.three(y.strides[2:], 0)
+        return (s.outputs[1] == 1 or steps[1] == s.outputs[2]) and (
+            s.outputs[0] == 1 or steps[0] == s.outputs[1] * s.outputs[2]
+        )

@@ -1,0 +1,250 @@
+"""Plans whose algorithms run on an OpenCL device, and the arrays of their calls."""
+
+from dataclasses import replace
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from cyconv import lowering
+from cyconv.opencl import arrays, device
+from cyconv.opencl.registry import check_name, registry_of
+from cyconv.operands import check_activation, check_bias, check_operand, check_out, is_on_device
+from cyconv.plan import PackedConv, Plan, _Branch, _Leaf
+from cyconv.problem import ROLES, argument_name
+
+
+class _DeviceLeaf(_Leaf):
+    """A primitive problem, whose algorithm enqueues kernels."""
+
+    def run(self, x, packed, y, bias, clamp, threads):
+        if y.size:
+            self.algorithm.run(x, packed, y, bias, clamp)
+
+
+class _DeviceBranch(_Branch):
+    """A rewritten problem: the rule's own steps run on the device too."""
+
+    def pack(self, w):
+        operands = self.rule.second(w)
+        return tuple(c.pack(b) for c, b in zip(self.children, operands, strict=True))
+
+    def run(self, x, packed, y, bias, clamp, threads):
+        inner = (bias, clamp) if self.rule.epilogue else (None, None)
+
+        def solve(i, x, y):
+            self.children[i].run(x, packed[i], y, *inner, threads)
+
+        self.rule.run(x, y, solve)
+        if not self.rule.epilogue and y.size:
+            arrays.finish(y, bias, clamp)
+
+
+class DevicePlan(Plan):
+    """How a problem is computed on a device; NumPy arrays are copied there and back."""
+
+    _leaf, _branch = _DeviceLeaf, _DeviceBranch
+
+    def __init__(
+        self, problem, algorithm, threads, accuracy, workspace_limit, opened, effort="estimate"
+    ):
+        self.device = opened.asked
+        self._registry = registry_of(opened.device)
+        super().__init__(problem, algorithm, threads, accuracy, workspace_limit, opened, effort)
+
+    def _lower(self, problem):
+        # Four real products for a complex one: three would need a look at the result.
+        return lowering.lower(problem, strict=True)
+
+    def explain(self):
+        """As :meth:`cyconv.Plan.explain`, with the device's name."""
+        return replace(super().explain(), device=f"{self.device}, {self._isa.device.name}")
+
+    def _device(self, *operands):
+        """The Device of a call: that of the operands in device memory, else the plan's."""
+        op, own = self.problem.operation, device.get(self.problem.operation, self.device)
+        theirs = [device.of_queue(a.queue) for a in operands if is_on_device(a)]
+        theirs += [a.device for a in operands if isinstance(a, arrays.View)]
+        for other in theirs:
+            if other.context != theirs[0].context:
+                raise ValueError(f"{op}: arrays must be of one OpenCL context, got two")
+            if other.key != own.key:
+                raise ValueError(
+                    f"{op}: device={self.device!r} is {own.name}, the arrays are on {other.name}"
+                )
+        return theirs[0] if theirs else own
+
+    def _operand(self, target, which, array):
+        """Operand 0 or 1 as a View."""
+        problem = self.problem
+        if isinstance(array, arrays.View):  # ours, and right
+            return array
+        if not is_on_device(array):
+            return arrays.to_device(target, check_operand(problem, which, array))
+        role = ROLES[problem.direction][which]
+        name, shape = argument_name(problem.operation, role), problem.shape_of(role)
+        if array.dtype != problem.dtype:
+            raise TypeError(
+                f"{problem.operation}: {name} must have dtype {problem.dtype}, got {array.dtype}"
+            )
+        if array.shape != shape:
+            raise ValueError(
+                f"{problem.operation}: {name} must have shape {shape}, got {array.shape}"
+            )
+        return arrays.of_array(target, array)
+
+    def _bias(self, target, bias):
+        """The bias as a View in the dtype of the sums, or None."""
+        if bias is None:
+            return None
+        problem = self.problem
+        if is_on_device(bias):
+            shape = check_bias(problem, np.zeros(bias.shape, bias.dtype)).shape
+            return arrays.of_array(target, bias).astype(problem.sum_dtype).reshape(shape)
+        return arrays.to_device(target, check_bias(problem, bias))
+
+    def _result(self, target, out, on_device, *inputs):
+        """(out, the View to compute it in)."""
+        problem = self.problem
+        if not on_device:
+            if is_on_device(out):
+                raise TypeError(f"{problem.operation}: out must be an ndarray, as the operands are")
+            if out is not None:
+                check_out(problem, out, True)
+            return out, arrays.empty(target, problem.output_shape, problem.out_dtype)
+        if out is None:
+            out = device.new_array(target, problem.output_shape, problem.out_dtype)
+        elif not is_on_device(out):
+            raise TypeError(
+                f"{problem.operation}: out must be a pyopencl Array, as the operands are, got "
+                f"{type(out).__name__}"
+            )
+        elif out.dtype != problem.out_dtype:
+            raise TypeError(
+                f"{problem.operation}: out must have dtype {problem.out_dtype}, got {out.dtype}"
+            )
+        elif out.shape != problem.output_shape:
+            raise ValueError(
+                f"{problem.operation}: out must have shape {problem.output_shape}, got {out.shape}"
+            )
+        view = arrays.of_array(target, out)
+        if any(is_on_device(a) and a.base_data == out.base_data for a in inputs):
+            view = arrays.empty_like(view)
+        return out, view
+
+    def _compute(self, target, x, packed, bias, clamp, out, on_device):
+        """Run the plan for operands on `target`, and bring the result to where it belongs."""
+        if not on_device and self._images(target) < self.problem.batch:
+            return self._by_parts(target, x, packed, bias, clamp, out)
+        view = self._operand(target, 0, x)
+        out, computed = self._result(target, out, on_device, x)
+        self._root.run(view, packed, computed, bias, clamp, None)
+        if not on_device:
+            result = computed.numpy()
+            if out is None:
+                return result
+            out[...] = result
+        elif computed.buffer != out.base_data:
+            arrays.of_array(target, out)[...] = computed
+        return out
+
+    def _images(self, target):
+        """Images of NumPy arrays for which the device has room."""
+        p = self.problem
+        one = max(1, p.dtype.itemsize * (prod(p.x_shape) + prod(p.y_shape)) // max(1, p.batch))
+        if p.direction == "grad_weight" or not p.batched:  # one result, of all images
+            return p.batch
+        return max(1, most_bytes(target) // (2 * one))  # its copies and scratch are as large
+
+    def _by_parts(self, target, x, packed, bias, clamp, out):
+        """As :meth:`_compute`, some images at a time."""
+        problem, step = self.problem, self._images(target)
+        x = check_operand(problem, 0, x)
+        if out is None:
+            out = np.empty(problem.output_shape, problem.out_dtype)
+        else:
+            check_out(problem, out, True)
+        result = out if not np.may_share_memory(out, x) else np.empty_like(out)
+        for first in range(0, problem.batch, step):
+            images = slice(first, min(first + step, problem.batch))
+            shape = (images.stop - first, *problem.x_shape[1:])
+            part = type(self)(
+                replace(problem, x_shape=shape), self._requested, self.threads, self.accuracy,
+                self.workspace_limit, Opened(self.device, target), self.effort,
+            )  # fmt: skip
+            result[images] = part._compute(target, x[images], packed, bias, clamp, None, False)
+        if result is not out:
+            out[...] = result
+        return out
+
+    def pack(self, w, bias=None, activation=None):
+        """As :meth:`cyconv.Plan.pack`; the packed weights stay on the device."""
+        clamp = check_activation(self.problem, activation)
+        target = self._device(w, bias)
+        view = self._operand(target, 1, w)
+        bias = self._bias(target, bias)
+        bias = bias if bias is None else bias.copy()
+        return PackedDeviceConv(self, target, self._root.pack(view), bias, clamp)
+
+    def __call__(self, x, w, bias=None, out=None, activation=None, threads=None, on_device=False):
+        """As :meth:`cyconv.Plan.__call__`.
+
+        Of NumPy arrays the result is one; with an operand in device memory it is a pyopencl Array
+        on the same queue, not waited for.
+        """
+        clamp = check_activation(self.problem, activation)
+        target = self._device(x, w, bias)
+        packed = self._root.pack(self._operand(target, 1, w))
+        on_device = on_device or is_on_device(x) or is_on_device(w)
+        return self._compute(target, x, packed, self._bias(target, bias), clamp, out, on_device)
+
+
+class PackedDeviceConv(PackedConv):
+    """A plan with its weights packed in device memory: ``packed(x, out=None)``."""
+
+    def __init__(self, plan, target, packed, bias, clamp):
+        self.plan, self._device = plan, target
+        self._packed, self._bias, self._clamp = packed, bias, clamp
+
+    def __call__(self, x, out=None, threads=None):
+        """As :meth:`cyconv.PackedConv.__call__`."""
+        target, op = self._device, self.plan.problem.operation
+        on_device = is_on_device(x)
+        if on_device:
+            target = device.of_queue(x.queue)
+            if target.context != self._device.context:
+                raise ValueError(f"{op}: x must be of the context that the weights were packed in")
+        return self.plan._compute(target, x, self._packed, self._bias, self._clamp, out, on_device)
+
+    def repeated(self, x, out):
+        """As :meth:`cyconv.PackedConv.repeated`, for arrays in device memory, waited for."""
+        target = self._device
+        x = arrays.to_device(target, x)
+        out = device.new_array(target, out.shape, out.dtype)
+
+        def call():
+            self.plan._compute(target, x, self._packed, self._bias, self._clamp, out, True)
+            target.queue.finish()
+
+        return call
+
+
+def most_bytes(target):
+    """Bytes that one call may hold of a device's memory."""
+    return min(target.global_memory * 3 // 4, 2 * target.max_buffer)
+
+
+class Opened(NamedTuple):
+    """A device by the name it was asked for; as text, all that its speed depends on."""
+
+    asked: str
+    device: device.Device
+
+    def __str__(self):
+        return self.device.key
+
+
+def opened(operation, name, algorithm):
+    """The device that `name` means, for a plan by `algorithm`."""
+    check_name(operation, algorithm)
+    return Opened(name, device.get(operation, name))

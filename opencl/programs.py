@@ -1,0 +1,100 @@
+"""Kernels compiled once: the cache of program binaries on disk.
+
+An entry is a file named by a hash of all that the binary depends on: source, macros, device,
+driver. It is written beside its place and renamed, and begins with a hash of its content: one that
+is broken, cut off or refused by the driver is compiled again and replaced.
+"""
+
+import hashlib
+import os
+import secrets
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+from cyconv.algorithms.winograd_matrices import VARIANTS, header
+from cyconv.operands import DeviceError
+
+FOLDER = Path(__file__).parent
+DIGEST = 32  # bytes of the content's hash before it
+
+
+def folder():
+    """Where binaries are kept: ``CYCONV_OPENCL_CACHE``, else the user's cache folder; or None."""
+    from cyconv import tuning
+
+    named = os.environ.get("CYCONV_OPENCL_CACHE")
+    if named is not None:
+        return Path(named).expanduser().resolve() if named else None
+    base = tuning.cache_folder()
+    return None if base is None else Path(base, "opencl")
+
+
+def source_of(stem):
+    """The text of ``<stem>.cl`` after what all kernels share."""
+    shared = (FOLDER / "common.cl").read_text(encoding="utf-8")
+    if stem == "winograd":
+        shared += header(VARIANTS[:2])
+    return shared + (FOLDER / f"{stem}.cl").read_text(encoding="utf-8")
+
+
+def build(device, stem, defines):
+    """``<stem>.cl`` for `device`: from the cache, or compiled and put there."""
+    import pyopencl as cl
+
+    from cyconv.opencl.device import note
+
+    source = source_of(stem)
+    options = [
+        "-cl-std=CL1.2",
+        "-w",
+        *(f"-D{name}={value}" for name, value in sorted(defines.items())),
+    ]
+    key = hashlib.sha256("\0".join([source, *options, device.key]).encode()).hexdigest()
+    where = folder()
+    path = None if where is None else where / f"{key}.bin"
+    binary = None if path is None else _read(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # drivers count their notes as the compiler's warnings
+        if binary is not None:
+            try:
+                program = cl.Program(device.context, [device.queue.device], [binary])
+                return program.build(options)
+            except cl.Error:
+                binary = None
+        note("build", stem)
+        try:
+            program = cl.Program(device.context, source).build(options)
+        except cl.RuntimeError as error:
+            raise DeviceError(
+                f"{device.name} ({device.platform}, driver {device.driver}): {stem}.cl does not "
+                f"compile with {' '.join(options)}; the driver says:\n{error}"
+            ) from None
+        if path is not None:
+            with suppress(cl.Error, OSError):
+                _write(path, program.get_info(cl.program_info.BINARIES)[0])
+    return program
+
+
+def _read(path):
+    """The binary at `path`, or None if there is none or it is not whole."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, binary = content[:DIGEST], content[DIGEST:]
+    return binary if binary and hashlib.sha256(binary).digest() == digest else None
+
+
+def _write(path, binary):
+    """Keep `binary`, whole or not at all."""
+    if not binary:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.write_bytes(hashlib.sha256(binary).digest() + binary)
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,68 @@
+"""The table of a device's algorithms: a line each, and nothing else to edit to add one."""
+
+from functools import cache
+from importlib import import_module
+
+from cyconv.lowering import primitives
+from cyconv.opencl.device import get
+
+ALGORITHMS = (
+    "direct",  # the image itself, wherever it lies; any problem of up to three axes
+    "implicit_gemm",  # taps as shifts of a zero-bordered copy, register tiles
+    "batch_gemm",  # products along planes, summed in two steps: gradients of weights
+    "winograd",  # F(m, 3): fewer multiplications for 3 x 3 kernels of stride 1
+)
+
+
+class Registry:
+    """The algorithms as they are on one device."""
+
+    def __init__(self, device):
+        self.device = device
+
+    @staticmethod
+    def names():
+        """Names of all algorithms."""
+        return ALGORITHMS
+
+    @cache  # noqa: B019  (a Registry lives as long as its device)
+    def get(self, name):
+        """The class of algorithm `name`, bound to the device."""
+        cls = import_module(f"cyconv.opencl.{name}").Algorithm
+        return type("Algorithm", (cls,), {"device": self.device, "__doc__": cls.__doc__})
+
+
+@cache
+def registry_of(device):
+    """The registry of a device, made once."""
+    return Registry(device)
+
+
+def algorithms(problem, device="opencl"):
+    """Every algorithm of a device, and why it cannot solve `problem`.
+
+    Parameters
+    ----------
+    problem : Problem
+    device : str, default 'opencl'
+
+    Returns
+    -------
+    dict of str to (None or str)
+        None where the algorithm can; else the reason, in one sentence.
+    """
+    registry = registry_of(get("algorithms", device))
+    reasons = dict.fromkeys(ALGORITHMS)
+    for primitive in primitives(problem):
+        for name in ALGORITHMS:
+            reasons[name] = reasons[name] or registry.get(name).supports(primitive)
+    return reasons
+
+
+def check_name(operation, name):
+    """Refuse a name that is neither 'auto' nor in the table, listing those that are."""
+    if not isinstance(name, str) or name not in ("auto", *ALGORITHMS):
+        raise ValueError(
+            f"{operation}: algorithm must be one of 'auto', "
+            f"{', '.join(map(repr, ALGORITHMS))} on an OpenCL device, got {name!r}"
+        )

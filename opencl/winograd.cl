@@ -1,0 +1,124 @@
+/* Winograd's transforms, of LANES tiles at a time; implicit_gemm.cl multiplies in between.
+
+   Ahead of this file come winograd_AT_M_3, winograd_G_M_3 and winograd_BT_M_3, written from their
+   points. */
+
+/* Outputs of a tile along one axis. */
+#ifndef M
+#define M 4
+#endif
+#define R 3
+#define ALPHA (M + R - 1)
+#define POINTS (ALPHA * ALPHA)
+
+#define NAMED_(name, m) winograd_##name##_##m##_3
+#define NAMED(name, m) NAMED_(name, m)
+
+/* y (OUT x OUT) = F d F^T, d (IN x IN). */
+#define SANDWICH(name, F, IN, OUT)                                         \
+    static void name(const vec *d, vec *y) {                               \
+        vec column[IN], image[OUT], half_way[IN * OUT];                    \
+        for (int j = 0; j < IN; j++) {                                     \
+            for (int i = 0; i < IN; i++) column[i] = d[i * IN + j];        \
+            F(column, image);                                              \
+            for (int i = 0; i < OUT; i++) half_way[i * IN + j] = image[i]; \
+        }                                                                  \
+        for (int i = 0; i < OUT; i++) F(half_way + i * IN, y + i * OUT);   \
+    }
+
+SANDWICH(of_weights, NAMED(G, M), R, ALPHA)
+SANDWICH(of_input, NAMED(BT, M), ALPHA, ALPHA)
+SANDWICH(of_output, NAMED(AT, M), ALPHA, M)
+
+/* u[point, i] = (G w[i] G^T)[point] for `count` kernels i. */
+__kernel void transform_weights(__global const real *restrict w, __global real *restrict u,
+                                long count) {
+    const long first = get_global_id(0) * LANES;
+    vec taps[R * R], points[POINTS];
+    for (int l = 0; l < LANES; l++)
+        for (int i = 0; i < R * R; i++)
+            ((real *)taps)[i * LANES + l] = w[min(first + l, count - 1) * R * R + i];
+    of_weights(taps, points);
+    for (int l = 0; l < LANES && first + l < count; l++)
+        for (int i = 0; i < POINTS; i++)
+            u[i * count + first + l] = ((const real *)points)[i * LANES + l];
+}
+
+/* v[point, c, t] = (B^T d B)[point] of tile `first + t` of plane c, tiles counted over all images.
+   xs: strides (n, c, d, h, w), offset. in: H, W, padding above and left. tiles: down, across, the
+   first, how many, and how many v has room for. */
+__kernel void transform_input(__global const real *restrict x, __global real *restrict v, long8 xs,
+                              long8 in, long8 tiles) {
+    const long block = get_global_id(0) * LANES, c = get_global_id(1);
+    const long planes = get_global_size(1);
+    vec cells[POINTS], points[POINTS];
+    if (block >= tiles.s4) return;
+    for (int l = 0; l < LANES; l++) {
+        real *lane = (real *)cells + l;
+        const long tile = tiles.s2 + block + l, n = tile / (tiles.s0 * tiles.s1);
+        const long h = MOD(tile / tiles.s1, tiles.s0) * M - in.s2,
+                   w = MOD(tile, tiles.s1) * M - in.s3;
+        __global const real *at = x + xs.s5 + n * xs.s0 + c * xs.s1 + h * xs.s3 + w * xs.s4;
+        if (block + l >= tiles.s3)
+            for (int i = 0; i < POINTS; i++) lane[i * LANES] = 0;
+        else if (h >= 0 && w >= 0 && h + ALPHA <= in.s0 && w + ALPHA <= in.s1)
+            for (int i = 0; i < ALPHA; i++)
+                for (int j = 0; j < ALPHA; j++)
+                    lane[(i * ALPHA + j) * LANES] = at[i * xs.s3 + j * xs.s4];
+        else
+            for (int i = 0; i < ALPHA; i++)
+                for (int j = 0; j < ALPHA; j++) {
+                    const int inside = h + i >= 0 && h + i < in.s0 && w + j >= 0 && w + j < in.s1;
+                    lane[(i * ALPHA + j) * LANES] = inside ? at[i * xs.s3 + j * xs.s4] : 0;
+                }
+    }
+    of_input(cells, points);
+    v += c * tiles.s4 + block;
+    for (int i = 0; i < POINTS; i++) STORE(points[i], v + i * planes * tiles.s4);
+}
+
+/* The defining sum of one output: for one that the transforms made infinite or NaN. */
+static real defined(__global const real *x, __global const real *w, long8 xs, long8 in, long p,
+                    long q) {
+    real sum = 0;
+    for (long c = 0; c < in.s4; c++)
+        for (long r = 0; r < R; r++)
+            for (long s = 0; s < R; s++, w++) {
+                const long h = p + r - in.s2, i = q + s - in.s3;
+                const int inside = h >= 0 && h < in.s0 && i >= 0 && i < in.s1;
+                sum += *w * (inside ? x[c * xs.s1 + h * xs.s3 + i * xs.s4] : 0);
+            }
+    return sum;
+}
+
+/* y = clamp(A^T m A + bias) of the tiles of filter k. ys: strides (n, k, d, h, w), offset. in: as
+   above, then channels of a group. out: sizes of y, filters of a group. offset: of m. */
+__kernel void transform_output(__global const real *restrict m, __global real *restrict y, long8 ys,
+                               long8 out, long8 tiles, __global const real *restrict x,
+                               __global const real *restrict w, long8 xs, long8 in, long offset,
+                               __global const real *restrict bias, real low, real high) {
+    const long block = get_global_id(0) * LANES, k = get_global_id(1);
+    const long filters = get_global_size(1);
+    vec points[POINTS], outputs[M * M];
+    if (block >= tiles.s3) return;
+    m += offset + k * tiles.s4 + block;
+    for (int i = 0; i < POINTS; i++) points[i] = LOAD(m + i * filters * tiles.s4);
+    of_output(points, outputs);
+    const real shift = bias ? bias[k] : 0;
+    w += k * in.s4 * R * R;
+    for (int l = 0; l < LANES && block + l < tiles.s3; l++) {
+        const real *lane = (const real *)outputs + l;
+        const long tile = tiles.s2 + block + l, n = tile / (tiles.s0 * tiles.s1);
+        const long p = MOD(tile / tiles.s1, tiles.s0) * M, q = MOD(tile, tiles.s1) * M;
+        __global real *at = y + ys.s5 + n * ys.s0 + k * ys.s1 + p * ys.s3 + q * ys.s4;
+        for (int i = 0; i < M && p + i < out.s0; i++)
+            for (int j = 0; j < M && q + j < out.s1; j++) {
+                real value = lane[(i * M + j) * LANES];
+                if (!(value - value == 0))
+                    value = defined(x + xs.s5 + n * xs.s0 + k / out.s2 * in.s4 * xs.s1, w, xs, in,
+                                    p + i, q + j);
+                value += shift;
+                at[i * ys.s3 + j * ys.s4] = CLAMP(value, low, high);
+            }
+    }
+}

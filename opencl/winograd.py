@@ -1,0 +1,154 @@
+r"""Winograd: F(2, 3) and F(4, 3), transformed tiles multiplied point by point.
+
+.. math:: y = A^T \left[ \sum_c (G w_c G^T) \odot (B^T x_c B) \right] A
+
+for tiles of m x m outputs. Three kernels for some tiles of all images at a time: the input's
+transform, one product for each of the (m + 2)^2 points by implicit GEMM's kernel, and the output's
+transform, which sums an output that is not finite as it is defined.
+"""
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+from cyconv.algorithms.winograd import ERROR
+
+from cyconv.opencl import arrays, base
+from cyconv.opencl.base import volume
+from cyconv.opencl.device import long8
+from cyconv.opencl.implicit_gemm import tiles_of
+
+VARIANTS = ((2, 3), (4, 3))
+WORKSPACE = 4 << 20  # bytes of transformed tiles that stay in a last-level cache
+FEWEST = 256  # tiles, so that the transformed weights are worth reading
+
+
+class Algorithm(base.Algorithm):
+    """Fewer multiplications for 3 x 3 kernels; see the module."""
+
+    name = "winograd"
+
+    @classmethod
+    def supports(cls, problem):
+        """3 x 3 kernels of stride and dilation 1."""
+        reason = super().supports(problem)
+        if reason is not None:
+            return reason
+        if problem.kernel != (3, 3):
+            size = " x ".join(map(str, problem.kernel))
+            return f"winograd needs a 3 x 3 kernel on an OpenCL device, got {size}"
+        for name in ("stride", "dilation"):
+            if set(getattr(problem, name)) != {1}:
+                return f"winograd does not support {name} {getattr(problem, name)}"
+        if cls.device.max_group < 256 and not cls.device.cpu:
+            return "winograd needs work-groups of 256 work items"
+        return None
+
+    @classmethod
+    def variant(cls, problem, allowed):
+        """The fastest F(m, 3) within the error that is allowed.
+
+        For one image: it decides the bits, which may not depend on the batch.
+        """
+        one = replace(problem, x_shape=(min(1, problem.batch), *problem.x_shape[1:]))
+        fitting = [v for v in VARIANTS if ERROR[v] <= allowed]
+        return min(fitting or VARIANTS[:1], key=lambda v: cls._cost(one, v[0]))
+
+    @classmethod
+    def cost(cls, problem, threads, allowed=4.0):
+        """Seconds: the products at all points, the transforms, the weights once."""
+        return cls._cost(problem, cls.variant(problem, allowed)[0])
+
+    @classmethod
+    def error_bound(cls, problem, allowed=4.0):
+        """Error relative to direct summation's: the variant's."""
+        return ERROR[cls.variant(problem, allowed)]
+
+    @classmethod
+    def _cost(cls, problem, m):
+        p, points, unit = problem, (m + 2) ** 2, 16 if cls.device.cpu else 64
+        tiles = p.batch * prod(-(-n // m) for n in p.output_spatial)
+        padded = -(-tiles // unit) * unit
+        filters = -(-p.filters // p.groups // 6) * 6 * p.groups
+        flops = 2 * points * padded * filters * p.channels // p.groups
+        planes = (p.channels + p.filters) * padded * points * p.dtype.itemsize
+        weights = points * p.parameters * p.dtype.itemsize
+        return cls.seconds(p, flops, 0.8, p.bytes + planes // 2 + weights, 3)
+
+    def layout(self):
+        """Tiles of one pass."""
+        p = self.problem
+        self.m, _ = self.variant(p, self.allowed)
+        self.points = (self.m + 2) ** 2
+        self.down, self.across = (-(-n // self.m) for n in p.output_spatial)
+        self.unit = 64 if not self.device.cpu else 2 * base.lanes(self.macros())
+        self.tiles = p.batch * self.down * self.across
+        tile = self.points * (p.channels + p.filters) * p.dtype.itemsize
+        most = max(FEWEST if self.device.cpu else 2**14, WORKSPACE // max(1, tile))
+        most = min(most, max(self.unit, self.workspace_limit // max(1, tile)))
+        whole = -(-self.tiles // self.unit) * self.unit
+        self.room = max(self.unit, min(most // self.unit * self.unit, whole))
+        self.workspace_per_image = self.room * tile  # of a pass, whatever the images
+
+    def images(self):
+        """The workspace is one pass's."""
+        return 1
+
+    def _kernel(self, device, name):
+        lanes = base.lanes(self.macros()) if self.device.cpu else 4
+        return device.kernel("winograd", name, **self.macros(LANES=lanes, M=self.m)), lanes
+
+    def pack(self, w):
+        """Panels of transformed weights, the channels' offsets, and the weights for repairs."""
+        p = self.problem
+        w = w.copy()
+        kernel, lanes = self._kernel(w.device, "transform_weights")
+        count = p.parameters // 9
+        shape = (self.points * p.groups, p.filters // p.groups, p.channels // p.groups)
+        points = arrays.empty_like(w, shape=shape)
+        size = -(-count // lanes)
+        w.device.launch(kernel, (size,), (1,), w.buffer, points.buffer, np.int64(count))
+        panels = tiles_of(w.device, self.wide).pack(points)
+        offsets = self.room * np.arange(max(1, p.channels // p.groups), dtype=np.int32)
+        return panels, w.device.constant(offsets), w
+
+    def run(self, x, packed, y, bias, clamp):
+        """y = clamp(x correlated with the weights + bias)."""
+        with x.device.scratch(self.workspace_per_image) as buffer:
+            v = arrays.View(x.device, buffer, arrays.ghost(self._shape(x.shape[1]), x.dtype))
+            products = v.after(self._shape(y.shape[1]))
+            for first in range(0, self.tiles, self.room):
+                self._pass(x, packed, y, bias, clamp, v, products, first)
+
+    def _shape(self, planes):
+        return (self.points, planes, self.room)
+
+    def _pass(self, x, packed, y, bias, clamp, v, products, first):
+        """The tiles from `first` on, as many as there is room for."""
+        panels, offsets, w = packed
+        p, device = self.problem, x.device
+        count = min(self.room, self.tiles - first)
+        columns = -(-count // self.unit) * self.unit
+        tiles = long8([self.down, self.across, first, count, self.room])
+        edge = [lo for lo, _ in p.padding]
+        depth, filters = p.channels // p.groups, p.filters // p.groups
+        inputs = long8([*p.spatial, *edge, depth])
+        kernel, lanes = self._kernel(device, "transform_input")
+        device.launch(
+            kernel, (columns // lanes, p.channels), (1, 1), x.buffer, v.buffer, volume(x), inputs,
+            tiles,
+        )  # fmt: skip
+        tiles_of(device, self.wide).run(
+            device, (v.buffer, panels.buffer, offsets, products.buffer),
+            (long8([0, depth * self.room, 0]),
+             long8([0, self.room, 0, 0, 1, products.offset])),
+            (columns, depth, filters, self.points * p.groups),
+            (long8([1, 1, columns]), long8([columns, columns])), 1, self.epilogue(None, None),
+        )  # fmt: skip
+        kernel, lanes = self._kernel(device, "transform_output")
+        m = products.buffer
+        device.launch(
+            kernel, (columns // lanes, p.filters), (1, 1), m, y.buffer, volume(y),
+            long8([*p.output_spatial, filters]), tiles, x.buffer, w.buffer, volume(x), inputs,
+            np.int64(products.offset), *self.epilogue(bias, clamp),
+        )  # fmt: skip

@@ -1,0 +1,282 @@
+"""The OpenCL devices of this machine against the CPU path: every geometry, direction and dtype.
+
+`CYCONV_TEST_OPENCL` names one device ("opencl:1"); without it each is tested.
+"""
+
+import os
+from functools import cache
+
+import numpy as np
+import pytest
+
+import cyconv
+
+from . import oracle, tolerances
+from .cases import CASES, Case, named, seeds
+
+pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'cyconv[opencl]'")
+
+from cyconv import opencl
+from cyconv.opencl import device as door
+from cyconv.opencl import registry
+
+
+def names():
+    """Each device by its number, or the one that the environment names."""
+    named_device = os.environ.get("CYCONV_TEST_OPENCL")
+    return [named_device] if named_device else [f"opencl:{d.index}" for d in opencl.devices()]
+
+
+DEVICES = names()
+KEPT = []
+pytestmark = pytest.mark.skipif(
+    not DEVICES, reason="no OpenCL device: pip install 'pyopencl[pocl]'"
+)
+ALGORITHMS = registry.ALGORITHMS
+EXACT = tuple(name for name in ALGORITHMS if name != "winograd")
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _buffers_that_oclgrind_knows(monkeypatch):
+    """Oclgrind 21 takes a buffer at a freed one's address for as initialised as that one was."""
+    empty = door.Device.empty
+
+    def empty_and_kept(self, nbytes):
+        buffer = empty(self, nbytes)
+        if "Oclgrind" in self.name:
+            KEPT.append(buffer)
+        return buffer
+
+    monkeypatch.setattr(door.Device, "empty", empty_and_kept)
+
+
+@cache
+def reasons(case, dtype, device):
+    return cyconv.opencl.algorithms(case.problem(dtype), device)
+
+
+def run(case, arrays, device, algorithm, **options):
+    """The device's answer, or skip with the reason why there is none."""
+    why = reasons(case, arrays[0].dtype.name, device)[algorithm]
+    if why is not None:
+        with pytest.raises(ValueError, match=f"algorithm='{algorithm}'"):
+            case.run(*arrays, device=device, algorithm=algorithm, **options)
+        pytest.skip(why)
+    return case.run(*arrays, device=device, algorithm=algorithm, **options)
+
+
+def double(device):
+    if not door.get("test", device).float64:
+        pytest.skip("the device has no float64")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_named_problems(case, algorithm, device):
+    x, w, bias = case.integers("float32")
+    y = run(case, (x, w, bias), device, algorithm)
+    expected = case.expected(x, w, bias)
+    assert y.dtype == np.float32
+    if algorithm in EXACT:
+        np.testing.assert_array_equal(y, expected)
+    else:
+        np.testing.assert_allclose(y, expected, rtol=0, atol=2e-5 * abs(expected).max(initial=1))
+
+
+SOME = named(
+    "odd_5x7", "stem_7x7", "dilation_strided", "groups_3_strided", "depthwise_multiplier", "line",
+    "volume", "border_symmetric", "flipped_even", "tiles_even", "no_channels", "unbatched",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("algorithm", EXACT)
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_accuracy(case, algorithm, device):
+    """Within the bound of a plain sum in float32."""
+    x, w, bias = case.data("float32")
+    y = run(case, (x, w, bias), device, algorithm)
+    tolerances.assert_close(y, case.expected(x, w, bias), "direct", x, w, bias, **case.geometry)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_dtypes(case, dtype, device):
+    if dtype in ("float64", "complex128"):
+        double(device)
+    x, w, bias = (None if a is None else (a / 8).astype(dtype) for a in case.integers("float64"))
+    if x.dtype.kind == "c":
+        x, w = x * (1 - 2j), w * (2 + 1j)
+    y = case.run(x, w, bias, device=device, accuracy="strict")
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, case.run(x, w, bias))
+
+
+def random_problem(seed):
+    """Any geometry that three axes allow, small."""
+    rng = np.random.default_rng(seed)
+    rank, groups = int(rng.integers(1, 4)), int(rng.choice([1, 1, 2, 3]))
+    kernel = tuple(int(n) for n in rng.integers(1, 5, rank))
+    dilation = tuple(int(n) for n in rng.integers(1, 3, rank))
+    spatial = tuple(
+        (k - 1) * d + int(rng.integers(1, 12)) for k, d in zip(kernel, dilation, strict=True)
+    )
+    channels, filters = (groups * int(n) for n in rng.integers(1, 6, 2))
+    mode = str(rng.choice(["zeros", "zeros", "reflect", "replicate", "circular", "symmetric"]))
+    return Case(
+        f"seed_{seed}", (int(rng.integers(1, 4)), channels, *spatial),
+        (filters, channels // groups, *kernel),
+        stride=tuple(int(n) for n in rng.integers(1, 4, rank)),
+        padding=tuple((int(a), int(b)) for a, b in rng.integers(0, 4, (rank, 2))),
+        dilation=dilation, groups=groups, padding_mode=mode, flip=bool(rng.integers(2)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+@seeds(12)
+def test_random_problems_in_all_directions(seed, layout, device):
+    case = random_problem(seed)
+    x, w, bias = case.integers("float32")
+    if layout == "channels_last":
+        x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    how = {"data_format": layout, **case.geometry}
+    y = cyconv.conv(x, w, bias, **how)
+    where = {"device": device, "accuracy": "strict", **how}  # exact on small integers
+    clamp = {"activation": (-20.0, 35.0)}
+    np.testing.assert_array_equal(cyconv.conv(x, w, bias, **where), y, f"seed {seed}")
+    np.testing.assert_array_equal(
+        cyconv.conv(x, w, bias, **where, **clamp), np.clip(y, -20, 35), f"seed {seed}"
+    )
+    g = np.random.default_rng(seed).integers(-4, 5, y.shape).astype(np.float32)
+    for got, expected in zip(
+        cyconv.conv_vjp(x, w, g, **where), cyconv.conv_vjp(x, w, g, **how), strict=True
+    ):
+        assert got.dtype == expected.dtype
+        np.testing.assert_array_equal(got, expected, f"seed {seed}")
+
+
+@seeds(6, first=100)
+def test_transposed(seed, device):
+    case = random_problem(seed)
+    _, w, _ = case.integers("float32")
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-4, 5, (2, w.shape[0], *rng.integers(2, 7, case.rank))).astype(np.float32)
+    bias = rng.integers(-4, 5, w.shape[1] * case.groups).astype(np.float32)
+    how = {"stride": case.stride, "dilation": case.dilation, "groups": case.groups, "padding": 0}
+    how["output_padding"] = tuple(
+        max(s, d) - 1 for s, d in zip(case.stride, case.dilation, strict=True)
+    )
+    np.testing.assert_array_equal(
+        cyconv.conv_transpose(x, w, bias, device=device, accuracy="strict", **how),
+        cyconv.conv_transpose(x, w, bias, **how),
+        f"seed {seed}",
+    )
+
+
+def test_out_is_filled(device):
+    case = named("batch")[0]
+    x, w, bias = case.integers("float32")
+    out = np.empty((*case.run(x, w, bias).shape[:-1], 99), np.float32)[..., ::-2][..., :6]
+    assert case.run(x, w, bias, device=device, out=out, accuracy="strict") is out
+    np.testing.assert_array_equal(out, case.run(x, w, bias))
+
+
+def test_any_strides(device):
+    case = named("tiles_mixed")[0]
+    x, w, bias = case.integers("float32")
+    backwards = w[..., ::-1].copy()[..., ::-1]
+    how = {"device": device, "accuracy": "strict"}
+    fortran = case.run(np.asfortranarray(x), backwards, bias, **how)
+    np.testing.assert_array_equal(fortran, case.run(x, w, bias))
+
+
+def test_integers_are_refused(device):
+    x, w = np.ones((1, 1, 4, 4), np.int32), np.ones((1, 1, 3, 3), np.int32)
+    with pytest.raises(ValueError, match="float or complex dtype, got int"):
+        cyconv.conv2d(x, w, device=device, algorithm="direct")
+    with pytest.raises(ValueError, match="float or complex dtype, got int"):
+        cyconv.conv2d(x, w, device=device)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_one_value_touches_the_outputs_that_see_it(algorithm, value, device):
+    rng = np.random.default_rng(20261122)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((2, 5, 13, 12), (7, 5, 3, 3)))
+    bias = rng.standard_normal(7).astype(np.float32)
+    x[1, 2, 5, 6] = value
+    y = cyconv.conv2d(x, w, bias, padding=1, device=device, algorithm=algorithm)
+    expected = oracle.conv(x, w, bias, padding=1)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_weight_that_is_not_finite_meets_the_zeros_around(algorithm, stride, device):
+    rng = np.random.default_rng(20261122)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((1, 3, 9, 40), (2, 3, 3, 3)))
+    w[1, 2, 0, 2] = np.inf
+    problem = cyconv.Problem(x.shape, w.shape, padding=1, stride=stride)
+    if cyconv.opencl.algorithms(problem, device)[algorithm] is not None:
+        pytest.skip("the stride is 2")
+    y = cyconv.plan(problem, device=device, algorithm=algorithm)(x, w)
+    expected = cyconv.plan(problem, algorithm="direct")(x, w)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_sample_alone_has_the_bits_it_has_in_a_batch(device):
+    rng = np.random.default_rng(20261122)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((5, 7, 13, 12), (9, 7, 3, 3)))
+    for algorithm in ALGORITHMS:
+        how = {"padding": 1, "device": device, "algorithm": algorithm}
+        whole = cyconv.conv2d(x, w, **how)
+        np.testing.assert_array_equal(cyconv.conv2d(x[2:3], w, **how), whole[2:3])
+
+
+def test_the_scratch_is_kept_within_the_limit(device):
+    rng = np.random.default_rng(3)
+    x = rng.integers(-8, 9, (7, 4, 20, 20)).astype(np.float32)
+    w = rng.integers(-8, 9, (5, 4, 3, 3)).astype(np.float32)
+    how = {"padding": 1, "device": device, "algorithm": "implicit_gemm"}
+    one = cyconv.plan(cyconv.Problem((1, *x.shape[1:]), w.shape, padding=1), device=device,
+                      algorithm="implicit_gemm").workspace_bytes  # fmt: skip
+    plan = cyconv.plan(cyconv.Problem(x.shape, w.shape, padding=1), device=device,
+                       algorithm="implicit_gemm", workspace_limit=2 * one)  # fmt: skip
+    assert plan.workspace_bytes == 2 * one
+    np.testing.assert_array_equal(plan(x, w), cyconv.conv2d(x, w, padding=1))
+    with pytest.raises(MemoryError, match=f"needs {one} bytes of workspace, limit {one - 1}"):
+        cyconv.conv2d(x, w, workspace_limit=one - 1, **how)
+    np.testing.assert_array_equal(
+        cyconv.conv2d(x, w, padding=1, device=device, workspace_limit=0),
+        oracle.conv(x, w, padding=1),
+    )
+
+
+@pytest.mark.parametrize("cpu", [True, False], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_kernels_of_every_kind_run_anywhere(algorithm, cpu, device, monkeypatch):
+    opened = door.Device(door.get("test", device).queue)
+    opened.cpu = cpu
+    monkeypatch.setitem(door._known, device, opened)
+    rng = np.random.default_rng(20261122)
+    x = rng.integers(-8, 9, (2, 4, 6, 9)).astype(np.float32)
+    w = rng.integers(-8, 9, (132, 2, 3, 3)).astype(np.float32)
+    how = {"padding": 1, "groups": 2, "accuracy": "strict"}
+    np.testing.assert_array_equal(
+        cyconv.conv2d(x, w, device=device, algorithm=algorithm, **how), cyconv.conv2d(x, w, **how)
+    )
+
+
+def test_measured_choices_are_remembered_for_each_device(device, monkeypatch, tmp_path):
+    file = tmp_path / "tuning.json"
+    monkeypatch.setenv("CYCONV_TUNING_FILE", str(file))
+    problem = cyconv.Problem((1, 4, 9, 10), (6, 4, 3, 3), padding=1)
+    plan = cyconv.plan(problem, device=device, effort="measure")
+    assert plan.explain().source == "measured now"
+    assert door.get("test", device).key in file.read_text(encoding="utf-8")
+    x, w, _ = Case("tuned", problem.x_shape, problem.w_shape, padding=1).integers("float32")
+    np.testing.assert_allclose(plan(x, w), cyconv.conv2d(x, w, padding=1), atol=1e-3)
