@@ -66,10 +66,14 @@ ACCURACY = {"strict": 1.5, "balanced": BALANCED, "fast": inf}
 ITEMS = 4  # pieces of work that keep a thread busy until the others are done
 
 
-def seconds(problem, threads, work, pieces=1, item=ITEM):
-    """Time of `work` seconds of one core in `pieces`, or of memory, whichever is longer."""
+def seconds(problem, threads, work, pieces=1, item=ITEM, traffic=None):
+    """Time of `work` seconds of one core in `pieces`, or of memory, whichever is longer.
+
+    `traffic` is in bytes, by default those of the problem's arrays.
+    """
     work += item * pieces
-    return CALL + max(work / max(1, min(threads, pieces)), problem.bytes / BANDWIDTH)
+    traffic = problem.bytes if traffic is None else traffic
+    return CALL + max(work / max(1, min(threads, pieces)), traffic / BANDWIDTH)
 
 
 def peak(problem):

@@ -22,6 +22,7 @@ cdef class Algorithm:
     cdef Packed new_packed(self, size_t elements, tuple arrays)
 
 
+cdef in_order(w)
 cdef epilogue_t epilogue(bias, clamp)
 cdef fill(y, bias, clamp)
 cdef epilogue_t from_row(const epilogue_t *e, ptrdiff_t row, int itemsize) noexcept nogil

@@ -138,7 +138,7 @@ cdef class Algorithm(Base):
         """Seconds: panels and their gathering.
 
         A kernel so much larger than its output comes from a gradient of weights, whose many images
-        fill the panels: one image is asked for its share.
+        fill the panels and meet the same weights: one image is asked for its share.
         """
         pixels = prod(problem.output_spatial)
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
@@ -150,8 +150,11 @@ cdef class Algorithm(Base):
         work = share * choose.products(problem, filters, full, taps)
         work += share * full * taps * choose.COLUMN * problem.dtype.itemsize / 4
         work += share * full * taps / problem.kernel[-1] * choose.COLUMN_ROW
-        weights = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
-        return choose.seconds(problem, threads, work + weights, share)
+        weights = problem.parameters * problem.dtype.itemsize
+        met = min(1.0, share)
+        traffic = problem.bytes - (1 - met) * weights
+        work += met * weights / choose.WEIGHTS
+        return choose.seconds(problem, threads, work, share, traffic=traffic)
 
     def layout(self):
         """Kernel rows of one block of taps."""

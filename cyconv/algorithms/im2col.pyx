@@ -17,7 +17,15 @@ cimport numpy as cnp
 from cyconv._blas cimport gemm
 from cyconv._parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
-from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, pointer_table
+from cyconv.algorithms.base cimport (
+    Packed,
+    ceil_div,
+    epilogue,
+    fill,
+    from_row,
+    in_order,
+    pointer_table,
+)
 from cyconv.kernels.kernels cimport epilogue_t, geometry_slab, geometry_t, kernels_t
 
 from math import prod
@@ -104,7 +112,7 @@ cdef class Algorithm(Base):
 
     def pack(self, w):
         """The weights as the matrix W."""
-        cdef Packed packed = self.new_packed(0, (np.ascontiguousarray(w),))
+        cdef Packed packed = self.new_packed(0, (in_order(w),))
         packed.nbytes = packed.arrays[0].nbytes
         return packed
 

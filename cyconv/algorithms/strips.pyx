@@ -9,7 +9,7 @@ micro-kernel reads them, block by block.
 
 cimport numpy as cnp
 
-from cyconv.algorithms.base cimport Algorithm, Packed
+from cyconv.algorithms.base cimport Algorithm, Packed, in_order
 from cyconv.kernels.kernels cimport geometry_t
 
 import numpy as np
@@ -84,7 +84,7 @@ cdef Packed pack_blocks(Algorithm algorithm, w, ptrdiff_t planes, ptrdiff_t toge
     cdef geometry_t *g = &algorithm.g
     cdef ptrdiff_t taps = g.h.kernel * g.w.kernel, w_row = g.D * taps
     cdef ptrdiff_t group, d, row, m, count, size = algorithm.k.itemsize
-    cdef cnp.ndarray dense = np.ascontiguousarray(w)
+    cdef cnp.ndarray dense = in_order(w)
     cdef Packed packed = algorithm.new_packed(dense.size, ())
     cdef const char *weights = cnp.PyArray_BYTES(dense)
     cdef char *panel = packed.panels.data

@@ -26,7 +26,15 @@ cimport numpy as cnp
 
 from cyconv._parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
-from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, pointer_table
+from cyconv.algorithms.base cimport (
+    Packed,
+    ceil_div,
+    epilogue,
+    fill,
+    from_row,
+    in_order,
+    pointer_table,
+)
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
@@ -270,7 +278,7 @@ cdef class Algorithm(Base):
         cdef const winograd_t *f = self.f
         cdef ptrdiff_t group, i, d, n, row, m, part
         cdef ptrdiff_t points = f.alpha[0] * f.alpha[1], size = self.k.itemsize
-        dense = np.ascontiguousarray(w)
+        dense = in_order(w)
         cdef cnp.ndarray taps = _decimated(dense, *self.axes)
         cdef ptrdiff_t depth = self.parts * self.depth, count = f.r[0] * f.r[1]
         cdef ptrdiff_t w_row = depth * count
