@@ -75,7 +75,7 @@ class Algorithm(base.Algorithm):
         filters = -(-p.filters // p.groups // 6) * 6 * p.groups
         flops = 2 * points * padded * filters * p.channels // p.groups
         planes = (p.channels + p.filters) * padded * points * p.dtype.itemsize
-        weights = points * p.parameters * p.dtype.itemsize
+        weights = points * p.parameters // 9 * p.dtype.itemsize
         return cls.seconds(p, flops, 0.75, p.bytes + planes * TRANSFORM + weights * STREAMED, 3)
 
     def layout(self):
