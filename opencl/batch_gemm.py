@@ -59,7 +59,7 @@ class Algorithm(base.Algorithm):
         moved = problem.bytes + 3 * problem.dtype.itemsize * cls._cells(problem)
         columns = problem.batch * prod(problem.output_spatial)
         tiles = -(-columns // COLUMNS) * COLUMNS / max(1, columns)
-        return cls.seconds(problem, problem.flops * row / wide * tiles, 0.5, moved, 5)
+        return cls.seconds(problem, problem.flops * row / wide * tiles, 0.25, moved, 5)
 
     def layout(self):
         """Segments and chunks: functions of the problem."""

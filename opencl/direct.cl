@@ -51,7 +51,7 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
     const int rows = xs.s4 == 1 && step.s2 == 1;
     const int inside = rows && first >= 0 && first + reach <= in.s2;
     const int between = rows && !inside && reach <= ROW;
-    real sums[WIDTH], nothing = 0; /* the products with rows of zeros: 0, or NaN */
+    real sums[WIDTH], nothing = 0; /* the products with rows of zeros, 0 or NaN; taps.s7 is 0 */
     EACH(ZERO)
     if (count <= 0) return;
 
@@ -64,7 +64,7 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
             for (long r = 0; r < taps.s1; r++, w += taps.s2) {
                 const long h = p * step.s1 + r * dilation.s1 - pad.s1;
                 if (d < 0 || d >= in.s0 || h < 0 || h >= in.s1) {
-                    for (long s = 0; s < taps.s2; s++) nothing += w[s] * 0;
+                    for (long s = 0; s < taps.s2; s++) nothing += w[s] * taps.s7;
                     continue;
                 }
                 __global const real *row = x + d * xs.s2 + h * xs.s3;

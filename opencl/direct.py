@@ -24,7 +24,7 @@ class Algorithm(base.Algorithm):
         columns = max(1, problem.output_spatial[-1])
         lanes = base.lanes(base.macros(cls.device, problem.dtype == "float64"))
         used = columns / (-(-columns // lanes) * lanes)
-        share = 0.25 * used if problem.stride[-1] == 1 else 0.02
+        share = 0.15 * used if problem.stride[-1] == 1 else 0.01
         return cls.seconds(problem, problem.flops, share, problem.bytes)
 
     @classmethod

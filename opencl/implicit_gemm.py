@@ -108,7 +108,7 @@ class Algorithm(base.Algorithm):
         border = (problem.receptive_field[-1] - 1 + wide) / max(1, wide)
         copied = 3 * cls._bytes(problem) * problem.batch
         moved = problem.bytes + copied
-        return cls.seconds(problem, problem.flops * full * border, 0.8, moved, 2)
+        return cls.seconds(problem, problem.flops * full * border, 0.75, moved, 2)
 
     def layout(self):
         """Lay out the planes; no work on the device."""
