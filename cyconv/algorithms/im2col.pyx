@@ -30,8 +30,6 @@ from cyconv.kernels.kernels cimport epilogue_t, geometry_slab, geometry_t, kerne
 
 from math import prod
 
-import numpy as np
-
 from cyconv import _blas, choose
 from cyconv._parallel import single_threaded_blas
 

@@ -9,10 +9,10 @@ flat along the rows of tiles, so that the transformed tiles stay in cache:
     x --B^T x C--> V[xi][d][tile] --micro-kernel, U[xi]--> M[xi][k][tile] --A^T M D--> y
 
 A stride or a dilation is taken away by decimation. With stride s, tap s j + a of output p meets
-pixel s (p + j) + a - pad: tap j of output p on every s-th pixel. So each plane becomes s phases, and
-their sum is a correlation of stride 1 with ceil(r / s) taps; where a phase has one tap less, its
-product at the point infinity is 0 and left out. With dilation t, every t-th output is a correlation
-of every t-th pixel: each slab becomes t^2 problems.
+pixel s (p + j) + a - pad: tap j of output p on every s-th pixel. So each plane becomes s phases,
+and their sum is a correlation of stride 1 with ceil(r / s) taps; where a phase has one tap less,
+its product at the point infinity is 0 and left out. With dilation t, every t-th output is a
+correlation of every t-th pixel: each slab becomes t^2 problems.
 
 A non-finite value spreads over its whole tile in the transforms, so an image with a non-finite
 output is computed again by the direct algorithm.
@@ -276,7 +276,7 @@ cdef class Algorithm(Base):
     def pack(self, w):
         """U[group][xi][block of planes][panel][d][filter], and the weights for repairs."""
         cdef const winograd_t *f = self.f
-        cdef ptrdiff_t group, i, d, n, row, m, part
+    XX
         cdef ptrdiff_t points = f.alpha[0] * f.alpha[1], size = self.k.itemsize
         dense = in_order(w)
         cdef cnp.ndarray taps = _decimated(dense, *self.axes)
