@@ -15,10 +15,7 @@
 #define SPREAD_TILES spread_tiles
 #else
 #define SPREAD_TILES NULL
-#define WINOGRAD_TABLE        \
-    {                         \
-        {{0}} \
-    }
+#define WINOGRAD_TABLE {0}
 #endif
 
 #define JOIN_(isa, element) kernels_##isa##_##element
