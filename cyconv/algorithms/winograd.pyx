@@ -276,7 +276,7 @@ cdef class Algorithm(Base):
     def pack(self, w):
         """U[group][xi][block of planes][panel][d][filter], and the weights for repairs."""
         cdef const winograd_t *f = self.f
-    XX
+        cdef ptrdiff_t group, i, d, n, row, m
         cdef ptrdiff_t points = f.alpha[0] * f.alpha[1], size = self.k.itemsize
         dense = in_order(w)
         cdef cnp.ndarray taps = _decimated(dense, *self.axes)
