@@ -11,34 +11,30 @@
 #include "stencil_body.h"
 #if defined(ELEMENT_f32) || defined(ELEMENT_f64)
 #include "winograd_body.h"
-#define WINOGRAD_TABLE {WINOGRAD_VARIANTS(WINOGRAD_ENTRY)}
-#define SPREAD_TILES spread_tiles
-#else
-#define SPREAD_TILES NULL
-#define WINOGRAD_TABLE {0}
+#define WINOGRAD_FIELDS \
+    .spread_tiles = spread_tiles, .winograd = {WINOGRAD_VARIANTS(WINOGRAD_ENTRY)},
+#else /* none of integers */
+#define WINOGRAD_FIELDS
 #endif
 
 #define JOIN_(isa, element) kernels_##isa##_##element
 #define JOIN(isa, element) JOIN_(isa, element)
 
 extern const kernels_t JOIN(TARGET, ELEMENT);
-const kernels_t JOIN(TARGET, ELEMENT) = {
-    .itemsize = REAL_BYTES,
-    .lanes = LANES,
-    .nr = NR,
-    .multiply = multiply,
-    .pack_filters = pack_filters,
-    .fill_strip = fill_strip,
-    .stencil = stencil,
-    .image3_fits = image3_fits,
-    .image3 = image3,
-    .gradient3_fits = gradient3_fits,
-    .gradient3_scratch = gradient3_scratch,
-    .gradient3 = gradient3,
-    .gather = gather,
-    .gather_columns = gather_columns,
-    .patches = patches,
-    .store_pixels = store_pixels,
-    .spread_tiles = SPREAD_TILES,
-    .winograd = WINOGRAD_TABLE,
-};
+const kernels_t JOIN(TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
+                                         .lanes = LANES,
+                                         .nr = NR,
+                                         .multiply = multiply,
+                                         .pack_filters = pack_filters,
+                                         .fill_strip = fill_strip,
+                                         .stencil = stencil,
+                                         .image3_fits = image3_fits,
+                                         .image3 = image3,
+                                         .gradient3_fits = gradient3_fits,
+                                         .gradient3_scratch = gradient3_scratch,
+                                         .gradient3 = gradient3,
+                                         .gather = gather,
+                                         .gather_columns = gather_columns,
+                                         .patches = patches,
+                                         .store_pixels = store_pixels,
+                                         WINOGRAD_FIELDS};
