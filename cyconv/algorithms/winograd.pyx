@@ -8,11 +8,9 @@ flat along the rows of tiles, so that the transformed tiles stay in cache:
 
     x --B^T x C--> V[xi][d][tile] --micro-kernel, U[xi]--> M[xi][k][tile] --A^T M D--> y
 
-A stride or a dilation is taken away by decimation. With stride s, tap s j + a of output p meets
-pixel s (p + j) + a - pad: tap j of output p on every s-th pixel. So each plane becomes s phases,
-and their sum is a correlation of stride 1 with ceil(r / s) taps; where a phase has one tap less,
-its product at the point infinity is 0 and left out. With dilation t, every t-th output is a
-correlation of every t-th pixel: each slab becomes t^2 problems.
+A stride becomes phases of the planes, a dilation phases of the outputs: see ``decimation.py``.
+Where a phase of a stride has one tap less than others, its product at the point infinity is 0 and
+left out.
 
 A non-finite value spreads over its whole tile in the transforms, so an image with a non-finite
 output is computed again by the direct algorithm.
@@ -51,6 +49,7 @@ from math import prod
 import numpy as np
 
 from cyconv import choose
+from cyconv.algorithms.decimation import decimated, decimated_axes
 from cyconv.algorithms.direct import repair
 from cyconv.algorithms.winograd_matrices import VARIANTS
 
@@ -214,7 +213,7 @@ cdef class Algorithm(Base):
         """Kernels that have transforms, after decimation (on the last two axes)."""
         if problem.dtype.kind != "f":
             return f"winograd needs a float dtype, got {problem.dtype}"
-        axes = _axes(problem)
+        axes = decimated_axes(problem)
         for axis in axes:
             if axis.stride > 1 and axis.dilation > 1:
                 return "winograd does not support stride and dilation on one axis"
@@ -228,7 +227,7 @@ cdef class Algorithm(Base):
     @classmethod
     def variant(cls, problem, allowed):
         """The pair of F(m, r) of least cost among those within `allowed` times direct's error."""
-        fitting = _fitting(_axes(problem))
+        fitting = _fitting(decimated_axes(problem))
         accurate = [v for v in fitting if ERROR[v] <= allowed]
         return min(accurate or fitting[:1], key=lambda v: _seconds(problem, 1, v))
 
@@ -246,7 +245,7 @@ cdef class Algorithm(Base):
         """Tiles of one block: as many as keep V in cache, whole panels of them."""
         variant = self.variant(self.problem, self.allowed)
         self.f = &self.k.winograd[VARIANTS.index(variant)]
-        self.axes = h, w = _axes(self.problem)
+        self.axes = h, w = decimated_axes(self.problem)
         cdef const winograd_t *f = self.f
         size, nr, points = self.k.itemsize, self.k.nr, f.alpha[0] * f.alpha[1]
         total = max(1, prod(_tiles(self.axes, variant)))
@@ -279,7 +278,7 @@ cdef class Algorithm(Base):
         cdef ptrdiff_t group, i, d, n, row, m
         cdef ptrdiff_t points = f.alpha[0] * f.alpha[1], size = self.k.itemsize
         dense = in_order(w)
-        cdef cnp.ndarray taps = _decimated(dense, *self.axes)
+        cdef cnp.ndarray taps = decimated(dense, *self.axes)
         cdef ptrdiff_t depth = self.parts * self.depth, count = f.r[0] * f.r[1]
         cdef ptrdiff_t w_row = depth * count
         cdef Packed packed = self.new_packed(self.g.G * points * self.u_xi, (dense,))
@@ -338,26 +337,6 @@ cdef class Algorithm(Base):
             repair(self.problem, self.isa, x, w, y, images, bias, clamp, threads, seconds)
 
 
-class _Axis:
-    """One of the last two spatial axes, decimated."""
-
-    def __init__(self, kernel, out, stride, dilation):
-        self.kernel, self.out, self.stride = kernel, out, stride
-        self.dilation = dilation if kernel > 1 else 1
-        self.phases = min(stride, kernel)
-        self.taps = ceil_div(kernel, stride)
-        self.full = kernel - (self.taps - 1) * stride  # phases that have as many taps
-
-
-def _axes(problem):
-    return [
-        _Axis(kernel, out, stride, dilation)
-        for kernel, out, stride, dilation in zip(
-            problem.kernel[-2:], problem.output_spatial[-2:], problem.stride[-2:],
-            problem.dilation[-2:], strict=True)
-    ]
-
-
 def _fitting(axes):
     """The variants for the decimated taps."""
     return [v for v in VARIANTS if all(r == a.taps for (_, r), a in zip(v, axes, strict=True))]
@@ -369,22 +348,9 @@ def _tiles(axes, variant):
         ceil_div(ceil_div(a.out, a.dilation), m) for (m, _), a in zip(variant, axes, strict=True)]
 
 
-def _decimated(w, h, v):
-    """The weights by phases of the stride: (filters, phases, planes, taps down, taps across)."""
-    w = w.reshape(len(w), -1, *w.shape[-2:])
-    if h.phases * v.phases == 1:
-        return w[:, None]
-    phases = np.zeros((len(w), h.phases, v.phases, w.shape[1], h.taps, v.taps), w.dtype)
-    for r in range(h.kernel):
-        for s in range(v.kernel):
-            (i, a), (j, b) = divmod(r, h.stride), divmod(s, v.stride)
-            phases[:, a, b, :, i, j] = w[..., r, s]
-    return phases
-
-
 def _seconds(problem, threads, variant):
     *above, _, _ = problem.output_spatial
-    h, w = axes = _axes(problem)
+    h, w = axes = decimated_axes(problem)
     (m, r), (n, s) = variant
     alpha = m + r - 1, n + s - 1
     splits = h.dilation * w.dilation
