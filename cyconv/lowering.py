@@ -432,22 +432,22 @@ RULES = (
 )  # fmt: skip
 
 
-def lower(problem, strict=False):
+def lower(problem, strict=False, without=()):
     """The first rule that applies to `problem`, or None if it is primitive.
 
-    `strict` forbids rewrites that add to the error.
+    `strict` forbids rewrites that add to the error, `without` the rules that it holds.
     """
     for rule in RULES:
-        if rule.applies(problem):
+        if rule not in without and rule.applies(problem):
             return (ComplexStrict if strict and rule is Complex else rule)(problem)
     return None
 
 
-def primitives(problem):
+def primitives(problem, without=()):
     """The primitive problems that `problem` becomes."""
-    rule = lower(problem)
+    rule = lower(problem, without=without)
     if rule is None:
         yield problem
     else:
         for child in rule.children:
-            yield from primitives(child)
+            yield from primitives(child, without)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cyconv import lowering
 from cyconv.opencl import arrays, device
-from cyconv.opencl.registry import check_name, registry_of
+from cyconv.opencl.registry import ON_HOST, check_name, registry_of
 from cyconv.operands import check_activation, check_bias, check_operand, check_out, is_on_device
 from cyconv.plan import PackedConv, Plan, _Branch, _Leaf
 from cyconv.problem import ROLES, argument_name
@@ -54,7 +54,7 @@ class DevicePlan(Plan):
 
     def _lower(self, problem):
         # Four real products for a complex one: three would need a look at the result.
-        return lowering.lower(problem, strict=True)
+        return lowering.lower(problem, strict=True, without=ON_HOST)
 
     def explain(self):
         """As :meth:`cyconv.Plan.explain`, with the device's name."""

@@ -3,7 +3,7 @@
 from functools import cache
 from importlib import import_module
 
-from cyconv.lowering import primitives
+from cyconv.lowering import ImageByImage, primitives
 from cyconv.opencl.device import get
 
 ALGORITHMS = (
@@ -12,6 +12,9 @@ ALGORITHMS = (
     "batch_gemm",  # products along planes, summed in two steps: gradients of weights
     "winograd",  # F(m, 3): fewer multiplications for 3 x 3 kernels of stride 1
 )
+
+ON_HOST = (ImageByImage,)
+"""Rewrites of no use here: `batch_gemm` sums over the images."""
 
 
 class Registry:
@@ -53,7 +56,7 @@ def algorithms(problem, device="opencl"):
     """
     registry = registry_of(get("algorithms", device))
     reasons = dict.fromkeys(ALGORITHMS)
-    for primitive in primitives(problem):
+    for primitive in primitives(problem, ON_HOST):
         for name in ALGORITHMS:
             reasons[name] = reasons[name] or registry.get(name).supports(primitive)
     return reasons

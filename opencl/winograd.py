@@ -11,14 +11,15 @@ from dataclasses import replace
 from math import prod
 
 import numpy as np
-from cyconv.algorithms.winograd import ERROR
 
+from cyconv.algorithms.winograd import ERROR
+from cyconv.algorithms.winograd_matrices import VARIANTS as ALL
 from cyconv.opencl import arrays, base
 from cyconv.opencl.base import volume
 from cyconv.opencl.device import long8
 from cyconv.opencl.implicit_gemm import tiles_of
 
-VARIANTS = ((2, 3), (4, 3))
+VARIANTS = ALL[:2]  # F(2 x 2, 3 x 3), F(4 x 4, 3 x 3)
 WORKSPACE = 4 << 20  # bytes of transformed tiles that stay in a last-level cache
 # Of the time that as many bytes take from memory, measured as the constants of base.py:
 TRANSFORM = 0.8  # to transform the points of a tile,
@@ -55,12 +56,12 @@ class Algorithm(base.Algorithm):
         """
         one = replace(problem, x_shape=(min(1, problem.batch), *problem.x_shape[1:]))
         fitting = [v for v in VARIANTS if ERROR[v] <= allowed]
-        return min(fitting or VARIANTS[:1], key=lambda v: cls._cost(one, v[0]))
+        return min(fitting or VARIANTS[:1], key=lambda v: cls._cost(one, v[0][0]))
 
     @classmethod
     def cost(cls, problem, threads, allowed=4.0):
         """Seconds: the products at all points, the transforms, the weights once."""
-        return cls._cost(problem, cls.variant(problem, allowed)[0])
+        return cls._cost(problem, cls.variant(problem, allowed)[0][0])
 
     @classmethod
     def error_bound(cls, problem, allowed=4.0):
@@ -81,7 +82,7 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Tiles of one pass."""
         p = self.problem
-        self.m, _ = self.variant(p, self.allowed)
+        self.m = self.variant(p, self.allowed)[0][0]
         self.points = (self.m + 2) ** 2
         self.down, self.across = (-(-n // self.m) for n in p.output_spatial)
         self.unit = 64 if not self.device.cpu else 2 * base.lanes(self.macros())
