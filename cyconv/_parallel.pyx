@@ -166,8 +166,12 @@ def share(work, pieces, int threads, double seconds):
     others = min(<Py_ssize_t>threads, len(shared.left), <Py_ssize_t>(seconds / PYTHON_SHARE)) - 1
     started = [threading.Thread(target=shared.run, daemon=True) for _ in range(others)]
     try:
-        for thread in started:
-            thread.start()
+        for i, thread in enumerate(started):
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads: those that there are do all
+                del started[i:]
+                break
         shared.run()
         for thread in started:
             thread.join()

@@ -9,6 +9,7 @@ References
 .. [1] S. Williams, A. Waterman, D. Patterson, "Roofline", CACM 52(4), 2009.
 """
 
+from dataclasses import replace
 from math import ceil, inf, prod, sqrt
 
 import numpy as np
@@ -26,13 +27,13 @@ INTEGERS = 0.22  # of that, for integers: their products take more instructions
 TILE = (0.42, 0.5, 0.6, 0.7, 0.8, 0.85)  # of peak, for register tiles of 1, 2, ... 6 filters
 TILE_CALL = 1e-8  # seconds to begin and store one register tile
 STENCIL = (0.5, 0.9)  # of peak, for filters one at a time, by short and by long runs of taps
-IMAGE3 = (0.7, 0.4)  # of peak, for 3 x 3 taps read from the image, by stride
-GRADIENT3 = (0.65, 0.35)  # and for the gradient of their weights,
-GRADIENT3_TAPS = 16  # of so many outputs and more
-IMAGE3_PLANE = 2e-8  # seconds to begin one plane of either
 STENCIL_ITEM = 1e-7  # seconds to begin one strip of them,
 STENCIL_ROW = 1.5e-8  # and one row of tiles
-ITEM = 4e-7  # and one piece of work,
+IMAGE3 = (0.7, 0.4)  # of peak, for 3 x 3 taps read from the image, by stride
+GRADIENT3 = (0.65, 0.35)  # and for the gradient of their weights,
+GRADIENT3_TAPS = 16  # of so many taps and more
+IMAGE3_PLANE = 2e-8  # seconds to begin one plane of either
+ITEM = 4e-7  # seconds to begin one piece of work,
 CALL = 3e-6  # and one call from Python
 BANDWIDTH = 12e9  # bytes/s between the cores and memory, all cores together
 WEIGHTS = 40e9  # bytes/s of one core reading packed weights that are used once
@@ -74,6 +75,11 @@ def seconds(problem, threads, work, pieces=1, item=ITEM, traffic=None):
     work += item * pieces
     traffic = problem.bytes if traffic is None else traffic
     return CALL + max(work / max(1, min(threads, pieces)), traffic / BANDWIDTH)
+
+
+def one_image(problem):
+    """The problem for one image: it decides what bits come out, whatever the batch."""
+    return replace(problem, x_shape=(min(1, problem.batch), *problem.x_shape[1:]))
 
 
 def peak(problem):

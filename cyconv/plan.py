@@ -164,7 +164,7 @@ class Plan:
                 f"{problem.operation}: accuracy={self.accuracy!r} is beyond every algorithm for "
                 f"this problem in {problem.dtype}"
             )
-        one = replace(problem, x_shape=(min(1, problem.batch), *problem.x_shape[1:]))
+        one = choose.one_image(problem)
         accurate.sort(key=lambda pair: type(pair[1]).cost(one, 1, allowed))
         return self._choose(problem, one, accurate)
 

@@ -4,20 +4,23 @@ import sys
 
 import pytest
 
+from . import variants
 from .variants import by_every_way
+
+VARIANTS = variants.__file__
 
 # Arrays that end, or begin, at a page that cannot be read: a touch there ends the process.
 FENCE = '''
 import ctypes
 import faulthandler
 import mmap
+import runpy
 import sys
 from math import prod
 
 import numpy as np
 
 import cyconv
-from tests import variants
 
 faulthandler.enable()
 libc = ctypes.CDLL(None, use_errno=True)
@@ -69,7 +72,8 @@ PROBLEMS = [  # x, w, then stride, padding, dilation, groups
     ((2, 3, 6, 9, 10), (4, 3, 3, 3, 3), 1, 1),
 ]
 name, variant = {name!r}, {variant!r}
-variants.forced(variants.Way(name, variant)).__enter__()
+variants = runpy.run_path({variants!r})
+variants["forced"](variants["Way"](name, variant)).__enter__()
 rng = np.random.default_rng(0)
 ran = 0
 for x_shape, w_shape, *geometry in PROBLEMS:
@@ -119,5 +123,7 @@ def test_a_touch_beyond_the_fence_ends_a_process(at_end, beside, child):
 @linux_only
 @by_every_way
 def test_nothing_beyond_the_arrays_is_touched(algorithm, child, isa):
-    code = FENCE + EVERY_PROBLEM.format(name=str(algorithm), variant=algorithm.variant)
+    code = FENCE + EVERY_PROBLEM.format(
+        name=str(algorithm), variant=algorithm.variant, variants=VARIANTS
+    )
     assert child(code, CYCONV_ISA=isa).stdout.startswith("done")

@@ -46,6 +46,17 @@ def test_a_sample_has_the_same_bits_alone_and_in_a_batch(algorithm, case, dtype)
         np.testing.assert_array_equal(alone[0], together[n])
 
 
+@pytest.mark.parametrize("algorithm", [*ALGORITHMS, "auto"])
+def test_no_choice_depends_on_the_batch(algorithm):
+    """One image of 10 x 10 takes F(2, 3); packed weights shared by eight would pay for F(4, 3)."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((8, 64, 10, 10), np.float32)
+    w = rng.standard_normal((256, 64, 3, 3), np.float32)
+    together = cyconv.conv2d(x, w, padding=1, algorithm=algorithm)
+    alone = cyconv.conv2d(x[:1], w, padding=1, algorithm=algorithm)
+    np.testing.assert_array_equal(alone, together[:1])
+
+
 def test_the_process_wide_count_is_kept_and_checked():
     before = cyconv.get_num_threads()
     assert before >= 1

@@ -162,9 +162,11 @@ cdef class Algorithm(Base):
         rows = max(1, TAPS // S)
         self.limit = R if rows < R else max(1, self.g.D * R)  # large planes are blocks of their own
         rows = ceil_div(self.limit, ceil_div(self.limit, rows))
-        self.workspace_per_thread = self.k.itemsize * (
+        needed = self.k.itemsize * (
             (rows * S + self.k.lanes) * self.k.nr + 2 * CYCONV_OVERREAD
             + self.k.nr * (S + self.k.lanes))
+        self.check_workspace(needed)
+        self.workspace_per_thread = needed
         self.rows = rows
 
     def pack(self, w):

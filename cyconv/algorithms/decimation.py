@@ -18,6 +18,8 @@ class Axis:
         As the problem's.
     dilation : int
         The problem's, 1 where there is but one tap.
+    splits : int
+        Phases of the dilation that have outputs.
     phases : int
         Phases of the stride that have taps,
     taps : int
@@ -29,6 +31,7 @@ class Axis:
     def __init__(self, kernel, out, stride, dilation):
         self.kernel, self.out, self.stride = kernel, out, stride
         self.dilation = dilation if kernel > 1 else 1
+        self.splits = min(self.dilation, max(1, out))
         self.phases = min(stride, kernel)
         self.taps = -(-kernel // stride)
         self.full = kernel - (self.taps - 1) * stride

@@ -94,8 +94,9 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
             t.runs, t.accumulate = count * c.runs, d > 0
             t.e = &e if d + count == c.g.D and c.epilogue else NULL
             rows, columns = p1 - p0, n
-            if rows == 1 and n >= 4 * k.nr and count == c.g.D:
-                # As four rows that overlap: enough chains to keep the multipliers busy.
+            if rows == 1 and n >= 4 * k.nr and count == c.g.D and c.g.h.kernel == 1:
+                # As four rows that overlap: enough chains to keep the multipliers busy. No tap
+                # lies in another row of the strip.
                 t.row = n // (4 * k.lanes) * k.lanes
                 t.y_row = t.row * t.y_column
                 rows, columns = 4, n - 3 * t.row
@@ -227,10 +228,15 @@ cdef class Algorithm(Base):
                      self.threads_for(threads), self.workspace_per_thread, seconds)
 
 
-def repair(problem, isa, x, w, y, images, bias, clamp, threads, seconds):
-    """Compute the marked images again, where another algorithm spread a non-finite value."""
+def repairer(algorithm):
+    """What :func:`repair` computes one image with, within the same limit."""
+    problem = algorithm.problem
     one = replace(problem, x_shape=(1, *problem.x_shape[1:]))
-    direct = Algorithm(one, isa=isa)
+    return Algorithm(one, algorithm.workspace_limit, algorithm.isa)
+
+
+def repair(direct, x, w, y, images, bias, clamp, threads, seconds):
+    """Compute the marked images again, where another algorithm spread a non-finite value."""
     packed = direct.pack(w)
     for n in np.flatnonzero(images):
         direct.run(x[n : n + 1], packed, y[n : n + 1], bias, clamp, threads, seconds)

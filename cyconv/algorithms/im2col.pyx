@@ -106,7 +106,9 @@ cdef class Algorithm(Base):
         best = max(FEWEST_PIXELS, min(MOST_PIXELS, COLUMN_BYTES // per_pixel))
         allowed = max(1, (self.workspace_limit - fixed) // per_pixel)
         self.pixels = max(1, min(best, allowed, self.g.h.out * self.g.w.out))
-        self.workspace_per_thread = fixed + self.pixels * per_pixel
+        needed = fixed + self.pixels * per_pixel
+        self.check_workspace(needed)
+        self.workspace_per_thread = needed
 
     def pack(self, w):
         """The weights as the matrix W."""

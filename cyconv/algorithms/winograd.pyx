@@ -50,7 +50,7 @@ import numpy as np
 
 from cyconv import choose
 from cyconv.algorithms.decimation import decimated, decimated_axes
-from cyconv.algorithms.direct import repair
+from cyconv.algorithms.direct import repair, repairer
 from cyconv.algorithms.winograd_matrices import VARIANTS
 
 cnp.import_array()
@@ -81,7 +81,8 @@ cdef struct Context:
     const char *x
     char *y
     const char *panels
-    ptrdiff_t[2] strides, dilations, phases  # down and across; phases of the stride with taps
+    ptrdiff_t[2] strides, dilations  # down and across,
+    ptrdiff_t[2] phases, splits      # the phases of the stride with taps, of those with outputs
     ptrdiff_t[2] full        # the first of them; the others have one tap less
     ptrdiff_t parts, depth   # the planes of all phases, cut into parts
     ptrdiff_t tiles, blocks  # tiles of one block, whole panels; blocks of one slab
@@ -97,10 +98,10 @@ cdef ptrdiff_t decimate(axis_t *a, ptrdiff_t step, ptrdiff_t phase) noexcept nog
     """Leave of `a` the pixels i = phase - pad (mod step), as an axis of its own; its offset."""
     cdef ptrdiff_t first = phase - a.pad
     cdef ptrdiff_t rest = (first % step + step) % step
-    cdef ptrdiff_t offset = rest * a.x_stride
-    a.in_ = max(<ptrdiff_t>0, (a.in_ - rest + step - 1) // step)
+    a.in_ = (a.in_ - rest + step - 1) // step if a.in_ > rest else 0
     a.pad = -((first - rest) // step)
-    a.x_stride *= step
+    cdef ptrdiff_t offset = rest * a.x_stride if a.in_ > 0 else 0
+    a.x_stride = a.x_stride * step if a.in_ > 1 else 1  # of one pixel any: no overflow
     return offset
 
 
@@ -108,7 +109,7 @@ cdef ptrdiff_t every(axis_t *a, ptrdiff_t step, ptrdiff_t phase) noexcept nogil:
     """Leave of `a` the outputs phase (mod step); the offset of the first."""
     cdef ptrdiff_t offset = phase * a.y_stride
     a.out = max(<ptrdiff_t>0, (a.out - phase + step - 1) // step)
-    a.y_stride *= step
+    a.y_stride *= step if a.out > 1 else 1
     return offset
 
 
@@ -132,8 +133,8 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t first = item % c.chunks * c.filters
     cdef ptrdiff_t last = min(first + c.filters, c.g.K)
     cdef ptrdiff_t t0 = item // c.chunks % c.blocks * c.tiles
-    cdef ptrdiff_t split = item // (c.chunks * c.blocks) % (c.dilations[0] * c.dilations[1])
-    cdef ptrdiff_t slab = item // (c.chunks * c.blocks * c.dilations[0] * c.dilations[1])
+    cdef ptrdiff_t split = item // (c.chunks * c.blocks) % (c.splits[0] * c.splits[1])
+    cdef ptrdiff_t slab = item // (c.chunks * c.blocks * c.splits[0] * c.splits[1])
     cdef const char **planes = <const char **>scratch
     cdef char *V = scratch + pointer_table(c.g.D)
     cdef char *M = V + points * c.v_xi * size
@@ -145,10 +146,10 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef const char *plane
     cdef const char *after
     cdef epilogue_t e
-    offset = decimate(&g.h, c.dilations[0], split // c.dilations[1])
-    offset += decimate(&g.w, c.dilations[1], split % c.dilations[1])
-    start += every(&g.h, c.dilations[0], split // c.dilations[1])
-    start += every(&g.w, c.dilations[1], split % c.dilations[1])
+    offset = decimate(&g.h, c.dilations[0], split // c.splits[1])
+    offset += decimate(&g.w, c.dilations[1], split % c.splits[1])
+    start += every(&g.h, c.dilations[0], split // c.splits[1])
+    start += every(&g.w, c.dilations[1], split % c.splits[1])
     for d in range(c.g.D):
         if planes[d] != NULL:
             planes[d] += offset * size
@@ -205,7 +206,7 @@ cdef class Algorithm(Base):
 
     name = "winograd"
     cdef const winograd_t *f
-    cdef object axes
+    cdef object axes, direct
     cdef ptrdiff_t parts, depth, tiles, planes, u_xi, v_xi, m_xi, v_panel
 
     @classmethod
@@ -229,7 +230,8 @@ cdef class Algorithm(Base):
         """The pair of F(m, r) of least cost among those within `allowed` times direct's error."""
         fitting = _fitting(decimated_axes(problem))
         accurate = [v for v in fitting if ERROR[v] <= allowed]
-        return min(accurate or fitting[:1], key=lambda v: _seconds(problem, 1, v))
+        one = choose.one_image(problem)
+        return min(accurate or fitting[:1], key=lambda v: _seconds(one, 1, v))
 
     @classmethod
     def cost(cls, problem, threads, allowed=choose.BALANCED):
@@ -270,7 +272,10 @@ cdef class Algorithm(Base):
         self.u_xi = self.g.K * depth + PITCH
         self.v_panel = depth * nr + PITCH
         self.v_xi, self.m_xi = panels * self.v_panel + PITCH, kept * self.tiles + PITCH
-        self.workspace_per_thread = fixed + panels * per_panel
+        needed = fixed + panels * per_panel
+        self.check_workspace(needed)
+        self.workspace_per_thread = needed
+        self.direct = repairer(self)
 
     def pack(self, w):
         """U[group][xi][block of planes][panel][d][filter], and the weights for repairs."""
@@ -318,8 +323,8 @@ cdef class Algorithm(Base):
         c.panels = packed.panels.data
         for i, axis in enumerate(self.axes):
             c.strides[i], c.dilations[i], c.phases[i] = axis.stride, axis.dilation, axis.phases
-            c.full[i] = axis.full
-        splits = c.dilations[0] * c.dilations[1]
+            c.full[i], c.splits[i] = axis.full, axis.splits
+        splits = c.splits[0] * c.splits[1]
         c.parts, c.depth = self.parts, self.depth
         c.tiles, c.planes, c.v_panel = self.tiles, self.planes, self.v_panel
         c.stage = c.tiles + self.k.nr
@@ -334,7 +339,7 @@ cdef class Algorithm(Base):
                      self.workspace_per_thread, seconds)
         if spoiled.any():
             images = spoiled.reshape(self.problem.batch, -1).any(axis=1)
-            repair(self.problem, self.isa, x, w, y, images, bias, clamp, threads, seconds)
+            repair(self.direct, x, w, y, images, bias, clamp, threads, seconds)
 
 
 def _fitting(axes):
@@ -353,7 +358,7 @@ def _seconds(problem, threads, variant):
     h, w = axes = decimated_axes(problem)
     (m, r), (n, s) = variant
     alpha = m + r - 1, n + s - 1
-    splits = h.dilation * w.dilation
+    splits = h.splits * w.splits
     slabs = problem.batch * problem.groups * prod(above) * splits
     planes = prod(problem.w_shape[1:-2])
     filters = problem.filters // problem.groups

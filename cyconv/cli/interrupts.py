@@ -24,6 +24,7 @@ def noted():
         signal.signal(signal.SIGINT, _note)
     try:
         yield
+        check()
     finally:
         if ours:
             signal.signal(signal.SIGINT, before)

@@ -63,7 +63,7 @@ typedef struct {
     const void *w; /* of the taps, in that order */
     ptrdiff_t runs;
     const ptrdiff_t *start, *length;
-    ptrdiff_t row; /* elements of the strip to the next output row */
+    ptrdiff_t row; /* elements of the strip to the next output row, and to the next tap of a run */
     ptrdiff_t y_row, y_column;
     int accumulate;
     const epilogue_t *e;
