@@ -103,7 +103,7 @@ class Algorithm(base.Algorithm):
         return device.kernel("winograd", name, **self.macros(LANES=lanes, M=self.m)), lanes
 
     def pack(self, w):
-        """Panels of transformed weights, the channels' offsets, and the weights for repairs."""
+        """Panels of transformed weights, and the weights for repairs."""
         p = self.problem
         w = w.copy()
         kernel, lanes = self._kernel(w.device, "transform_weights")
@@ -113,8 +113,13 @@ class Algorithm(base.Algorithm):
         size = -(-count // lanes)
         w.device.launch(kernel, (size,), (1,), w.buffer, points.buffer, np.int64(count))
         panels = tiles_of(w.device, self.wide).pack(points)
-        offsets = self.room * np.arange(max(1, p.channels // p.groups), dtype=np.int32)
-        return panels, w.device.constant(offsets), w
+        self._offsets(w.device)  # sent now rather than by the first call
+        return panels, w
+
+    def _offsets(self, device):
+        """Where the channels' tiles begin: by this batch's room, so no part of the weights."""
+        depth = max(1, self.problem.channels // self.problem.groups)
+        return device.constant(self.room * np.arange(depth, dtype=np.int32))
 
     def run(self, x, packed, y, bias, clamp):
         """y = clamp(x correlated with the weights + bias)."""
@@ -129,7 +134,7 @@ class Algorithm(base.Algorithm):
 
     def _pass(self, x, packed, y, bias, clamp, v, products, first):
         """The tiles from `first` on, as many as there is room for."""
-        panels, offsets, w = packed
+        panels, w = packed
         p, device = self.problem, x.device
         count = min(self.room, self.tiles - first)
         columns = -(-count // self.unit) * self.unit
@@ -143,7 +148,7 @@ class Algorithm(base.Algorithm):
             tiles,
         )  # fmt: skip
         tiles_of(device, self.wide).run(
-            device, (v.buffer, panels.buffer, offsets, products.buffer),
+            device, (v.buffer, panels.buffer, self._offsets(device), products.buffer),
             (long8([0, depth * self.room, 0]),
              long8([0, self.room, 0, 0, 1, products.offset])),
             (columns, depth, filters, self.points * p.groups),
