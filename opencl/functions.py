@@ -1,9 +1,9 @@
 """What public functions ask of a device beside convolutions."""
 
-from dataclasses import replace
+import numpy as np
 
 from cyconv.opencl import arrays, device
-from cyconv.operands import is_on_device
+from cyconv.operands import is_on_device, native
 from cyconv.plan import plan
 from cyconv.problem import Problem
 
@@ -22,14 +22,19 @@ def surrounded(x, widths):
 
 def grad_bias(g, channel, name):
     """The sum of `g` over all axes but `channel`: a convolution with ones, one output a channel."""
-    shape = (g.shape[channel], 1, 1, g.size // max(1, g.shape[channel]))
-    problem = Problem(shape, (1, 1, 1, max(1, shape[-1])), g.dtype, operation="conv_grad_bias")
-    found = plan(replace(problem), device=name)
-    target = device.of_queue(g.queue) if is_on_device(g) else device.get("conv_grad_bias", name)
-    view = arrays.of_array(target, g) if is_on_device(g) else arrays.to_device(target, g)
-    ones = arrays.empty(target, problem.w_shape, g.dtype)
+    there, dtype = is_on_device(g), g.dtype.newbyteorder("=")
+    shape = (g.shape[channel], 1, 1, max(1, g.size // max(1, g.shape[channel])))
+    problem = Problem(shape, (1, 1, 1, shape[-1]), dtype, operation="conv_grad_bias")
+    found = plan(problem, device=name)  # refuses a dtype even where there is nothing to add
+    if not g.size and not there:
+        return np.zeros(shape[0], dtype)
+    target = device.of_queue(g.queue) if there else device.get("conv_grad_bias", name)
+    if not g.size:
+        out = device.new_array(target, shape[:1], dtype)
+        arrays.fill(arrays.of_array(target, out), 0)
+        return out
+    view = arrays.of_array(target, g) if there else arrays.to_device(target, native(g, dtype))
+    ones = arrays.empty(target, problem.w_shape, dtype)
     arrays.fill(ones, 1)
     x = arrays.moveaxis(view, channel, 0).reshape(shape)
-    if is_on_device(g):
-        return found(x, ones, on_device=True).reshape(-1)
-    return found(x, ones).reshape(-1)
+    return found(x, ones, on_device=there).reshape(-1)
