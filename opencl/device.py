@@ -301,7 +301,7 @@ def _find(operation, name):
             f"{operation}: device={name!r}: no OpenCL device is installed; {INSTALL} brings a "
             "driver for the CPU"
         )
-    wanted = name.partition(":")[2]
+    wanted = name.partition(":")[2].strip()
     if name == "opencl":
         if os.environ.get("PYOPENCL_CTX"):
             return cl.create_some_context(interactive=False).devices[0]

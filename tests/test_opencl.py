@@ -240,6 +240,15 @@ def test_integers_are_refused(device):
         cyconv.conv2d(x, w, device=device)
 
 
+def test_bfloat16_is_refused(device):
+    dtype = pytest.importorskip("ml_dtypes").bfloat16
+    x, w = np.ones((1, 1, 4, 4), dtype), np.ones((1, 1, 3, 3), dtype)
+    with pytest.raises(ValueError, match=r"conv2d: OpenCL kernels .* got bfloat16"):
+        cyconv.conv2d(x, w, device=device)
+    reasons = cyconv.opencl.algorithms(cyconv.Problem(x.shape, w.shape, dtype=dtype), device)
+    assert all("got bfloat16" in reason for reason in reasons.values())
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_one_value_touches_the_outputs_that_see_it(algorithm, value, device):
