@@ -24,6 +24,7 @@ WORKSPACE = 4 << 20  # bytes of transformed tiles that stay in a last-level cach
 # Of the time that as many bytes take from memory, measured as the constants of base.py:
 TRANSFORM = 0.8  # to transform the points of a tile,
 STREAMED = 0.35  # to read the transformed weights in their order
+GROUP = 16  # work items of a GPU's transforms: columns are whole units of 64, 4 to an item
 FEWEST = 256  # tiles, so that the transformed weights are worth reading
 
 
@@ -143,8 +144,9 @@ class Algorithm(base.Algorithm):
         depth, filters = p.channels // p.groups, p.filters // p.groups
         inputs = long8([*p.spatial, *edge, depth])
         kernel, lanes = self._kernel(device, "transform_input")
+        group = (1 if self.device.cpu else GROUP, 1)
         device.launch(
-            kernel, (columns // lanes, p.channels), (1, 1), x.buffer, v.buffer, volume(x), inputs,
+            kernel, (columns // lanes, p.channels), group, x.buffer, v.buffer, volume(x), inputs,
             tiles,
         )  # fmt: skip
         tiles_of(device, self.wide).run(
@@ -157,7 +159,7 @@ class Algorithm(base.Algorithm):
         kernel, lanes = self._kernel(device, "transform_output")
         m = products.buffer
         device.launch(
-            kernel, (columns // lanes, p.filters), (1, 1), m, y.buffer, volume(y),
+            kernel, (columns // lanes, p.filters), group, m, y.buffer, volume(y),
             long8([*p.output_spatial, filters]), tiles, x.buffer, w.buffer, volume(x), inputs,
             np.int64(products.offset), *self.epilogue(bias, clamp),
         )  # fmt: skip
