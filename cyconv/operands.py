@@ -80,6 +80,11 @@ def check_bias(problem, bias):
     op = problem.operation
     numbers = not hasattr(bias, "dtype")  # a list: its dtype was never chosen
     bias = as_array(op, "bias", bias)
+    if is_on_device(bias):
+        raise TypeError(
+            f"{op}: bias must be an ndarray for device='cpu', got one in an OpenCL device's "
+            "memory: give device='opencl'"
+        )
     last = ROLES[problem.direction][2]
     if last == "w":
         raise TypeError(f"{op}: bias must be None for the gradient of the weights")
@@ -140,6 +145,11 @@ def check_out(problem, out, all_or_nothing, *inputs):
     if type(out) is np.ndarray and out.dtype is dtype and out.shape == shape and out.flags.carray:
         usable = all_or_nothing and not _shares_memory(out, inputs)  # most calls' `out`
         return out, out if usable else _empty(op, shape, dtype)
+    if is_on_device(out):
+        raise TypeError(
+            f"{op}: out must be an ndarray for device='cpu', got one in an OpenCL device's "
+            "memory: give device='opencl'"
+        )
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{op}: out must be an ndarray, got {type(out).__name__}")
     if out.dtype.newbyteorder("=") != dtype:

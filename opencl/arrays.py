@@ -209,7 +209,11 @@ def combine(operation, a, b, out, low=-inf, high=inf):
 
 def fill(out, value):
     """Every cell becomes `value`."""
-    combine("FILL", out, out, out, value)
+    if out.dtype.kind == "c":
+        fill(out.real, value.real)
+        fill(out.imag, value.imag)
+    else:
+        combine("FILL", out, out, out, value)
 
 
 def finish(y, bias, clamp):

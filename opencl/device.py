@@ -20,6 +20,10 @@ _known = {}  # {(context, queue) or name: Device}
 _events = None  # the log, while someone keeps one
 _pid = os.getpid()
 
+# After these a device is opened anew.
+LOST = ("INVALID_CONTEXT", "INVALID_COMMAND_QUEUE", "INVALID_DEVICE", "DEVICE_NOT_AVAILABLE")
+ROOM = ("OUT_OF_RESOURCES", "ALLOCATION", "OUT_OF_HOST", "INVALID_BUFFER_SIZE")
+
 
 @dataclass(frozen=True)
 class DeviceInfo:
@@ -61,12 +65,27 @@ class Device:
     def empty(self, nbytes):
         """A buffer of `nbytes`, not initialised; MemoryError if there is no room."""
         cl = pyopencl()
+        size = max(int(nbytes), 16)
+        return self.allocate(nbytes, lambda: cl.Buffer(self.context, cl.mem_flags.READ_WRITE, size))
+
+    def allocate(self, nbytes, make):
+        """What `make()` makes of `nbytes`, if need be where scratch has been."""
         if nbytes > self.max_buffer:
             raise MemoryError(
                 f"{self}: a buffer of {nbytes} bytes is over this device's {self.max_buffer}"
             )
+        try:
+            with self.errors(f"{nbytes} bytes"):
+                return make()
+        except MemoryError:
+            with self._lock:
+                kept = len(self._free)
+                self._free.clear()
+            if not kept:
+                raise
         with self.errors(f"{nbytes} bytes"):
-            return cl.Buffer(self.context, cl.mem_flags.READ_WRITE, max(int(nbytes), 16))
+            self.queue.finish()  # a driver frees what no kernel still uses
+            return make()
 
     def upload(self, array, kind="upload"):
         """A buffer that holds a contiguous copy of `array`."""
@@ -171,18 +190,40 @@ class Device:
         cl = pyopencl()
         try:
             yield
-        except cl.MemoryError as error:
-            raise MemoryError(
-                f"{self.name}: out of device memory ({doing}); use smaller batches: {error}"
-            ) from None
         except cl.Error as error:
             text = str(error)
-            if "OUT_OF_RESOURCES" in text or "ALLOCATION" in text or "OUT_OF_HOST" in text:
-                raise MemoryError(f"{self.name}: out of resources ({doing}): {text}") from None
-            forget(self)  # the context may be lost: the next call opens another
+            lost = any(name in text for name in LOST)
+            if "OUT_OF_RESOURCES" in text:  # drivers say so of a kernel's crash too
+                lost = not self._answers()
+            if lost:
+                forget(self)  # the next call opens another context
+            elif isinstance(error, cl.MemoryError) or any(name in text for name in ROOM):
+                raise MemoryError(
+                    f"{self.name}: out of device memory ({doing}); use smaller batches: {text}"
+                ) from None
             raise DeviceError(
                 f"{self.name} ({self.platform}, driver {self.driver}): {doing} failed: {text}"
             ) from None
+
+    def _answers(self):
+        """Whether the queue still works."""
+        try:
+            self.queue.finish()
+        except pyopencl().Error:
+            return False
+        return True
+
+
+def _renew_locks():
+    """In a forked child, where a thread that is gone may hold them."""
+    global _lock
+    _lock = threading.RLock()
+    for known in set(_known.values()):
+        known._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def pyopencl():
@@ -301,7 +342,7 @@ def _find(operation, name):
             f"{operation}: device={name!r}: no OpenCL device is installed; {INSTALL} brings a "
             "driver for the CPU"
         )
-    wanted = name.partition(":")[2]
+    wanted = name.partition(":")[2].strip()
     if name == "opencl":
         if os.environ.get("PYOPENCL_CTX"):
             return cl.create_some_context(interactive=False).devices[0]
@@ -322,10 +363,11 @@ def _find(operation, name):
 
 def get(operation, name):
     """The Device that `name` means, opened once."""
+    cl = pyopencl()  # refuses a forked child before any lock
     with _lock:
         found = _known.get(name)
         if found is None:
-            cl, device = pyopencl(), _find(operation, name)
+            device = _find(operation, name)
             key = (device.int_ptr, None)
             found = _known.get(key)
             if found is None:
@@ -344,11 +386,12 @@ def get(operation, name):
 
 def of_queue(queue):
     """The Device of a caller's own queue."""
+    cl = pyopencl()  # refuses a forked child before any lock
     key = (queue.context.int_ptr, queue.int_ptr)
     with _lock:
         found = _known.get(key)
         if found is None:
-            if queue.properties & pyopencl().command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
+            if queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
                 raise ValueError("an array's queue must be in-order: kernels follow one another")
             found = _known[key] = Device(queue)
         return found
@@ -392,5 +435,5 @@ def queue(name="opencl"):
 def new_array(device, shape, dtype):
     """A pyopencl Array on the device's queue, not initialised."""
     nbytes = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
-    with device.errors(f"{nbytes} bytes"):
-        return pyopencl().array.empty(device.queue, shape, dtype)
+    make = pyopencl().array.empty
+    return device.allocate(nbytes, lambda: make(device.queue, shape, dtype))

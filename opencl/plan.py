@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from cyconv import lowering
+from cyconv._parallel import check_threads
 from cyconv.opencl import arrays, device
-from cyconv.opencl.registry import ON_HOST, check_name, registry_of
+from cyconv.opencl.order import marker, ordered
+from cyconv.opencl.registry import ON_HOST, check_name, refusal, registry_of
 from cyconv.operands import check_activation, check_bias, check_operand, check_out, is_on_device
 from cyconv.plan import PackedConv, Plan, _Branch, _Leaf
 from cyconv.problem import ROLES, argument_name
@@ -48,6 +50,9 @@ class DevicePlan(Plan):
     def __init__(
         self, problem, algorithm, threads, accuracy, workspace_limit, opened, effort="estimate"
     ):
+        reason = refusal(problem)
+        if reason is not None:
+            raise ValueError(f"{problem.operation}: {reason}")
         self.device = opened.asked
         self._registry = registry_of(opened.device)
         super().__init__(problem, algorithm, threads, accuracy, workspace_limit, opened, effort)
@@ -60,11 +65,13 @@ class DevicePlan(Plan):
         """As :meth:`cyconv.Plan.explain`, with the device's name."""
         return replace(super().explain(), device=f"{self.device}, {self._isa.device.name}")
 
-    def _device(self, *operands):
+    def _device(self, problem, *operands, bias=None, out=None):
         """The Device of a call: that of the operands in device memory, else the plan's."""
-        op, own = self.problem.operation, device.get(self.problem.operation, self.device)
-        theirs = [device.of_queue(a.queue) for a in operands if is_on_device(a)]
-        theirs += [a.device for a in operands if isinstance(a, arrays.View)]
+        op, own = problem.operation, device.get(problem.operation, self.device)
+        named = [(self._name(problem, which), a) for which, a in operands]
+        named += [("bias", bias), ("out", out)]
+        theirs = [device_of(op, name, a) for name, a in named if is_on_device(a)]
+        theirs += [a.device for _, a in operands if isinstance(a, arrays.View)]
         for other in theirs:
             if other.context != theirs[0].context:
                 raise ValueError(f"{op}: arrays must be of one OpenCL context, got two")
@@ -74,15 +81,18 @@ class DevicePlan(Plan):
                 )
         return theirs[0] if theirs else own
 
-    def _operand(self, target, which, array):
+    @staticmethod
+    def _name(problem, which):
+        return argument_name(problem.operation, ROLES[problem.direction][which])
+
+    def _operand(self, problem, target, which, array):
         """Operand 0 or 1 as a View."""
-        problem = self.problem
         if isinstance(array, arrays.View):  # ours, and right
             return array
         if not is_on_device(array):
             return arrays.to_device(target, check_operand(problem, which, array))
-        role = ROLES[problem.direction][which]
-        name, shape = argument_name(problem.operation, role), problem.shape_of(role)
+        name = self._name(problem, which)
+        shape = problem.shape_of(ROLES[problem.direction][which])
         if array.dtype != problem.dtype:
             raise TypeError(
                 f"{problem.operation}: {name} must have dtype {problem.dtype}, got {array.dtype}"
@@ -93,11 +103,11 @@ class DevicePlan(Plan):
             )
         return arrays.of_array(target, array)
 
-    def _bias(self, target, bias):
+    @staticmethod
+    def _bias(problem, target, bias):
         """The bias as a View in the dtype of the sums, or None."""
         if bias is None:
             return None
-        problem = self.problem
         if is_on_device(bias):
             shape = check_bias(problem, np.zeros(bias.shape, bias.dtype)).shape
             return arrays.of_array(target, bias).astype(problem.sum_dtype).reshape(shape)
@@ -136,7 +146,7 @@ class DevicePlan(Plan):
         """Run the plan for operands on `target`, and bring the result to where it belongs."""
         if not on_device and self._images(target) < self.problem.batch:
             return self._by_parts(target, x, packed, bias, clamp, out)
-        view = self._operand(target, 0, x)
+        view = self._operand(self.problem, target, 0, x)
         out, computed = self._result(target, out, on_device, x)
         self._root.run(view, packed, computed, bias, clamp, None)
         if not on_device:
@@ -179,12 +189,17 @@ class DevicePlan(Plan):
 
     def pack(self, w, bias=None, activation=None):
         """As :meth:`cyconv.Plan.pack`; the packed weights stay on the device."""
-        clamp = check_activation(self.problem, activation)
-        target = self._device(w, bias)
-        view = self._operand(target, 1, w)
-        bias = self._bias(target, bias)
-        bias = bias if bias is None else bias.copy()
-        return PackedDeviceConv(self, target, self._root.pack(view), bias, clamp)
+        problem = self.problem
+        if problem.operation == "plan":
+            problem = replace(problem, operation="pack")
+        clamp = check_activation(problem, activation)
+        target = self._device(problem, (1, w), bias=bias)
+        with ordered(target, (w, bias)):
+            view = self._operand(problem, target, 1, w)
+            own = self._bias(problem, target, bias)
+            own = own if own is None else own.copy()
+            packed = self._root.pack(view)
+        return PackedDeviceConv(self, target, packed, own, clamp)
 
     def __call__(self, x, w, bias=None, out=None, activation=None, threads=None, on_device=False):
         """As :meth:`cyconv.Plan.__call__`.
@@ -192,11 +207,15 @@ class DevicePlan(Plan):
         Of NumPy arrays the result is one; with an operand in device memory it is a pyopencl Array
         on the same queue, not waited for.
         """
-        clamp = check_activation(self.problem, activation)
-        target = self._device(x, w, bias)
-        packed = self._root.pack(self._operand(target, 1, w))
+        problem = self.problem
+        check_threads(problem.operation, threads)
+        clamp = check_activation(problem, activation)
+        target = self._device(problem, (0, x), (1, w), bias=bias, out=out)
         on_device = on_device or is_on_device(x) or is_on_device(w)
-        return self._compute(target, x, packed, self._bias(target, bias), clamp, out, on_device)
+        with ordered(target, (x, w, bias, out)):
+            packed = self._root.pack(self._operand(problem, target, 1, w))
+            own = self._bias(problem, target, bias)
+            return self._compute(target, x, packed, own, clamp, out, on_device)
 
 
 class PackedDeviceConv(PackedConv):
@@ -205,16 +224,29 @@ class PackedDeviceConv(PackedConv):
     def __init__(self, plan, target, packed, bias, clamp):
         self.plan, self._device = plan, target
         self._packed, self._bias, self._clamp = packed, bias, clamp
+        with target.errors("packing"):
+            self._ready = marker(target.queue)
 
     def __call__(self, x, out=None, threads=None):
         """As :meth:`cyconv.PackedConv.__call__`."""
         target, op = self._device, self.plan.problem.operation
+        check_threads(op, threads)
         on_device = is_on_device(x)
         if on_device:
-            target = device.of_queue(x.queue)
-            if target.context != self._device.context:
-                raise ValueError(f"{op}: x must be of the context that the weights were packed in")
-        return self.plan._compute(target, x, self._packed, self._bias, self._clamp, out, on_device)
+            target = device_of(op, self.plan._name(self.plan.problem, 0), x)
+        given = [("x", target)]
+        if is_on_device(out):
+            given.append(("out", device_of(op, "out", out)))
+        for name, other in given:
+            if other.context != self._device.context:
+                raise ValueError(
+                    f"{op}: {name} must be of the context that the weights were packed in"
+                )
+        elsewhere = () if target.queue == self._device.queue else (self._ready,)
+        with ordered(target, (x, out), elsewhere):
+            return self.plan._compute(
+                target, x, self._packed, self._bias, self._clamp, out, on_device
+            )
 
     def repeated(self, x, out):
         """As :meth:`cyconv.PackedConv.repeated`, for arrays in device memory, waited for."""
@@ -227,6 +259,16 @@ class PackedDeviceConv(PackedConv):
             target.queue.finish()
 
         return call
+
+
+def device_of(operation, name, array):
+    """The Device of the queue of the argument `name`, a pyopencl Array."""
+    if array.queue is None:
+        raise TypeError(
+            f"{operation}: {name} must be an Array with a queue, got one whose queue is None: "
+            "give array.with_queue(queue)"
+        )
+    return device.of_queue(array.queue)
 
 
 def most_bytes(target):

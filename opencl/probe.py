@@ -37,17 +37,15 @@ def check(cl):
     if _checked or os.environ.get("CYCONV_OPENCL_PROBE") == "0":
         return
     verdict = _verdict_file(cl)
-    if verdict is None or not verdict.exists():
-        _ask()
-        if verdict is not None:
-            with suppress(OSError):
-                verdict.parent.mkdir(parents=True, exist_ok=True)
-                verdict.touch()
+    if (verdict is None or not os.path.exists(verdict)) and _ask() and verdict is not None:
+        with suppress(OSError):
+            verdict.parent.mkdir(parents=True, exist_ok=True)
+            verdict.touch()
     _checked = True
 
 
 def _ask():
-    """Load the drivers in a child process."""
+    """Load the drivers in a child process; whether all went well."""
     try:
         child = subprocess.run(
             [sys.executable, "-P", "-c", QUESTION],
@@ -68,6 +66,7 @@ def _ask():
             f"an OpenCL driver crashes when it is loaded (signal {-child.returncode}); see "
             f"{VENDORS}, or set OCL_ICD_VENDORS to a folder with the drivers that work"
         )
+    return child.returncode == 0
 
 
 def _verdict_file(cl):

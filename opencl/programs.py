@@ -25,7 +25,7 @@ def folder():
 
     named = os.environ.get("CYCONV_OPENCL_CACHE")
     if named is not None:
-        return Path(named).expanduser().resolve() if named else None
+        return Path(os.path.abspath(os.path.expanduser(named))) if named else None
     base = tuning.cache_folder()
     return None if base is None else Path(base, "opencl")
 
@@ -59,12 +59,14 @@ def build(device, stem, defines):
         if binary is not None:
             try:
                 program = cl.Program(device.context, [device.queue.device], [binary])
-                return program.build(options)
+                return program.build(options, devices=[device.queue.device], cache_dir=False)
             except cl.Error:
                 binary = None
         note("build", stem)
         try:
-            program = cl.Program(device.context, source).build(options)
+            program = cl.Program(device.context, source).build(
+                options, devices=[device.queue.device], cache_dir=False
+            )
         except cl.RuntimeError as error:
             raise DeviceError(
                 f"{device.name} ({device.platform}, driver {device.driver}): {stem}.cl does not "
@@ -72,7 +74,9 @@ def build(device, stem, defines):
             ) from None
         if path is not None:
             with suppress(cl.Error, OSError):
-                _write(path, program.get_info(cl.program_info.BINARIES)[0])
+                # A context of several devices has a binary for each, empty where not built.
+                place = program.get_info(cl.program_info.DEVICES).index(device.queue.device)
+                _write(path, program.get_info(cl.program_info.BINARIES)[place])
     return program
 
 

@@ -55,11 +55,21 @@ def algorithms(problem, device="opencl"):
         None where the algorithm can; else the reason, in one sentence.
     """
     registry = registry_of(get("algorithms", device))
-    reasons = dict.fromkeys(ALGORITHMS)
+    reasons = dict.fromkeys(ALGORITHMS, refusal(problem))
+    if refusal(problem) is not None:
+        return reasons
     for primitive in primitives(problem, ON_HOST):
         for name in ALGORITHMS:
             reasons[name] = reasons[name] or registry.get(name).supports(primitive)
     return reasons
+
+
+def refusal(problem):
+    """Why no device can begin on `problem`, or None: a dtype that kernels cannot even convert."""
+    for dtype in (problem.dtype, problem.out_dtype):
+        if dtype.name == "bfloat16":
+            return f"OpenCL kernels need a float or complex dtype, got {dtype}"
+    return None
 
 
 def check_name(operation, name):

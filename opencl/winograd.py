@@ -24,6 +24,7 @@ WORKSPACE = 4 << 20  # bytes of transformed tiles that stay in a last-level cach
 # Of the time that as many bytes take from memory, measured as the constants of base.py:
 TRANSFORM = 0.8  # to transform the points of a tile,
 STREAMED = 0.35  # to read the transformed weights in their order
+GROUP = 16  # work items of a GPU's transforms: columns are whole units of 64, 4 to an item
 FEWEST = 256  # tiles, so that the transformed weights are worth reading
 
 
@@ -103,7 +104,7 @@ class Algorithm(base.Algorithm):
         return device.kernel("winograd", name, **self.macros(LANES=lanes, M=self.m)), lanes
 
     def pack(self, w):
-        """Panels of transformed weights, the channels' offsets, and the weights for repairs."""
+        """Panels of transformed weights, and the weights for repairs."""
         p = self.problem
         w = w.copy()
         kernel, lanes = self._kernel(w.device, "transform_weights")
@@ -113,8 +114,13 @@ class Algorithm(base.Algorithm):
         size = -(-count // lanes)
         w.device.launch(kernel, (size,), (1,), w.buffer, points.buffer, np.int64(count))
         panels = tiles_of(w.device, self.wide).pack(points)
-        offsets = self.room * np.arange(max(1, p.channels // p.groups), dtype=np.int32)
-        return panels, w.device.constant(offsets), w
+        self._offsets(w.device)  # sent now rather than by the first call
+        return panels, w
+
+    def _offsets(self, device):
+        """Where the channels' tiles begin: by this batch's room, so no part of the weights."""
+        depth = max(1, self.problem.channels // self.problem.groups)
+        return device.constant(self.room * np.arange(depth, dtype=np.int32))
 
     def run(self, x, packed, y, bias, clamp):
         """y = clamp(x correlated with the weights + bias)."""
@@ -129,7 +135,7 @@ class Algorithm(base.Algorithm):
 
     def _pass(self, x, packed, y, bias, clamp, v, products, first):
         """The tiles from `first` on, as many as there is room for."""
-        panels, offsets, w = packed
+        panels, w = packed
         p, device = self.problem, x.device
         count = min(self.room, self.tiles - first)
         columns = -(-count // self.unit) * self.unit
@@ -138,12 +144,13 @@ class Algorithm(base.Algorithm):
         depth, filters = p.channels // p.groups, p.filters // p.groups
         inputs = long8([*p.spatial, *edge, depth])
         kernel, lanes = self._kernel(device, "transform_input")
+        group = (1 if self.device.cpu else GROUP, 1)
         device.launch(
-            kernel, (columns // lanes, p.channels), (1, 1), x.buffer, v.buffer, volume(x), inputs,
+            kernel, (columns // lanes, p.channels), group, x.buffer, v.buffer, volume(x), inputs,
             tiles,
         )  # fmt: skip
         tiles_of(device, self.wide).run(
-            device, (v.buffer, panels.buffer, offsets, products.buffer),
+            device, (v.buffer, panels.buffer, self._offsets(device), products.buffer),
             (long8([0, depth * self.room, 0]),
              long8([0, self.room, 0, 0, 1, products.offset])),
             (columns, depth, filters, self.points * p.groups),
@@ -152,7 +159,7 @@ class Algorithm(base.Algorithm):
         kernel, lanes = self._kernel(device, "transform_output")
         m = products.buffer
         device.launch(
-            kernel, (columns // lanes, p.filters), (1, 1), m, y.buffer, volume(y),
+            kernel, (columns // lanes, p.filters), group, m, y.buffer, volume(y),
             long8([*p.output_spatial, filters]), tiles, x.buffer, w.buffer, volume(x), inputs,
             np.int64(products.offset), *self.epilogue(bias, clamp),
         )  # fmt: skip

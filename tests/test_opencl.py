@@ -16,6 +16,8 @@ from .cases import CASES, Case, named, seeds
 
 pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'cyconv[opencl]'")
 
+import pyopencl.array
+
 from cyconv import opencl
 from cyconv.opencl import device as door
 from cyconv.opencl import registry
@@ -159,6 +161,42 @@ def test_random_problems_in_all_directions(seed, layout, device):
         np.testing.assert_array_equal(got, expected, f"seed {seed}")
 
 
+@pytest.mark.parametrize("dtype", ["complex64", ">f4", ">c8", "float16"])
+def test_gradients_of_other_dtypes(dtype, device):
+    case = named("tiles_even")[0]
+    x, w, _ = case.integers("float32")
+    y = cyconv.conv(x, w, **case.geometry)
+    g = np.random.default_rng(5).integers(-4, 5, y.shape)
+    if np.dtype(dtype).kind == "c":
+        x, w, g = x * (1 - 2j), w * (2 + 1j), g * (3 - 1j)
+    arrays = [(a / 8).astype(dtype) for a in (x, w, g)]
+    there = cyconv.conv_vjp(*arrays, device=device, accuracy="strict", **case.geometry)
+    for got, expected in zip(there, cyconv.conv_vjp(*arrays, **case.geometry), strict=True):
+        assert got.dtype == expected.dtype
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4, 5), (2, 3, 0, 5), (2, 0, 4, 5), (0, 0, 4, 5)])
+def test_the_gradient_of_a_bias_of_nothing(shape, device):
+    g = np.ones(shape, ">f4")
+    got = cyconv.conv_grad_bias(g, device=device)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, np.zeros(shape[1]))
+    there = pyopencl.array.to_device(opencl.queue(device), g.astype("=f4"))
+    np.testing.assert_array_equal(cyconv.conv_grad_bias(there, device=device).get(), got)
+    with pytest.raises(ValueError, match="conv_grad_bias: OpenCL kernels need a float"):
+        cyconv.conv_grad_bias(g.astype(np.int64), device=device)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "float32"])
+def test_the_gradient_of_a_bias_in_device_memory(dtype, device):
+    g = np.random.default_rng(5).integers(-4, 5, (2, 3, 5, 4)).astype(dtype)
+    g = g * (3 - 1j) if g.dtype.kind == "c" else g
+    there = pyopencl.array.to_device(opencl.queue(device), g.astype(dtype))
+    got = cyconv.conv_grad_bias(there, device=device).get()
+    np.testing.assert_array_equal(got, g.sum((0, 2, 3)))
+
+
 @seeds(6, first=100)
 def test_transposed(seed, device):
     case = random_problem(seed)
@@ -200,6 +238,15 @@ def test_integers_are_refused(device):
         cyconv.conv2d(x, w, device=device, algorithm="direct")
     with pytest.raises(ValueError, match="float or complex dtype, got int"):
         cyconv.conv2d(x, w, device=device)
+
+
+def test_bfloat16_is_refused(device):
+    dtype = pytest.importorskip("ml_dtypes").bfloat16
+    x, w = np.ones((1, 1, 4, 4), dtype), np.ones((1, 1, 3, 3), dtype)
+    with pytest.raises(ValueError, match=r"conv2d: OpenCL kernels .* got bfloat16"):
+        cyconv.conv2d(x, w, device=device)
+    reasons = cyconv.opencl.algorithms(cyconv.Problem(x.shape, w.shape, dtype=dtype), device)
+    assert all("got bfloat16" in reason for reason in reasons.values())
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])

@@ -90,6 +90,12 @@ def test_a_driver_that_crashes_is_met_in_a_child_process(monkeypatch, tmp_path):
     with pytest.raises(RuntimeError, match=r"crashes when it is loaded \(signal 6\).*OCL_ICD_VEND"):
         cyconv.opencl.queue()
     monkeypatch.setattr("cyconv.opencl.probe.QUESTION", "import time; time.sleep(9)")
+    with monkeypatch.context() as patch:
+        patch.setattr("cyconv.opencl.probe.QUESTION", "raise SystemExit(1)")
+        cyconv.opencl.queue()
+    assert not list(tmp_path.glob("*.loads")), "an answer with an error was remembered"
+    monkeypatch.setattr("cyconv.opencl.probe._checked", False)
+    monkeypatch.setattr(door, "_known", {})
     monkeypatch.setattr("cyconv.opencl.probe.SECONDS", 0.1)
     with pytest.raises(RuntimeError, match="gave no answer within"):
         cyconv.opencl.queue()
@@ -117,6 +123,39 @@ def test_no_room_on_the_device_is_a_memory_error_and_the_next_call_is_right(devi
     with pytest.raises(MemoryError, match="is over this device"):
         opened.empty(opened.max_buffer + 1)
     right(device)
+
+    with pytest.raises(MemoryError, match="is over this device"):
+        door.new_array(opened, (opened.max_buffer + 1,), np.uint8)
+    with pytest.raises(MemoryError, match="use smaller"), opened.errors("test"):
+        raise door.pyopencl().LogicError("create_buffer failed: INVALID_BUFFER_SIZE")
+    with pytest.raises(MemoryError, match="use smaller"), opened.errors("test"):
+        raise door.pyopencl().RuntimeError("launch failed: OUT_OF_RESOURCES")
+    with pytest.raises(RuntimeError, match="test failed"), opened.errors("test"):
+        raise door.pyopencl().LogicError("launch failed: INVALID_WORK_GROUP_SIZE")
+    assert door.get("test", device) is opened
+
+
+def test_a_device_that_no_longer_answers_is_opened_again(device, monkeypatch):  # noqa: F811
+    opened = door.get("test", device)
+    monkeypatch.setattr(opened, "_answers", lambda: False)
+    with pytest.raises(RuntimeError, match=r"test failed: .*OUT_OF"), opened.errors("test"):
+        raise door.pyopencl().RuntimeError("launch failed: OUT_OF_RESOURCES")
+    assert door.get("test", device) is not opened
+    right(device)
+
+
+def test_scratch_makes_room(device):  # noqa: F811
+    opened = door.Device(door.get("test", device).queue)
+
+    def make():
+        if opened._free:
+            raise door.pyopencl().MemoryError("failed: MEM_OBJECT_ALLOCATION_FAILURE")
+        return "made"
+
+    with opened.scratch(100):
+        pass
+    assert opened._free
+    assert opened.allocate(100, make) == "made"
 
 
 def test_a_lost_context_is_opened_again(device):  # noqa: F811
@@ -163,6 +202,16 @@ def test_the_second_process_compiles_nothing(algorithm, device, child, tmp_path)
     }
     assert not list(tmp_path.glob("*.tmp"))
     assert int(child(code, CYCONV_OPENCL_CACHE="").stdout) == len(entries)
+
+
+@pytest.mark.parametrize("folder", ["x" * 300, "~nobody of this name/x", "loop/x"])
+def test_a_cache_folder_that_cannot_be_does_no_harm(folder, device, child, tmp_path):  # noqa: F811
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    child(
+        f"import os; os.chdir({str(tmp_path)!r})\n"
+        + CALL.format(device=device, algorithm="direct"),
+        CYCONV_OPENCL_CACHE=folder,
+    )
 
 
 def test_a_cache_folder_that_cannot_be_written_does_no_harm(device, child, tmp_path):  # noqa: F811

@@ -129,17 +129,25 @@ def _opencl():
 
 
 def _tried(device):
-    """A small convolution on `device`, beside the CPU's."""
+    """A small convolution on `device` by every algorithm that can compute it."""
     import numpy as np
 
     import cyconv
 
     x, w = np.ones((1, 2, 9, 9), np.float32), np.ones((3, 2, 3, 3), np.float32)
+    algorithms = cyconv.opencl.algorithms(cyconv.Problem(x.shape, w.shape), device)
+    able = [name for name, reason in algorithms.items() if reason is None]
+    wrong = [
+        name
+        for name in able
+        if not (abs(cyconv.conv2d(x, w, device=device, algorithm=name) - 18) < 1e-3).all()
+    ]
     return {
         "device": device,
         "name": cyconv.opencl.queue(device).device.name.strip(),
-        "right": bool((cyconv.conv2d(x, w, device=device) == 18).all()),
-        "algorithms": cyconv.opencl.algorithms(cyconv.Problem(x.shape, w.shape), device),
+        "right": bool(able) and not wrong,
+        "wrong": wrong,
+        "algorithms": algorithms,
     }
 
 
@@ -186,9 +194,12 @@ def _text(report):
     rows += _list("OpenCL devices", devices or [f"none: {report['opencl']['reason']}"])
     if "tried" in report["opencl"]:
         tried = report["opencl"]["tried"]
-        how = "computes rightly" if tried["right"] else "COMPUTES WRONGLY"
-        able = ", ".join(name for name, reason in tried["algorithms"].items() if reason is None)
-        rows.append((tried["device"], f"{tried['name']} {how}: {able}"))
+        able = [name for name, reason in tried["algorithms"].items() if reason is None]
+        right = ", ".join(name for name in able if name not in tried["wrong"]) or "nothing"
+        text = f"{tried['name']} computes rightly: {right}"
+        if tried["wrong"]:
+            text += f"; COMPUTES WRONGLY: {', '.join(tried['wrong'])}"
+        rows.append((tried["device"], text))
     if report["extras"] is None:
         extras = ["unknown: cyconv runs from its source folder, not installed"]
     else:
