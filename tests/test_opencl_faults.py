@@ -197,9 +197,8 @@ def test_the_second_process_compiles_nothing(algorithm, device, child, tmp_path)
     for path, content in entries.items():  # cut off, changed, empty: compiled again
         path.write_bytes(content[: len(content) // 2])
     assert int(child(code, **folder).stdout) == len(entries)
-    assert {path: path.stat().st_size for path in entries} == {
-        path: len(content) for path, content in entries.items()
-    }
+    for path, content in entries.items():  # of the same length only by chance
+        assert path.stat().st_size > len(content) * 3 // 4
     assert not list(tmp_path.glob("*.tmp"))
     assert int(child(code, CYCONV_OPENCL_CACHE="").stdout) == len(entries)
 
