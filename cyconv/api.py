@@ -7,7 +7,7 @@ import numpy as np
 import cyconv.kernels
 from cyconv import documentation
 from cyconv._parallel import get_num_threads
-from cyconv.operands import as_array, is_on_device
+from cyconv.operands import as_array, check_on_host, is_on_device
 from cyconv.plan import cache, plan
 from cyconv.problem import (
     DATA_FORMATS,
@@ -284,11 +284,7 @@ def conv_grad_bias(grad_output, *, data_format="channels_first", device="cpu"):
         from cyconv.opencl.functions import grad_bias
 
         return grad_bias(g, channel, device)
-    if is_on_device(g):
-        raise TypeError(
-            f"{name}: grad_output must be an ndarray for device='cpu', got one in an OpenCL "
-            "device's memory: give device='opencl'"
-        )
+    check_on_host(name, "grad_output", g)
     total = g.sum(axis=tuple(a for a in range(g.ndim) if a != channel), dtype=sums)
     return total if g.dtype.kind in "iu" else total.astype(g.dtype.newbyteorder("="), copy=False)
 

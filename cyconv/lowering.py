@@ -171,8 +171,9 @@ class Complex(Rule):
             solve(2, a.imag, t3)
             np.subtract(t1, t3, out=out.real)
             np.add(t1, t2, out=out.imag)
-        if not np.isfinite(out).all():
-            self.four_products(a, out, ~np.isfinite(out), solve)
+        wrong = ~np.isfinite(out)
+        if wrong.any():
+            self.four_products(a, out, wrong, solve)
 
     def four_products(self, a, out, cells, solve):
         """Fill these cells of `out` by the definition: (ac - bd) + i (ad + bc)."""

@@ -18,6 +18,15 @@ def is_on_device(array):
     return hasattr(array, "base_data") and hasattr(array, "queue")
 
 
+def check_on_host(operation, name, array):
+    """Refuse an array in a device's memory where the CPU is to compute."""
+    if is_on_device(array):
+        raise TypeError(
+            f"{operation}: {name} must be an ndarray for device='cpu', got one in an OpenCL "
+            "device's memory: give device='opencl'"
+        )
+
+
 def as_array(operation, name, array):
     """`array` as an ndarray; masked arrays are refused, because masks would be lost.
 
@@ -45,11 +54,7 @@ def check_operand(problem, which, array):
         return array
     name = argument_name(problem.operation, ROLES[problem.direction][which])
     array = as_array(problem.operation, name, array)
-    if is_on_device(array):
-        raise TypeError(
-            f"{problem.operation}: {name} must be an ndarray for device='cpu', got one in an "
-            "OpenCL device's memory: give device='opencl'"
-        )
+    check_on_host(problem.operation, name, array)
     if array.dtype.newbyteorder("=") != problem.dtype:
         raise TypeError(
             f"{problem.operation}: {name} must have dtype {problem.dtype}, got {array.dtype}"
@@ -80,11 +85,7 @@ def check_bias(problem, bias):
     op = problem.operation
     numbers = not hasattr(bias, "dtype")  # a list: its dtype was never chosen
     bias = as_array(op, "bias", bias)
-    if is_on_device(bias):
-        raise TypeError(
-            f"{op}: bias must be an ndarray for device='cpu', got one in an OpenCL device's "
-            "memory: give device='opencl'"
-        )
+    check_on_host(op, "bias", bias)
     last = ROLES[problem.direction][2]
     if last == "w":
         raise TypeError(f"{op}: bias must be None for the gradient of the weights")
@@ -145,11 +146,7 @@ def check_out(problem, out, all_or_nothing, *inputs):
     if type(out) is np.ndarray and out.dtype is dtype and out.shape == shape and out.flags.carray:
         usable = all_or_nothing and not _shares_memory(out, inputs)  # most calls' `out`
         return out, out if usable else _empty(op, shape, dtype)
-    if is_on_device(out):
-        raise TypeError(
-            f"{op}: out must be an ndarray for device='cpu', got one in an OpenCL device's "
-            "memory: give device='opencl'"
-        )
+    check_on_host(op, "out", out)
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{op}: out must be an ndarray, got {type(out).__name__}")
     if out.dtype.newbyteorder("=") != dtype:

@@ -70,9 +70,6 @@ class View:
         combine("PLUS", self, other, self)
         return self
 
-    def __add__(self, other):
-        return combine("PLUS", self, other, empty_like(self))
-
     def after(self, shape):
         """A contiguous array in the same buffer, behind this one."""
         cells = ghost(shape, self.dtype)
@@ -239,11 +236,11 @@ def flip(a, axis=None):
 def pad(a, widths, mode):
     """As ``numpy.pad`` with the modes 'reflect', 'edge', 'wrap' and 'symmetric'."""
     if a.dtype.kind == "c":
-        out = empty_like(a, shape=_padded(a.shape, widths))
+        out = empty_like(a, shape=padded(a.shape, widths))
         out.real[...] = pad(a.real, widths, mode)
         out.imag[...] = pad(a.imag, widths, mode)
         return out
-    out = empty_like(a, shape=_padded(a.shape, widths))
+    out = empty_like(a, shape=padded(a.shape, widths))
     if out.size:
         element = ELEMENTS[a.dtype.name]
         kernel = a.device.kernel(
@@ -258,15 +255,8 @@ def pad(a, widths, mode):
     return out
 
 
-def surrounded(a, widths):
-    """`a` between zeros."""
-    out = empty_like(a, shape=_padded(a.shape, widths))
-    fill(out, 0)
-    out[tuple(slice(lo, lo + n) for n, (lo, _) in zip(a.shape, widths, strict=True))] = a
-    return out
-
-
-def _padded(shape, widths):
+def padded(shape, widths):
+    """The shape with these borders."""
     return tuple(lo + n + hi for n, (lo, hi) in zip(shape, widths, strict=True))
 
 

@@ -97,7 +97,7 @@ class Device:
                 if self.shares_memory or array.nbytes < PINNED:
                     cl.enqueue_copy(self.queue, buffer, array, is_blocking=True)
                 else:
-                    with self._pinned(array.nbytes) as (_, host):
+                    with self._pinned(array.nbytes) as host:
                         host[...] = array.reshape(-1).view(np.uint8)
                         cl.enqueue_copy(self.queue, buffer, host, is_blocking=True)
         return buffer
@@ -124,7 +124,7 @@ class Device:
                 if self.shares_memory or array.nbytes < PINNED:
                     cl.enqueue_copy(self.queue, array, buffer, is_blocking=True)
                 else:
-                    with self._pinned(array.nbytes) as (_, host):
+                    with self._pinned(array.nbytes) as host:
                         cl.enqueue_copy(self.queue, host, buffer, is_blocking=True)
                         array.reshape(-1).view(np.uint8)[...] = host
         return array
@@ -138,7 +138,7 @@ class Device:
         both = cl.map_flags.READ | cl.map_flags.WRITE
         host, _ = cl.enqueue_map_buffer(self.queue, pinned, both, 0, (nbytes,), np.uint8)
         try:
-            yield pinned, host
+            yield host
         finally:
             host.base.release(self.queue)
             pinned.release()

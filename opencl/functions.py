@@ -14,8 +14,7 @@ def surrounded(x, widths):
     """The pyopencl Array `x` between zeros, as another one."""
     target = device_of("conv", "x", x)
     view = arrays.of_array(target, x)
-    shape = tuple(lo + n + hi for n, (lo, hi) in zip(x.shape, widths, strict=True))
-    out = device.new_array(target, shape, x.dtype)
+    out = device.new_array(target, arrays.padded(x.shape, widths), x.dtype)
     cells = arrays.of_array(target, out)
     arrays.fill(cells, 0)
     with ordered(target, (x,)):

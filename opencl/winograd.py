@@ -7,11 +7,11 @@ transform, one product for each of the (m + 2)^2 points by implicit GEMM's kerne
 transform, which sums an output that is not finite as it is defined.
 """
 
-from dataclasses import replace
 from math import prod
 
 import numpy as np
 
+from cyconv import choose
 from cyconv.algorithms.winograd import ERROR
 from cyconv.algorithms.winograd_matrices import VARIANTS as ALL
 from cyconv.opencl import arrays, base
@@ -55,7 +55,7 @@ class Algorithm(base.Algorithm):
 
         For one image: it decides the bits, which may not depend on the batch.
         """
-        one = replace(problem, x_shape=(min(1, problem.batch), *problem.x_shape[1:]))
+        one = choose.one_image(problem)
         fitting = [v for v in VARIANTS if ERROR[v] <= allowed]
         return min(fitting or VARIANTS[:1], key=lambda v: cls._cost(one, v[0][0]))
 

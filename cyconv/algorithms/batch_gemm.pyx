@@ -15,7 +15,7 @@ cimport numpy as cnp
 
 from cyconv._parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
-from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
+from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, in_order
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
@@ -24,8 +24,6 @@ from cyconv.kernels.kernels cimport (
     kernels_t,
     valid_range,
 )
-
-import numpy as np
 
 from math import prod
 
@@ -174,7 +172,7 @@ cdef class Algorithm(Base):
         cdef ptrdiff_t S = self.g.w.kernel, R = self.g.h.kernel, all_rows = self.g.D * R
         cdef ptrdiff_t group, block, count, size = self.k.itemsize
         planes_lie = w.strides[2:] == (S * size, size) and not w.strides[0] % size
-        cdef cnp.ndarray lying = w if planes_lie and self.limit == R else np.ascontiguousarray(w)
+        cdef cnp.ndarray lying = w if planes_lie and self.limit == R else in_order(w)
         cdef ptrdiff_t w_row = cnp.PyArray_STRIDE(lying, 0), plane = cnp.PyArray_STRIDE(lying, 1)
         cdef Packed packed = self.new_packed(lying.size, ())
         cdef const char *weights = cnp.PyArray_BYTES(lying)

@@ -29,7 +29,6 @@ from cyconv.kernels.kernels cimport (
     strip_t,
 )
 
-from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -120,7 +119,7 @@ cdef class Algorithm(Base):
     name = "direct"
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns
-    cdef readonly bint keeps_weights  # the array that is packed, not a copy of it
+    cdef bint keeps_weights  # the array that is packed, not a copy of it
 
     @classmethod
     def supports(cls, problem):
@@ -230,8 +229,7 @@ cdef class Algorithm(Base):
 
 def repairer(algorithm):
     """What :func:`repair` computes one image with, within the same limit."""
-    problem = algorithm.problem
-    one = replace(problem, x_shape=(1, *problem.x_shape[1:]))
+    one = choose.one_image(algorithm.problem)
     return Algorithm(one, algorithm.workspace_limit, algorithm.isa)
 
 

@@ -91,6 +91,12 @@ def row_fits(problem, count, step):
     return step in (1, 2) and before <= 1 and (count - 1) * step + 2 - before <= problem.spatial[1]
 
 
+def _work(problem, planes, rows, columns, rate):
+    """Seconds of one core for nine products with each of `planes` x `rows` x `columns` elements."""
+    products = planes * rows * choose.vectors(problem, columns) * 9
+    return 2 * products / (rate * choose.peak(problem)) + planes * choose.IMAGE3_PLANE
+
+
 def image_seconds(problem, threads):
     """Predicted seconds of `image3`, or None if the problem is not for it."""
     p, q = problem.output_spatial
@@ -99,9 +105,7 @@ def image_seconds(problem, threads):
             and problem.stride[0] == stride and row_fits(problem, q, stride)):
         return None
     planes = problem.batch * problem.filters
-    products = planes * p * choose.vectors(problem, q) * 9
-    work = 2 * products / (choose.IMAGE3[stride - 1] * choose.peak(problem))
-    work += planes * choose.IMAGE3_PLANE
+    work = _work(problem, planes, p, q, choose.IMAGE3[stride - 1])
     return choose.seconds(problem, threads, work, ceil_div(planes * p * q, PIECE))
 
 
@@ -113,8 +117,6 @@ def gradient_seconds(problem, threads):
             and row_fits(problem, q, step)):
         return None
     planes = problem.batch * problem.filters * problem.w_shape[1]
-    products = planes * p * choose.vectors(problem, q) * 9
-    work = 2 * products / (choose.GRADIENT3[step - 1] * choose.peak(problem))
-    work += planes * choose.IMAGE3_PLANE
+    work = _work(problem, planes, p, q, choose.GRADIENT3[step - 1])
     pieces = ceil_div(planes * p * q, PIECE)
     return choose.seconds(problem, threads, work, min(problem.batch * problem.groups, pieces))

@@ -67,9 +67,9 @@ cdef enum:
     PLANES = 256         # of one product: a panel of tiles, 16 KiB, stays in the first-level cache
     V_BYTES = 3 << 20    # transformed tiles of one block: a share of the last-level cache
     FILTERS = 96         # filters whose products are kept before they are transformed back
-    MOST_TILES = 64
-    MOST_POINTS = 36     # of so many points; more where there are fewer
-    FEW_PLANES = 32      # whose products are not worth cutting
+    MOST_TILES = 64      # of one block with
+    MOST_POINTS = 36     # so many points; more where there are fewer
+    FEW_PLANES = 32      # under so many the phases of a stride are multiplied together
     MOST_STRIDE = 4
     PITCH = 32           # elements after each xi and panel: a vector's overrun, no powers of two
 

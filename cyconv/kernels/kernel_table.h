@@ -74,16 +74,16 @@ typedef struct {
  * `t` runs along a row of tiles. */
 typedef struct {
     int m[2], r[2], alpha[2];
-    /* U[xi][d][i] = (G g G^T)[xi] of filter i < rows <= CYCONV_MR, plane d < planes, from w at
+    /* U[xi][d][i] = (G g H^T)[xi] of filter i < rows <= CYCONV_MR, plane d < planes, from w at
      * w + i * w_row + d * taps; at U + xi * xi_stride + d * rows + i. Writes up to one vector
      * past the end of each xi. */
     void (*weights)(const void *w, ptrdiff_t w_row, ptrdiff_t rows, ptrdiff_t planes, void *U,
                     ptrdiff_t xi_stride);
-    /* V[xi][t] = (B^T d B)[xi] of the tiles (row, column + t), t < tiles, of one plane; writes up
+    /* V[xi][t] = (B^T x C)[xi] of the tiles (row, column + t), t < tiles, of one plane; writes up
      * to one vector past t = tiles. The same pixels of `next`, the plane after, are prefetched. */
     void (*input)(const geometry_t *g, const void *plane, const void *next, ptrdiff_t row,
                   ptrdiff_t column, ptrdiff_t tiles, void *V, ptrdiff_t xi_stride);
-    /* Y = A^T M A of those tiles, with the epilogue (bias[0]), into one output plane.
+    /* Y = A^T M D of those tiles, with the epilogue (bias[0]), into one output plane.
      * Returns 1 where an output is not finite. */
     int (*output)(const geometry_t *g, const void *M, ptrdiff_t xi_stride, ptrdiff_t row,
                   ptrdiff_t column, ptrdiff_t tiles, void *y, const epilogue_t *e);
