@@ -30,6 +30,10 @@ cdef extern from *:
 
 # Predicted work worth waking one more thread for, in seconds.
 cdef double SHARE = 3e-5
+# Pieces for one thread at most, where they would be too few; and for how much of one it is late, as
+# others use its processor too.
+cdef ptrdiff_t PIECES = 8
+cdef double LATE = 0.1
 cdef double PYTHON_SHARE = 3e-4  # where the thread is Python's
 
 # Python looks at signals (Ctrl-C) at least this often, in seconds of predicted work.
@@ -92,6 +96,51 @@ def check_threads(operation, n):
     if n > MOST_THREADS:
         raise ValueError(f"{operation}: threads must be <= {MOST_THREADS}, got {n}")
     return n
+
+
+cdef double share_of(ptrdiff_t n, int lanes) noexcept nogil:
+    """Vectors' worth of time for `n` columns: a few past the last whole vector cost less."""
+    cdef ptrdiff_t rest = n % lanes
+    return n // lanes + (min(1.0, 0.25 + 1.5 * rest / lanes) if rest else 0.0)
+
+
+cdef piece_t divide(ptrdiff_t items, ptrdiff_t columns, ptrdiff_t step, ptrdiff_t most,
+                    ptrdiff_t filters, ptrdiff_t unit, int lanes, double gather, double stream,
+                    int threads, double seconds) noexcept nogil:
+    """The pieces of `items` times columns x filters that `threads` threads are done with first.
+
+    A piece of v vectors of columns and f units of filters takes v f + gather v + stream f: its
+    columns are gathered once, its filters' weights are read once. Pieces hold whole steps of
+    columns, at most `most`, and whole units of filters. Every output is summed in the same order
+    in any piece, so this may depend on the threads.
+    """
+    cdef piece_t best, tried
+    cdef ptrdiff_t c, f, i, parts, units = max(1, (filters + unit - 1) // unit)
+    cdef ptrdiff_t steps = max(1, (columns + step - 1) // step), least, rounds, rounded
+    cdef double taken, fastest = -1
+    best.columns, best.filters = min(most, steps * step), max(1, filters)
+    threads = <int>max(1, min(threads, <ptrdiff_t>(seconds / SHARE)))
+    least = (columns + most - 1) // most
+    if threads == 1 or items * least >= PIECES * threads:
+        return best
+    for c in range(max(1, least), min(steps, max(least, PIECES * threads // items)) + 1):
+        for rounded in range(1 if step > 1 else 2):
+            tried.columns = (steps + c - 1) // c * step
+            if rounded:
+                tried.columns = (tried.columns + lanes - 1) // lanes * lanes
+            if tried.columns > most:
+                continue
+            parts = items * ((columns + tried.columns - 1) // tried.columns)
+            for f in range(1, min(units, max(1, PIECES * threads // parts)) + 1):
+                i = (units + f - 1) // f
+                rounds = (parts * ((units + i - 1) // i) + threads - 1) // threads
+                taken = share_of(tried.columns, lanes)
+                taken = (rounds + LATE) * (taken * (i + gather) + stream * i)
+                if fastest < 0 or taken < fastest:
+                    fastest = taken
+                    tried.filters = min(i * unit, filters)
+                    best = tried
+    return best
 
 
 cdef parallel_for(item_function run, const void *context, ptrdiff_t items, int threads,

@@ -64,8 +64,6 @@ BALANCED = 4.0
 ACCURACY = {"strict": 1.5, "balanced": BALANCED, "fast": inf}
 """Error allowed, in multiples of direct summation's."""
 
-ITEMS = 4  # pieces of work that keep a thread busy until the others are done
-
 
 def seconds(problem, threads, work, pieces=1, item=ITEM, traffic=None):
     """Time of `work` seconds of one core in `pieces`, or of memory, whichever is longer.
@@ -105,17 +103,6 @@ def products(problem, filters, columns, taps):
         padded = columns - few + lanes / 4 + 1.5 * few
     tiles = ceil(filters / len(TILE)) * ceil(padded / vectors(problem, 9))
     return 2 * rows * padded * taps / peak(problem) + tiles * TILE_CALL
-
-
-def chunk(filters, unit, items, threads, fewest=24):
-    """Filters in one piece of work: all, unless there are too few other pieces for the threads.
-
-    Every filter's sum is the same in any chunk, so this may depend on the threads.
-    """
-    if threads == 1 or items >= ITEMS * threads:
-        return max(1, filters)
-    pieces = ceil(ITEMS * threads / max(1, items))
-    return max(1, min(filters, ceil(max(fewest, ceil(filters / pieces)) / unit) * unit))
 
 
 def summation_error(problem):

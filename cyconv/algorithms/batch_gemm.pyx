@@ -13,7 +13,7 @@ The sum runs over blocks of whole kernel rows in a fixed order.
 
 cimport numpy as cnp
 
-from cyconv._parallel cimport parallel_for
+from cyconv._parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, in_order
 from cyconv.kernels.kernels cimport (
@@ -36,6 +36,11 @@ cdef enum:
     MOST_NR = 64
     TAPS_PER_PIXEL = 4
 
+# In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, and to
+# read the weights.
+cdef double GATHER = 3.0
+cdef double READ = 0.7
+
 
 cdef struct Context:
     geometry_t g
@@ -44,13 +49,13 @@ cdef struct Context:
     char *y
     const char *panels
     ptrdiff_t rows, limit       # kernel rows of one block; rows that no block crosses
-    ptrdiff_t blocks, chunks, filters  # blocks of columns, chunks of filters
+    ptrdiff_t columns, filters, blocks, chunks  # of one item, and how many of either
     bint contiguous             # columns are neighbours in y
     epilogue_t e
 
 
 cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
-    """PANELS panels of columns of one group, for one chunk of its filters."""
+    """Some panels of columns of one group, for one chunk of its filters."""
     cdef const Context *c = <const Context *>context
     cdef const kernels_t *k = c.k
     cdef const geometry_t *g = &c.g
@@ -59,8 +64,8 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t first = item % c.chunks * c.filters
     cdef ptrdiff_t last = min(first + c.filters, g.K)
     cdef ptrdiff_t group = item // (c.chunks * c.blocks)
-    cdef ptrdiff_t j0 = item // c.chunks % c.blocks * PANELS * nr
-    cdef ptrdiff_t columns = min(g.N * pixels, j0 + PANELS * nr)
+    cdef ptrdiff_t j0 = item // c.chunks % c.blocks * c.columns
+    cdef ptrdiff_t columns = min(g.N * pixels, j0 + c.columns)
     cdef ptrdiff_t all_rows = g.D * R, block, count, i, j, n, d, r, h, m, f, pixel
     cdef char *panel = scratch
     cdef char *rows_copy = panel + ((c.rows * S + k.lanes) * nr + CYCONV_OVERREAD) * size
@@ -193,6 +198,8 @@ cdef class Algorithm(Base):
             double seconds):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
+        cdef piece_t piece
+        cdef int n = self.threads_for(threads)
         if self.g.D == 0:
             return fill(y, bias, clamp)
         c.g = self.placed(x, y)
@@ -202,9 +209,11 @@ cdef class Algorithm(Base):
         pixels = c.g.h.out * c.g.w.out
         c.contiguous = ((c.g.N == 1 or c.g.y_n == pixels * c.g.w.y_stride)
                         and (c.g.h.out == 1 or c.g.h.y_stride == c.g.w.out * c.g.w.y_stride))
-        c.blocks = ceil_div(c.g.N * pixels, PANELS * c.k.nr)
-        c.filters = choose.chunk(c.g.K, CYCONV_MR, c.g.G * c.blocks, threads, fewest=48)
+        piece = divide(c.g.G, c.g.N * pixels, 1, PANELS * c.k.nr, c.g.K, CYCONV_MR, c.k.lanes,
+                       GATHER, READ, n, seconds)
+        c.columns, c.filters = piece.columns, piece.filters
+        c.blocks = ceil_div(c.g.N * pixels, c.columns)
         c.chunks = ceil_div(c.g.K, c.filters)
         c.e = epilogue(bias, clamp)
-        parallel_for(run_item, &c, c.g.G * c.blocks * c.chunks, self.threads_for(threads),
+        parallel_for(run_item, &c, c.g.G * c.blocks * c.chunks, n,
                      self.workspace_per_thread, seconds)

@@ -13,7 +13,7 @@ micro-kernel then walks the taps through a table of those offsets: no patch is e
 
 cimport numpy as cnp
 
-from cyconv._parallel cimport parallel_for
+from cyconv._parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
 from cyconv.algorithms.strips cimport Strips, pack_blocks, strips
@@ -46,6 +46,11 @@ cdef enum:
     STENCIL_COLUMNS = 512
     FEW = 3  # filters of a group that are taken one at a time
 
+# In the time of one product of a vector of pixels with MR weights, of one tap: to copy it into a
+# strip, and to read the weights.
+cdef double COPY = 0.5
+cdef double READ = 0.7
+
 
 cdef struct Context:
     geometry_t g
@@ -55,7 +60,7 @@ cdef struct Context:
     char *y
     const char *panels
     const ptrdiff_t *offset  # of tap (d, r, s) in the strip, d in one block of planes
-    ptrdiff_t row            # elements of the strip to the next output row
+    ptrdiff_t row, below     # elements of the strip to the next output row; rows that a tap reaches
     ptrdiff_t planes, rows, columns, filters  # of one item; planes at a time
     ptrdiff_t row_strips, column_strips, chunks
     bint few, epilogue       # filters; whether there is an epilogue
@@ -83,11 +88,13 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef char *y = c.y + (start + q0 * c.g.w.y_stride) * size
     cdef const char *panels
     cdef stencil_t t = c.stencil
+    cdef strip_t cut = c.strip
     cdef epilogue_t e = from_row(&c.e, group * c.g.K + first, size)
+    cut.filled = p1 - p0 + c.below
     d = 0
     while d < c.g.D:
         count = min(c.planes, c.g.D - d)
-        k.fill_strip(&c.g, &c.strip, planes + d, count, p0, q0, strip)
+        k.fill_strip(&c.g, &cut, planes + d, count, p0, q0, strip)
         panels = c.panels + ((group * c.g.D + d) * c.g.K + first * count) * taps * size
         if c.few:
             t.runs, t.accumulate = count * c.runs, d > 0
@@ -198,33 +205,37 @@ cdef class Algorithm(Base):
             double seconds):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
+        cdef piece_t piece
+        cdef int n = self.threads_for(threads)
         if self.g.D == 0:
             return fill(y, bias, clamp)
         c.g = self.placed(x, y)
         c.e = epilogue(bias, clamp)
         if self.keeps_weights:
             return run_gradient(self.k, &c.g, x, packed.arrays[0], y, &c.e,
-                                self.threads_for(threads), self.workspace_per_thread, seconds)
+                                n, self.workspace_per_thread, seconds)
         if c.g.K <= FEW and run_image(
                 self.k, &c.g, x, packed.panels.data, y, &c.e, threads, seconds):
             return
         c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
         c.panels = packed.panels.data
         c.offset = self.strips.offset
-        c.row, c.planes, c.rows = self.strips.row, self.planes, self.rows
-        c.columns = self.columns
+        c.row, c.below = self.strips.row, self.strips.below
+        c.planes, c.columns = self.planes, self.columns
         c.few = c.g.K <= FEW
         c.epilogue = bias is not None or clamp is not None
         c.stencil.start, c.stencil.length = self.strips.start, self.strips.length
         c.runs, c.stencil.row = self.strips.runs, c.row
         c.stencil.y_row, c.stencil.y_column = c.g.h.y_stride, c.g.w.y_stride
-        c.row_strips = ceil_div(c.g.h.out, c.rows)
         c.column_strips = ceil_div(c.g.w.out, c.columns)
-        c.filters = choose.chunk(
-            c.g.K, CYCONV_MR, c.g.slabs * c.row_strips * c.column_strips, threads)
+        piece = divide(
+            c.g.slabs * c.column_strips, c.g.h.out * c.columns, c.columns, self.rows * c.columns,
+            c.g.K, 1 if c.few else CYCONV_MR, c.k.lanes, COPY, READ, n, seconds)
+        c.rows, c.filters = piece.columns // c.columns, piece.filters
+        c.row_strips = ceil_div(c.g.h.out, c.rows)
         c.chunks = ceil_div(c.g.K, c.filters)
         parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,
-                     self.threads_for(threads), self.workspace_per_thread, seconds)
+                     n, self.workspace_per_thread, seconds)
 
 
 def repairer(algorithm):

@@ -14,7 +14,7 @@ kernel of stride 1 needs no strip: the image itself is its matrix X.
 
 cimport numpy as cnp
 
-from cyconv._parallel cimport parallel_for
+from cyconv._parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, pointer_table
 from cyconv.algorithms.strips cimport Strips, pack_blocks, strips
@@ -46,6 +46,12 @@ cdef enum:
     MOST_RUNS = 64          # the widest NR
     NARROW = 24             # rows that most panels span two of
 
+# In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, from
+# a strip and from an image, and to read the weights.
+cdef double GATHER = 1.5
+cdef double GATHER_POINTS = 0.6
+cdef double READ = 0.7
+
 
 cdef struct Context:
     geometry_t g
@@ -55,7 +61,7 @@ cdef struct Context:
     char *y
     const char *panels
     ptrdiff_t *offset        # of tap (d, r, s) in the strip, d in one block of planes
-    ptrdiff_t row            # elements of the strip to the next output row
+    ptrdiff_t row, below     # elements of the strip to the next output row; rows that a tap reaches
     ptrdiff_t planes, rows, columns, filters  # of one item; planes at a time
     ptrdiff_t row_strips, column_strips, chunks
     ptrdiff_t group, panel   # pixels gathered at a time; elements of one panel of them
@@ -98,16 +104,18 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x, size, planes, &group)
     cdef char *y = c.y + (start + p0 * c.g.h.y_stride + q0 * c.g.w.y_stride) * size
     cdef const char *source
+    cdef strip_t cut = c.strip
     cdef epilogue_t e
     cdef run_t runs[MOST_RUNS]
     cdef ptrdiff_t found
+    cut.filled = rows + c.below
     d = 0
     while d < c.g.D:
         count = min(c.planes, c.g.D - d)
         if c.pointwise:
             source = planes[d] + (p0 * c.g.w.in_ + q0) * size
         else:
-            k.fill_strip(&c.g, &c.strip, planes + d, count, p0, q0, strip)
+            k.fill_strip(&c.g, &cut, planes + d, count, p0, q0, strip)
             source = strip
         for line in range(lines):
             j = 0
@@ -202,13 +210,16 @@ cdef class Algorithm(Base):
             double seconds):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
+        cdef piece_t piece
+        cdef int n = self.threads_for(threads)
         if self.g.D == 0:
             return fill(y, bias, clamp)
         c.g = self.placed(x, y)
         c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
         c.panels = packed.panels.data
         c.offset = self.strips.offset
-        c.row, c.planes, c.group = self.strips.row, self.planes, self.group
+        c.row, c.below = self.strips.row, self.strips.below
+        c.planes, c.group = self.planes, self.group
         c.panel = c.planes * c.g.h.kernel * c.g.w.kernel * c.k.nr
         c.rows, c.columns = self.rows, self.columns
         rows_follow = c.g.h.y_stride == c.g.w.out * c.g.w.y_stride
@@ -219,14 +230,23 @@ cdef class Algorithm(Base):
             c.g.h.in_ = c.g.h.out = c.rows = 1
             c.columns = min(<ptrdiff_t>PIXELS, c.g.w.out)
         c.flat = c.pointwise or rows_follow and c.columns == c.g.w.out
+        if c.pointwise:
+            piece = divide(c.g.slabs, c.g.w.out, 1, c.columns, c.g.K, CYCONV_MR, c.k.lanes,
+                           GATHER_POINTS, READ, n, seconds)
+            c.columns = piece.columns
+            c.column_strips = ceil_div(c.g.w.out, c.columns)
+        else:
+            c.column_strips = ceil_div(c.g.w.out, c.columns)
+            piece = divide(c.g.slabs * c.column_strips, c.g.h.out * c.columns, c.columns,
+                           c.rows * c.columns, c.g.K, CYCONV_MR, c.k.lanes, GATHER, READ, n,
+                           seconds)
+            c.rows = piece.columns // c.columns
         c.row_strips = ceil_div(c.g.h.out, c.rows)
-        c.column_strips = ceil_div(c.g.w.out, c.columns)
-        c.filters = choose.chunk(
-            c.g.K, CYCONV_MR, c.g.slabs * c.row_strips * c.column_strips, threads, fewest=48)
+        c.filters = piece.filters
         c.chunks = ceil_div(c.g.K, c.filters)
         c.e = epilogue(bias, clamp)
         parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,
-                     self.threads_for(threads), self.workspace_per_thread, seconds)
+                     n, self.workspace_per_thread, seconds)
 
 
 def pointwise(problem):

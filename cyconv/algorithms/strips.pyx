@@ -30,6 +30,7 @@ cdef class Strips:
     cdef cut(self, planes, rows, columns):
         """Fix the size: strips for `rows` x `columns` outputs of `planes` planes."""
         self.c.pitch, self.c.rows = columns + self.right, rows + self.below
+        self.c.filled = self.c.rows
         self.row = self.c.column_phases * self.c.pitch
         plane = self.c.row_phases * self.c.rows * self.row
         self.offsets = np.ascontiguousarray(

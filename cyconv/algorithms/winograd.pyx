@@ -22,7 +22,7 @@ References
 
 cimport numpy as cnp
 
-from cyconv._parallel cimport parallel_for
+from cyconv._parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport (
     Packed,
@@ -72,6 +72,11 @@ cdef enum:
     FEW_PLANES = 32      # under so many the phases of a stride are multiplied together
     MOST_STRIDE = 4
     PITCH = 32           # elements after each xi and panel: a vector's overrun, no powers of two
+
+# In the time of one product of a vector of tiles with MR weights, at one point: to transform it,
+# there or back, and to read the weights.
+cdef double THERE = 2.3
+cdef double READ = 1.0
 
 
 cdef struct Context:
@@ -310,7 +315,9 @@ cdef class Algorithm(Base):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
         cdef cnp.ndarray spoiled
-        cdef int i
+        cdef piece_t piece
+        cdef ptrdiff_t tiles
+        cdef int i, n = self.threads_for(threads)
         w = packed.arrays[0]
         if self.g.D == 0:
             return fill(y, bias, clamp)
@@ -326,16 +333,17 @@ cdef class Algorithm(Base):
             c.full[i], c.splits[i] = axis.full, axis.splits
         splits = c.splits[0] * c.splits[1]
         c.parts, c.depth = self.parts, self.depth
-        c.tiles, c.planes, c.v_panel = self.tiles, self.planes, self.v_panel
+        tiles = prod(_tiles(self.axes, ((c.f.m[0], 1), (c.f.m[1], 1))))
+        piece = divide(c.g.slabs * splits, tiles, 1, self.tiles, c.g.K, CYCONV_MR, c.k.lanes, THERE,
+                       READ, n, seconds)
+        c.tiles, c.planes, c.v_panel = piece.columns, self.planes, self.v_panel
         c.stage = c.tiles + self.k.nr
         c.u_xi, c.v_xi, c.m_xi = self.u_xi, self.v_xi, self.m_xi
-        c.blocks = ceil_div(
-            prod(_tiles(self.axes, ((c.f.m[0], 1), (c.f.m[1], 1)))), c.tiles)
-        items = c.g.slabs * splits * c.blocks
-        c.filters = choose.chunk(c.g.K, CYCONV_MR, items, threads, fewest=48)
+        c.blocks = ceil_div(tiles, c.tiles)
+        c.filters = piece.filters
         c.chunks = ceil_div(c.g.K, c.filters)
         c.e = epilogue(bias, clamp)
-        parallel_for(run_item, &c, items * c.chunks, self.threads_for(threads),
+        parallel_for(run_item, &c, c.g.slabs * splits * c.blocks * c.chunks, n,
                      self.workspace_per_thread, seconds)
         if spoiled.any():
             images = spoiled.reshape(self.problem.batch, -1).any(axis=1)

@@ -25,7 +25,7 @@ SEED = 20260101
 TIMEOUT = 120  # seconds until a contestant that does not answer is ended
 SLOW = 20  # seconds of a call from which a contestant does not take part
 ENOUGH = 10  # seconds of one contestant on one layer after which its turns end
-REST = 0.01  # seconds between turns in which the last one's threads stop to spin
+REST = 0.01, 0.06  # seconds between turns in which the last one's threads stop to spin; if several
 
 _THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
@@ -138,7 +138,7 @@ class Contest:
                 spent = sum(times[name])
                 if spent > ENOUGH:
                     continue
-                time.sleep(REST)
+                time.sleep(REST[self.threads > 1])
                 answer = self._children[name].ask(do="turn")
                 if "failed" in answer:
                     results[name] = answer

@@ -15,6 +15,7 @@ import json
 import math
 import os
 import signal
+import statistics
 import sys
 from time import perf_counter
 
@@ -25,8 +26,9 @@ from cyconv.cli.networks import Layer
 from cyconv.cli.peers import Task
 from cyconv.cli.reference import error
 
-TURN = 0.004  # seconds of a turn, where one call is shorter than that
-LONG = 0.2  # seconds of a call that needs no other one to warm the caches before it
+TURN = 0.008  # seconds of a turn, where one call is shorter than that
+PARTS = 8
+LONG = 0.2  # seconds of a call that needs no other ones before it, to wake threads and fill caches
 
 
 class Process:
@@ -69,14 +71,18 @@ class Process:
         return {"seconds": seconds, "error": worst, "algorithm": made.algorithm}
 
     def turn(self):
-        """Mean seconds of a call, over as many as make a turn."""
-        call, calls = self.made.call, range(self.calls)
+        """Seconds of a call: the median of the parts of a turn, which others may disturb."""
+        call, several = self.made.call, range(math.ceil(self.calls / PARTS))
         if self.warm:
-            call()
-        start = perf_counter()
-        for _ in calls:
-            call()
-        return {"seconds": (perf_counter() - start) / self.calls}
+            for _ in range(self.calls):
+                call()
+        parts = []
+        for _ in range(min(self.calls, PARTS)):
+            start = perf_counter()
+            for _ in several:
+                call()
+            parts.append(perf_counter() - start)
+        return {"seconds": statistics.median(parts) / len(several)}
 
 
 def _timed(call):

@@ -47,7 +47,8 @@ typedef struct {
  */
 typedef struct {
     ptrdiff_t row_phases, column_phases; /* how many of the stride's phases a tap touches */
-    ptrdiff_t rows, pitch;               /* rows per row phase, elements per phase row */
+    ptrdiff_t rows, filled;              /* rows per row phase; of which so many are filled */
+    ptrdiff_t pitch;                     /* elements per phase row */
     const ptrdiff_t *row_phase, *column_phase;
 } strip_t;
 

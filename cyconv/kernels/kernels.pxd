@@ -29,7 +29,7 @@ cdef extern from "kernel_table.h" nogil:
         int clamp
 
     ctypedef struct strip_t:
-        ptrdiff_t row_phases, column_phases, rows, pitch
+        ptrdiff_t row_phases, column_phases, rows, filled, pitch
         const ptrdiff_t *row_phase
         const ptrdiff_t *column_phase
 

@@ -86,8 +86,8 @@ static void fill_strip(const geometry_t *g, const strip_t *s, const char *const 
         for (ptrdiff_t a = 0; a < s->row_phases; a++) {
             const real *plane = (const real *)planes[d];
             const ptrdiff_t shift = p0 * g->h.stride + s->row_phase[a] - g->h.pad;
-            ptrdiff_t i, begin = s->rows, end = s->rows;
-            if (plane) valid_range(shift, g->h.stride, g->h.in, s->rows, &begin, &end);
+            ptrdiff_t i, begin = s->filled, end = s->filled;
+            if (plane) valid_range(shift, g->h.stride, g->h.in, s->filled, &begin, &end);
             for (i = 0; i < begin; i++, row += width) zero_row(row, width);
             if (vectors && end > begin) {
                 const real *from = plane + (begin * g->h.stride + shift) * g->h.x_stride;
@@ -104,7 +104,8 @@ static void fill_strip(const geometry_t *g, const strip_t *s, const char *const 
                     gather_row(row, s->pitch, plane + (i * g->h.stride + shift) * g->h.x_stride,
                                g->w.x_stride, q0 * g->w.stride + s->column_phase[b] - g->w.pad,
                                g->w.stride, g->w.in);
-            for (; i < s->rows; i++, row += width) zero_row(row, width);
+            for (; i < s->filled; i++, row += width) zero_row(row, width);
+            row += (s->rows - s->filled) * width;
         }
 }
 

@@ -11,9 +11,11 @@ static void check_fill_strip(const kernels_t *k) {
             row_phase[i] = between(0, 6);
             column_phase[i] = between(0, 6);
         }
+        const ptrdiff_t rows = between(1, 6);
         const strip_t s = {.row_phases = between(1, 3),
                            .column_phases = between(1, 3),
-                           .rows = between(1, 6),
+                           .rows = rows,
+                           .filled = between(1, rows),
                            .pitch = between(1, 60),
                            .row_phase = row_phase,
                            .column_phase = column_phase};
@@ -22,9 +24,10 @@ static void check_fill_strip(const kernels_t *k) {
         const char *planes[MAX_PLANES];
         random_image(&g, count, 1, planes);
         begin("fill_strip %td planes of %td x %td, strides of x %td, %td, stride %td, %td pad %td, "
-              "%td; strip of %td x %td phases, rows %td, pitch %td, from %td, %td",
+              "%td; strip of %td x %td phases, rows %td of %td, pitch %td, "
+              "from %td, %td",
               count, g.h.in, g.w.in, g.h.x_stride, g.w.x_stride, g.h.stride, g.w.stride, g.h.pad,
-              g.w.pad, s.row_phases, s.column_phases, s.rows, s.pitch, p0, q0);
+              g.w.pad, s.row_phases, s.column_phases, s.filled, s.rows, s.pitch, p0, q0);
 
         const ptrdiff_t size = count * s.row_phases * s.rows * s.column_phases * s.pitch;
         real *got = buffer(GOT, size + k->lanes), *want = buffer(WANT, size + k->lanes), *at = want;
@@ -38,6 +41,11 @@ static void check_fill_strip(const kernels_t *k) {
                                       (q0 + j) * g.w.stride + column_phase[b] - g.w.pad);
         k->fill_strip(&g, &s, planes, count, p0, q0, got);
         leave_open(got + size, want + size, k->lanes);
+        const ptrdiff_t width = s.column_phases * s.pitch;
+        for (ptrdiff_t phase = 0; phase < count * s.row_phases; phase++) {
+            const ptrdiff_t end = (phase * s.rows + s.filled) * width;
+            leave_open(got + end, want + end, (s.rows - s.filled) * width);
+        }
         compare(got, want, size + k->lanes);
     }
 }
