@@ -33,7 +33,7 @@ cdef double SHARE = 3e-5
 # Pieces for one thread at most, where they would be too few; and for how much of one it is late, as
 # others use its processor too.
 cdef ptrdiff_t PIECES = 8
-cdef double LATE = 0.1
+cdef double LATE = 0.05
 cdef double PYTHON_SHARE = 3e-4  # where the thread is Python's
 
 # Python looks at signals (Ctrl-C) at least this often, in seconds of predicted work.

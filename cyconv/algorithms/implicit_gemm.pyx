@@ -48,8 +48,8 @@ cdef enum:
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, from
 # a strip and from an image, and to read the weights.
-cdef double GATHER = 1.5
-cdef double GATHER_POINTS = 0.6
+cdef double GATHER = 2.0
+cdef double GATHER_POINTS = 1.5
 cdef double READ = 0.7
 
 
