@@ -143,7 +143,7 @@ cdef class Algorithm(Base):
         *above, q = problem.output_spatial
         rows = problem.batch * problem.groups * prod(above)
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
-        copy = choose.COPY[problem.stride[-1] > 1] * prod(problem.x_shape)
+        copy = choose.copied(problem)
         weights = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
         row, item = choose.products(problem, filters, q, taps) / choose.OFFSETS, choose.ITEM
         if filters <= FEW:
@@ -156,7 +156,7 @@ cdef class Algorithm(Base):
 
     def layout(self):
         """Rows, columns and planes of a strip that fit."""
-        cdef object fixed, room, columns, one, planes, rows, needed, taps
+        cdef object fixed, room, columns, one, most, planes, rows, needed, taps
         cdef Strips s
         if (few_on_a_plane(self.problem, FEW)
                 and gradient_seconds(self.problem, 1) is not None):
@@ -175,7 +175,9 @@ cdef class Algorithm(Base):
         columns = ceil_div(w.out, max(1, ceil_div(w.out, columns)))
         columns = s.fitting(columns, 1, room)
         one = s.phases * (columns + s.right)  # elements of one strip row of one plane
-        planes = max(1, min(self.g.D, room // (one * (s.below + 1))))
+        # Enough rows that most of a strip is not border, rather than all planes at once.
+        most = s.below + max(1, min(h.out, 3 * s.below))
+        planes = max(1, min(self.g.D, room // (one * most)))
         rows = max(1, min(h.out, room // (one * planes) - s.below))
         if few:  # a strip that stays in the first-level cache, if most of it is not border
             rows = min(rows, max(4 * s.below, STENCIL_BYTES // (one * self.k.itemsize), 4))

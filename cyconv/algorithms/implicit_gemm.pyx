@@ -171,7 +171,7 @@ cdef class Algorithm(Base):
         work += gather * choose.vectors(problem, p * q) * taps * problem.dtype.itemsize / 4
         once = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
         if copied:
-            once += choose.COPY[problem.stride[-1] > 1] * prod(problem.x_shape)
+            once += choose.copied(problem)
         return choose.seconds(problem, threads, slabs * work + once, slabs)
 
     def layout(self):
