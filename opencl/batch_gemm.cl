@@ -20,13 +20,18 @@
 #define KEEP(m, j) sums[m * COLUMNS + j] = sum##m##_##j;
 #define KEEP_ROW(m) EACH(KEEP, m)
 
+#define POINT(j)                                                                       \
+    const long column##j = min(column + j, size.s1 - 1), image##j = column##j / xs.s3; \
+    __global const real *x##j = x + image##j * xs.s2 + offset[column##j - image##j * xs.s3];
+
 /* partial[chunk, filter, column] = sum of w[filter, i] x[i + offset[column]] over the chunk's i.
    size: filters of a group, columns, segments of all planes, segments of one plane, elements of a
    segment, of a plane of w, segments of a chunk, elements of w to the next filter.
-   xs: elements of x to the next plane and group. begin: where partial begins. */
+   xs: elements of x to the next plane, group and image, columns of an image, to which the offsets
+   belong. begin: where partial begins. */
 __kernel void sum_chunks(__global const real *x, __global const real *restrict w,
                          __global const int *restrict offset, __global real *partial, long8 size,
-                         long2 xs, long begin) {
+                         long8 xs, long begin) {
     const long column = get_global_id(0) * COLUMNS, blocks = (size.s0 + ROWS - 1) / ROWS;
     const long g = get_global_id(1) / blocks, row = MOD((long)get_global_id(1), blocks) * ROWS;
     const long chunk = get_global_id(2), filters = size.s0 * (get_global_size(1) / blocks);
@@ -36,9 +41,9 @@ __kernel void sum_chunks(__global const real *x, __global const real *restrict w
     x += g * xs.s1;
     w += g * size.s0 * size.s7;
     EACH_ROW(POINT_ROW)
-    __global const real *x0 = x + offset[column];
-    __global const real *x1 = x + offset[min(column + 1, size.s1 - 1)];
-    __global const real *x2 = x + offset[min(column + 2, size.s1 - 1)];
+    POINT(0)
+    POINT(1)
+    POINT(2)
     for (long s = chunk * size.s6; s < end; s++) {
         const long plane = s / size.s3, first = MOD(s, size.s3) * size.s4;
         const long last = min(first + size.s4, size.s5), at = plane * size.s5;

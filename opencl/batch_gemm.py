@@ -7,6 +7,7 @@ a row, outputs are shifts. Sums are cut into chunks by the problem alone, and th
 fixed order: no atomics, the same bits on every run.
 """
 
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from cyconv.opencl import arrays, base
 from cyconv.opencl.base import three, volume
-from cyconv.opencl.device import long2, long8
+from cyconv.opencl.device import long8
 from cyconv.opencl.staging import Staged
 
 ROWS, COLUMNS = 4, 3  # of a work item's tile, as in batch_gemm.cl
@@ -33,15 +34,28 @@ class Algorithm(base.Algorithm):
     def supports(cls, problem):
         """Float problems whose planes 32-bit offsets reach."""
         reason = super().supports(problem)
-        if reason is None and cls._cells(problem) >= 2**31:
-            reason = "batch_gemm needs images of fewer than 2**31 elements with their borders"
+        if reason is None and cls.staged_for(problem).plane >= 2**31:
+            reason = "batch_gemm needs planes of fewer than 2**31 elements with their borders"
         if reason is None and prod(problem.output_spatial) > OUTPUTS:
             reason = f"batch_gemm is for at most {OUTPUTS} outputs of one filter"
         return reason
 
     @classmethod
+    def staged_for(cls, problem):
+        """How the images of `problem` are laid out, so that whole vectors of taps can be read."""
+        lanes = cls._lanes(problem)
+        p, swapped = problem, {"swapped": True}
+        taps = Staged(p, p.dilation, p.stride, **swapped).positions
+        return Staged(p, p.dilation, p.stride, -(-taps // lanes) * lanes, **swapped)
+
+    @classmethod
+    def _lanes(cls, problem):
+        wide = problem.dtype == np.float64
+        return base.lanes(base.macros(cls.device, wide)) if cls.device.cpu else 4
+
+    @classmethod
     def _cells(cls, problem):
-        """Elements of all images with their borders, no fewer."""
+        """About how many cells the copy of x costs."""
         spans = (
             kernel * dilation + stride * out + 2 * dilation
             for out, stride, dilation, kernel in zip(
@@ -64,11 +78,9 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Segments and chunks: functions of the problem."""
         p = self.problem
-        lanes = self.lanes = base.lanes(self.macros()) if self.device.cpu else 4
+        self.lanes, self.staged = self._lanes(p), self.staged_for(p)
         # One image's, so that a sample alone has the bits it has in a batch.
-        taps = Staged(p, p.dilation, p.stride, 1, swapped=True).positions
-        self.row = -(-taps // lanes) * lanes
-        self.staged = Staged(p, p.dilation, p.stride, self.row, swapped=True)
+        self.row = -(-self.staged.positions // self.lanes) * self.lanes
         self.columns = prod(p.output_spatial)
         self.per_plane = max(1, -(-self.row // SEGMENT))
         self.segments = p.channels // p.groups * self.per_plane
@@ -83,6 +95,7 @@ class Algorithm(base.Algorithm):
         """The weights in rows as the planes have them, and themselves for repairs."""
         p, s = self.problem, self.staged
         depth = p.channels // p.groups
+        device = w.device
         laid = arrays.empty_like(w, shape=(p.filters, depth, self.row))
         arrays.fill(laid, 0)
         _, rows, columns = s.sizes
@@ -90,6 +103,7 @@ class Algorithm(base.Algorithm):
         steps = [depth * self.row, self.row, *steps]
         cells = as_strided(laid.ghost, w.shape, [n * w.dtype.itemsize for n in steps])
         laid._like(cells)[...] = w
+        device.constant(self.offsets)  # sent now rather than by the first call
         return laid, w.copy()
 
     def run(self, x, packed, y, bias, clamp):
@@ -105,7 +119,7 @@ class Algorithm(base.Algorithm):
         s.fill(device, self.macros(), x, buffer)
         cells = arrays.ghost((images * p.channels * s.plane,), x.dtype)
         partial = arrays.View(device, buffer, cells).after((self.chunks, p.filters, images, 1))
-        offsets = self._offsets(device, images)
+        offsets = device.constant(self.offsets)
         columns = images * self.columns
         kernel = device.kernel("batch_gemm", "sum_chunks", **self.macros(LANES=self.lanes))
         device.launch(
@@ -113,7 +127,8 @@ class Algorithm(base.Algorithm):
             (1, 1, 1), buffer, laid.buffer, offsets, buffer,
             long8([filters, columns, self.segments, self.per_plane, SEGMENT, self.row, self.chunk,
                    depth * self.row]),
-            long2(s.plane, depth * s.plane), np.int64(partial.offset),
+            long8([s.plane, depth * s.plane, p.channels * s.plane, self.columns]),
+            np.int64(partial.offset),
         )  # fmt: skip
         kernel = device.kernel("batch_gemm", "add_chunks", **self.macros(LANES=self.lanes))
         sizes = three(p.output_spatial, 1)
@@ -126,8 +141,7 @@ class Algorithm(base.Algorithm):
             *self.epilogue(bias, clamp),
         )  # fmt: skip
 
-    def _offsets(self, device, images):
-        """Where the planes of (image, output) begin."""
-        step = self.problem.channels * self.staged.plane
-        table = np.add.outer(step * np.arange(images), self.staged.shifts)
-        return device.constant(np.ascontiguousarray(table.reshape(-1), np.int32))
+    @cached_property
+    def offsets(self):
+        """Where the outputs' planes begin."""
+        return self.staged.shifts.astype(np.int32)

@@ -247,11 +247,6 @@ def long8(values, fill=0):
     return _long8((*values,), fill)
 
 
-def long2(first, second):
-    """Two integers as one argument of a kernel."""
-    return np.array([first, second], np.int64).view(pyopencl().cltypes.long2)[0]
-
-
 @lru_cache(maxsize=4096)
 def _long8(values, fill):
     lanes = np.array([*values, *[fill] * (8 - len(values))], np.int64)

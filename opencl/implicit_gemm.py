@@ -81,15 +81,22 @@ class Algorithm(base.Algorithm):
     def supports(cls, problem):
         """Float problems whose planes 32-bit offsets reach."""
         reason = super().supports(problem)
-        if reason is None and cls._bytes(problem) // problem.dtype.itemsize >= 2**31:
+        if reason is None and problem.channels * cls.staged_for(problem).plane >= 2**31:
             reason = "implicit_gemm needs an image of fewer than 2**31 elements with its border"
         if reason is None and cls.device.max_group < 256 and not cls.device.cpu:
             reason = "implicit_gemm needs work-groups of 256 work items"
         return reason
 
     @classmethod
+    def staged_for(cls, problem):
+        """How the images of `problem` are laid out."""
+        lanes = base.lanes(base.macros(cls.device, problem.dtype == np.float64))
+        least = 2 * lanes if cls.device.cpu else 1  # a tile's positions are read whole
+        return Staged(problem, problem.stride, problem.dilation, least)
+
+    @classmethod
     def _bytes(cls, problem):
-        """Bytes of one image with its border, without laying it out."""
+        """About what the copy of one image costs: a stride's cells are gathered one by one."""
         cells = [
             out * stride + dilation * kernel + 2 * stride
             for out, stride, dilation, kernel in zip(
@@ -113,8 +120,7 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Lay out the planes; no work on the device."""
         p = self.problem
-        self.least = 2 * base.lanes(self.macros()) if self.device.cpu else 1
-        self.staged = Staged(p, p.stride, p.dilation, self.least)
+        self.staged = self.staged_for(p)
         self.workspace_per_image = p.channels * self.staged.plane * p.dtype.itemsize
 
     def offsets(self, step):
@@ -135,7 +141,7 @@ class Algorithm(base.Algorithm):
         panels, offsets = packed
         p, s, device = self.problem, self.staged, x.device
         step = x.strides[1]
-        if s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and s.positions >= self.least:
+        if s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and not s.tail:
             table = offsets if step == s.plane else device.constant(self.offsets(step))
             strides = [x.strides[0], step * (p.channels // p.groups), x.offset]
             self.multiply(x.buffer, strides, panels, table, y, bias, clamp)

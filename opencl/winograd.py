@@ -91,6 +91,7 @@ class Algorithm(base.Algorithm):
         tile = self.points * (p.channels + p.filters) * p.dtype.itemsize
         most = max(FEWEST if self.device.cpu else 2**14, WORKSPACE // max(1, tile))
         most = min(most, max(self.unit, self.workspace_limit // max(1, tile)))
+        most = min(most, 2**31 // max(1, p.channels // p.groups) - 1)  # of 32-bit offsets
         whole = -(-self.tiles // self.unit) * self.unit
         self.room = max(self.unit, min(most // self.unit * self.unit, whole))
         self.workspace_per_image = self.room * tile  # of a pass, whatever the images
