@@ -7,7 +7,6 @@ a row, outputs are shifts. Sums are cut into chunks by the problem alone, and th
 fixed order: no atomics, the same bits on every run.
 """
 
-from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -95,7 +94,6 @@ class Algorithm(base.Algorithm):
         """The weights in rows as the planes have them, and themselves for repairs."""
         p, s = self.problem, self.staged
         depth = p.channels // p.groups
-        device = w.device
         laid = arrays.empty_like(w, shape=(p.filters, depth, self.row))
         arrays.fill(laid, 0)
         _, rows, columns = s.sizes
@@ -103,7 +101,7 @@ class Algorithm(base.Algorithm):
         steps = [depth * self.row, self.row, *steps]
         cells = as_strided(laid.ghost, w.shape, [n * w.dtype.itemsize for n in steps])
         laid._like(cells)[...] = w
-        device.constant(self.offsets)  # sent now rather than by the first call
+        self.table(w.device, s.plane)  # sent now rather than by the first call
         return laid, w.copy()
 
     def run(self, x, packed, y, bias, clamp):
@@ -119,7 +117,7 @@ class Algorithm(base.Algorithm):
         s.fill(device, self.macros(), x, buffer)
         cells = arrays.ghost((images * p.channels * s.plane,), x.dtype)
         partial = arrays.View(device, buffer, cells).after((self.chunks, p.filters, images, 1))
-        offsets = device.constant(self.offsets)
+        offsets = self.table(device, s.plane)
         columns = images * self.columns
         kernel = device.kernel("batch_gemm", "sum_chunks", **self.macros(LANES=self.lanes))
         device.launch(
@@ -141,7 +139,6 @@ class Algorithm(base.Algorithm):
             *self.epilogue(bias, clamp),
         )  # fmt: skip
 
-    @cached_property
-    def offsets(self):
+    def offsets(self, _):
         """Where the outputs' planes begin."""
-        return self.staged.shifts.astype(np.int32)
+        return self.staged.shifts

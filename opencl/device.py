@@ -14,6 +14,7 @@ from cyconv.operands import DeviceError
 
 INSTALL = "pip install 'cyconv[opencl]'"
 PINNED = 1 << 20  # bytes from which a transfer to a device with its own memory goes by pinned pages
+CONSTANTS = 256  # tables that a device keeps
 
 _lock = threading.RLock()
 _known = {}  # {(context, queue) or name: Device}
@@ -102,16 +103,20 @@ class Device:
                         cl.enqueue_copy(self.queue, buffer, host, is_blocking=True)
         return buffer
 
-    def constant(self, array):
-        """A buffer that holds the small `array`, sent once while it is among the last."""
-        key = (array.dtype, array.tobytes())
+    def constant(self, table):
+        """A buffer that holds `table`, sent once while it is among those used last.
+
+        It is known by its bytes, and they keep their hash.
+        """
         with self._lock:
-            found = self._constants.get(key)
+            found = self._constants.get(table)
+            if found is not None:
+                self._constants.move_to_end(table)
         if found is None:
-            found = self.upload(array, "table")
+            found = self.upload(np.frombuffer(table, np.uint8), "table")
             with self._lock:
-                self._constants[key] = found
-                while len(self._constants) > 256:
+                self._constants[table] = found
+                while len(self._constants) > CONSTANTS:
                     self._constants.popitem(last=False)
         return found
 

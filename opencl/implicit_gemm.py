@@ -126,15 +126,14 @@ class Algorithm(base.Algorithm):
     def offsets(self, step):
         """Offsets of all taps of one group whose channels are `step` elements apart."""
         depth = self.problem.channels // self.problem.groups
-        table = np.add.outer(step * np.arange(depth), self.staged.shifts).reshape(-1)
-        return table.astype(np.int32) if table.size else np.zeros(1, np.int32)
+        return np.add.outer(step * np.arange(depth), self.staged.shifts)
 
     def pack(self, w):
         """Panels of weights, and the taps' offsets."""
         p, device = self.problem, w.device
         tiles = tiles_of(device, self.wide)
         panels = tiles.pack(w.reshape(p.groups, p.filters // p.groups, taps_of(p)))
-        return panels, device.constant(self.offsets(self.staged.plane))
+        return panels, self.table(device, self.staged.plane)
 
     def run(self, x, packed, y, bias, clamp):
         """y = clamp(x correlated with the packed weights + bias)."""
@@ -142,7 +141,7 @@ class Algorithm(base.Algorithm):
         p, s, device = self.problem, self.staged, x.device
         step = x.strides[1]
         if s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and not s.tail:
-            table = offsets if step == s.plane else device.constant(self.offsets(step))
+            table = offsets if step == s.plane else self.table(device, step)
             strides = [x.strides[0], step * (p.channels // p.groups), x.offset]
             self.multiply(x.buffer, strides, panels, table, y, bias, clamp)
             return

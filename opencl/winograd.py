@@ -115,13 +115,12 @@ class Algorithm(base.Algorithm):
         size = -(-count // lanes)
         w.device.launch(kernel, (size,), (1,), w.buffer, points.buffer, np.int64(count))
         panels = tiles_of(w.device, self.wide).pack(points)
-        self._offsets(w.device)  # sent now rather than by the first call
+        self.table(w.device, self.room)  # sent now rather than by the first call
         return panels, w
 
-    def _offsets(self, device):
+    def offsets(self, step):
         """Where the channels' tiles begin: by this batch's room, so no part of the weights."""
-        depth = max(1, self.problem.channels // self.problem.groups)
-        return device.constant(self.room * np.arange(depth, dtype=np.int32))
+        return step * np.arange(self.problem.channels // self.problem.groups)
 
     def run(self, x, packed, y, bias, clamp):
         """y = clamp(x correlated with the weights + bias)."""
@@ -151,7 +150,7 @@ class Algorithm(base.Algorithm):
             tiles,
         )  # fmt: skip
         tiles_of(device, self.wide).run(
-            device, (v.buffer, panels.buffer, self._offsets(device), products.buffer),
+            device, (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
             (long8([0, depth * self.room, 0]),
              long8([0, self.room, 0, 0, 1, products.offset])),
             (columns, depth, filters, self.points * p.groups),

@@ -11,6 +11,8 @@ from .cases import seeds
 
 pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'cyconv[opencl]'")
 
+import pyopencl.array as array
+
 from cyconv.opencl import arrays, staging
 from cyconv.opencl import device as door
 from cyconv.opencl.registry import registry_of
@@ -93,3 +95,48 @@ def test_the_workspace_of_a_plane_is_no_second_plane(algorithm, device):  # noqa
     laid = 4 * 8 * (11 * 11 + 16)
     sums = 4 * 4 * 81 * 8 if algorithm == "batch_gemm" else 0  # of eight channels
     assert plan.workspace_bytes <= laid + sums
+
+
+@pytest.mark.parametrize("algorithm", ["implicit_gemm", "batch_gemm", "winograd"])
+def test_a_table_of_offsets_is_built_once_and_sent_once(algorithm, device, monkeypatch):  # noqa: F811
+    """For every call, whatever lies between the channels of an array in device memory."""
+    x = np.random.default_rng(20261122).integers(-4, 5, (2, 8, 12, 12)).astype(np.float32)
+    w = np.ones((6, 4, 3, 3), np.float32)
+    problem = cyconv.Problem((2, 4, 12, 12), w.shape)
+    opened = door.get("test", device)
+    monkeypatch.setattr(opened, "_constants", type(opened._constants)())
+    registry = registry_of(opened)
+    if registry.get(algorithm).supports(problem) is not None:
+        pytest.skip(registry.get(algorithm).supports(problem))
+    there = array.to_device(opened.queue, x)[:, ::2]
+    expected = cyconv.conv2d(x[:, ::2], w)
+    built = []
+    offsets = registry.get(algorithm).offsets
+
+    def counted(self, step):
+        built.append(step)
+        return offsets(self, step)
+
+    monkeypatch.setattr(registry.get(algorithm), "offsets", counted)
+    monkeypatch.setattr(cyconv.api.cache, "_plans", {})
+    plan = cyconv.plan(problem, device=device, algorithm=algorithm)
+    for _ in range(2):
+        packed = plan.pack(w)
+        with cyconv.opencl.log() as events:
+            for _ in range(3):
+                np.testing.assert_allclose(packed(there).get(), expected, atol=1e-3)
+                np.testing.assert_allclose(packed(x[:, ::2]), expected, atol=1e-3)
+        tables = sum(kind == "table" for kind, _ in events)
+        assert tables <= 1  # of the planes as they lie
+    assert tables == 0
+    assert len(built) == len(set(built))
+
+
+def test_tables_that_are_used_stay_on_the_device(device, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(door, "CONSTANTS", 3)
+    opened = door.Device(door.get("test", device).queue)
+    first = opened.constant(b"1")
+    for table in (b"2", b"3", b"4", b"5"):
+        opened.constant(table)
+        assert opened.constant(b"1") is first
+    assert len(opened._constants) == 3
