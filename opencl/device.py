@@ -1,6 +1,7 @@
 """The one door to OpenCL: which device, its context and queue, its kernels, its memory."""
 
 import os
+import sys
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
@@ -11,13 +12,16 @@ import numpy as np
 
 from cyconv.opencl import probe, programs
 from cyconv.operands import DeviceError
+from cyconv.plan import cache
 
 INSTALL = "pip install 'cyconv[opencl]'"
 PINNED = 1 << 20  # bytes from which a transfer to a device with its own memory goes by pinned pages
 CONSTANTS = 256  # tables that a device keeps
+QUEUES = 16  # of callers, whose kernels and scratch are kept
 
 _lock = threading.RLock()
-_known = {}  # {(context, queue) or name: Device}
+_known = {}  # {(context, queue) or name: Device}, ours
+_queues = OrderedDict()  # {(context, queue): Device} of callers' own queues, the last used last
 _events = None  # the log, while someone keeps one
 _pid = os.getpid()
 
@@ -57,8 +61,19 @@ class Device:
         self.local_memory, self.max_group = info.local_mem_size, info.max_work_group_size
         self.compute_units = info.max_compute_units
         self.global_memory, self.max_buffer = info.global_mem_size, info.max_mem_alloc_size
-        self._lock, self._kernels, self._programs = threading.Lock(), {}, {}
-        self._free, self._constants = [], OrderedDict()
+        self._lock, self._kernels, self._programs = threading.RLock(), {}, {}
+        self._free, self._constants, self._kept = [], OrderedDict(), {}
+
+    def once(self, key, make):
+        """What `make()` made under `key`, kept as long as the device."""
+        found = self._kept.get(key)
+        return self._kept.setdefault(key, make()) if found is None else found
+
+    def release(self):
+        """Give up all that can be made again."""
+        with self._lock:
+            for kept in (self._free, self._constants, self._kernels, self._programs, self._kept):
+                kept.clear()
 
     def __repr__(self):
         return f"<Device {self.name} ({self.platform})>"
@@ -79,14 +94,18 @@ class Device:
             with self.errors(f"{nbytes} bytes"):
                 return make()
         except MemoryError:
-            with self._lock:
-                kept = len(self._free)
-                self._free.clear()
-            if not kept:
+            if not sum(other.spare() for other in {self, *_known.values(), *_queues.values()}):
                 raise
         with self.errors(f"{nbytes} bytes"):
             self.queue.finish()  # a driver frees what no kernel still uses
             return make()
+
+    def spare(self):
+        """Give up the scratch that no call uses; how many buffers there were."""
+        with self._lock:
+            count = len(self._free)
+            self._free.clear()
+        return count
 
     def upload(self, array, kind="upload"):
         """A buffer that holds a contiguous copy of `array`."""
@@ -206,8 +225,9 @@ class Device:
                 raise MemoryError(
                     f"{self.name}: out of device memory ({doing}); use smaller batches: {text}"
                 ) from None
+            gone = "; it is opened anew, but arrays and packed weights on it are lost" * lost
             raise DeviceError(
-                f"{self.name} ({self.platform}, driver {self.driver}): {doing} failed: {text}"
+                f"{self.name} ({self.platform}, driver {self.driver}): {doing} failed: {text}{gone}"
             ) from None
 
     def _answers(self):
@@ -223,8 +243,8 @@ def _renew_locks():
     """In a forked child, where a thread that is gone may hold them."""
     global _lock
     _lock = threading.RLock()
-    for known in set(_known.values()):
-        known._lock = threading.Lock()
+    for known in {*_known.values(), *_queues.values()}:
+        known._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -389,19 +409,29 @@ def of_queue(queue):
     cl = pyopencl()  # refuses a forked child before any lock
     key = (queue.context.int_ptr, queue.int_ptr)
     with _lock:
-        found = _known.get(key)
+        found = _known.get(key) or _queues.get(key)
         if found is None:
             if queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
                 raise ValueError("an array's queue must be in-order: kernels follow one another")
-            found = _known[key] = Device(queue)
+            # What nobody but its Device holds goes now, not when it is the one used longest ago.
+            for other in [k for k, d in _queues.items() if sys.getrefcount(d.queue) <= 2]:
+                del _queues[other]
+            found = _queues[key] = Device(queue)
+            while len(_queues) > QUEUES:
+                _queues.popitem(last=False)
+        elif key in _queues:
+            _queues.move_to_end(key)
         return found
 
 
 def forget(device):
-    """Open this device anew when it is next asked for."""
+    """Open this device anew when it is next asked for, and keep nothing of it."""
     with _lock:
-        for key in [key for key, known in _known.items() if known is device]:
-            del _known[key]
+        for table in (_known, _queues):
+            for key in [key for key, known in table.items() if known is device]:
+                del table[key]
+    device.release()
+    cache.drop(lambda plan: getattr(plan._isa, "device", None) is device)
 
 
 def queue(name="opencl"):

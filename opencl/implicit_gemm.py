@@ -6,7 +6,6 @@ for the positions i of a whole plane (:mod:`cyconv.opencl.staging`), t running o
 taps. No patch is built; an image without border and stride is read where it lies.
 """
 
-from functools import cache
 from math import prod
 
 import numpy as np
@@ -19,10 +18,9 @@ from cyconv.opencl.staging import Staged
 BLOCKED = 256 << 10  # bytes of a group's weights that a CPU's cache holds beside the image
 
 
-@cache
 def tiles_of(device, wide):
     """The tiles of one device, by whether they are of float64."""
-    return Tiles(device, base.macros(device, wide))
+    return device.once(("tiles", wide), lambda: Tiles(device, base.macros(device, wide)))
 
 
 class Tiles:
