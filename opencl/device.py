@@ -5,6 +5,7 @@ import sys
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,7 +23,7 @@ QUEUES = 16  # of callers, whose kernels and scratch are kept
 _lock = threading.RLock()
 _known = {}  # {(context, queue) or name: Device}, ours
 _queues = OrderedDict()  # {(context, queue): Device} of callers' own queues, the last used last
-_events = None  # the log, while someone keeps one
+_logs = ContextVar("_logs", default=())  # those that are kept, the outermost first
 _pid = os.getpid()
 
 # After these a device is opened anew.
@@ -279,14 +280,17 @@ def _long8(values, fill):
 
 
 def note(kind, what):
-    """Write to the log, if someone keeps one."""
-    if _events is not None:
-        _events.append((kind, what))
+    """Write to every log that is kept."""
+    for events in _logs.get():
+        events.append((kind, what))
 
 
 @contextmanager
 def log():
     """A list that fills with what is asked of devices: ('upload', bytes), ('kernel', name), ...
+
+    By this thread or task: other threads do not write to it, nor does this one to theirs. A log
+    within a log holds what is asked while it is kept; the outer one holds that too.
 
     Yields
     ------
@@ -294,12 +298,12 @@ def log():
         ``('upload', bytes)``, ``('download', bytes)``, ``('kernel', name)``, ``('build', stem)``,
         and ``('table', bytes)`` for a table of offsets, sent once.
     """
-    global _events
-    before, _events = _events, []
+    events = []
+    _logs.set((*_logs.get(), events))
     try:
-        yield _events
+        yield events
     finally:
-        _events = before
+        _logs.set(tuple(kept for kept in _logs.get() if kept is not events))
 
 
 def kind_of(device):
