@@ -37,6 +37,7 @@ __kernel void sum_chunks(__global const real *x, __global const real *restrict w
     const long chunk = get_global_id(2), filters = size.s0 * (get_global_size(1) / blocks);
     const long end = min((chunk + 1) * size.s6, size.s2);
     EACH_ROW(ZERO_ROW)
+    if (column >= size.s1) return;
 
     x += g * xs.s1;
     w += g * size.s0 * size.s7;
@@ -70,18 +71,20 @@ __kernel void sum_chunks(__global const real *x, __global const real *restrict w
 
 /* y[n, k, z, p, q] = clamp(sum of its chunks + bias). One that is not finite is summed again as it
    is defined: between the rows of a plane, zeros of w met what is no part of the sum.
-   out: sizes of y (d, h, w), filters, filters of a group, chunks. The rest as in direct.cl. */
+   out: sizes of y (d, h, w), filters, filters of a group, chunks, images. The rest as in
+   direct.cl. */
 __kernel void add_chunks(__global const real *restrict partial, __global real *restrict y,
                          __global const real *restrict x, __global const real *restrict w, long8 xs,
                          long8 ws, long8 ys, long8 in, long8 out, long8 taps, long8 step,
                          long8 dilation, long8 pad, long begin, __global const real *restrict bias,
                          real low, real high) {
-    const long images = get_global_size(1), r = get_global_id(0), n = get_global_id(1);
-    const long k = get_global_id(2), count = get_global_size(0);
+    const long count = out.s0 * out.s1 * out.s2, k = get_global_id(1), column = get_global_id(0);
+    const long n = column / count, r = MOD(column, count);
     const long z = r / (out.s1 * out.s2), p = MOD(r / out.s2, out.s1), q = MOD(r, out.s2);
     real sum = 0;
-    partial += begin + (k * images + n) * count + r;
-    for (long chunk = 0; chunk < out.s5; chunk++) sum += partial[chunk * out.s3 * images * count];
+    if (n >= out.s6) return;
+    partial += begin + (k * out.s6 + n) * count + r;
+    for (long chunk = 0; chunk < out.s5; chunk++) sum += partial[chunk * out.s3 * out.s6 * count];
     if (!(sum - sum == 0)) {
         sum = 0;
         x += xs.s5 + n * xs.s0 + k / out.s4 * in.s3 * xs.s1;

@@ -15,9 +15,10 @@ from numpy.lib.stride_tricks import as_strided
 from cyconv.opencl import arrays, base
 from cyconv.opencl.base import three, volume
 from cyconv.opencl.device import long8
-from cyconv.opencl.staging import Staged
+from cyconv.opencl.staging import TAIL, Staged
 
 ROWS, COLUMNS = 4, 3  # of a work item's tile, as in batch_gemm.cl
+GROUP = 32  # work items of a GPU: neighbouring columns, which read the same weights
 SEGMENT = 4096  # elements of a plane that a tile's rows hold in a first-level cache
 PARTIAL = 4 << 20  # elements of all chunks' sums
 CHUNKS = 64
@@ -33,24 +34,16 @@ class Algorithm(base.Algorithm):
     def supports(cls, problem):
         """Float problems whose planes 32-bit offsets reach."""
         reason = super().supports(problem)
-        if reason is None and cls.staged_for(problem).plane >= 2**31:
+        if reason is None and cls._plane(problem) >= 2**31:
             reason = "batch_gemm needs planes of fewer than 2**31 elements with their borders"
         if reason is None and prod(problem.output_spatial) > OUTPUTS:
             reason = f"batch_gemm is for at most {OUTPUTS} outputs of one filter"
         return reason
 
     @classmethod
-    def staged_for(cls, problem):
-        """How the images of `problem` are laid out, so that whole vectors of taps can be read."""
-        lanes = cls._lanes(problem)
-        p, swapped = problem, {"swapped": True}
-        taps = Staged(p, p.dilation, p.stride, **swapped).positions
-        return Staged(p, p.dilation, p.stride, -(-taps // lanes) * lanes, **swapped)
-
-    @classmethod
-    def _lanes(cls, problem):
-        wide = problem.dtype == np.float64
-        return base.lanes(base.macros(cls.device, wide)) if cls.device.cpu else 4
+    def _plane(cls, problem):
+        """Elements of one plane with its border, no fewer."""
+        return Staged(problem, problem.dilation, problem.stride, swapped=True).plane + TAIL
 
     @classmethod
     def _cells(cls, problem):
@@ -77,9 +70,12 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Segments and chunks: functions of the problem."""
         p = self.problem
-        self.lanes, self.staged = self._lanes(p), self.staged_for(p)
+        self.group = 1 if self.device.cpu else GROUP
+        lanes = self.lanes = base.lanes(self.macros()) if self.device.cpu else 4
         # One image's, so that a sample alone has the bits it has in a batch.
-        self.row = -(-self.staged.positions // self.lanes) * self.lanes
+        taps = Staged(p, p.dilation, p.stride, 1, swapped=True).positions
+        self.row = -(-taps // lanes) * lanes
+        self.staged = Staged(p, p.dilation, p.stride, self.row, swapped=True)
         self.columns = prod(p.output_spatial)
         self.per_plane = max(1, -(-self.row // SEGMENT))
         self.segments = p.channels // p.groups * self.per_plane
@@ -110,6 +106,10 @@ class Algorithm(base.Algorithm):
             with x.device.scratch(len(xs) * self.workspace_per_image) as buffer:
                 self._pass(xs, packed, ys, bias, clamp, buffer)
 
+    def _whole(self, size):
+        """So many work items that groups are whole."""
+        return -(-size // self.group) * self.group
+
     def _pass(self, x, packed, y, bias, clamp, buffer):
         p, s, device = self.problem, self.staged, x.device
         laid, w = packed
@@ -120,9 +120,10 @@ class Algorithm(base.Algorithm):
         offsets = self.table(device, s.plane)
         columns = images * self.columns
         kernel = device.kernel("batch_gemm", "sum_chunks", **self.macros(LANES=self.lanes))
+        across = self._whole(-(-columns // COLUMNS))
         device.launch(
-            kernel, (-(-columns // COLUMNS), p.groups * -(-filters // ROWS), self.chunks),
-            (1, 1, 1), buffer, laid.buffer, offsets, buffer,
+            kernel, (across, p.groups * -(-filters // ROWS), self.chunks), (self.group, 1, 1),
+            buffer, laid.buffer, offsets, buffer,
             long8([filters, columns, self.segments, self.per_plane, SEGMENT, self.row, self.chunk,
                    depth * self.row]),
             long8([s.plane, depth * s.plane, p.channels * s.plane, self.columns]),
@@ -131,9 +132,9 @@ class Algorithm(base.Algorithm):
         kernel = device.kernel("batch_gemm", "add_chunks", **self.macros(LANES=self.lanes))
         sizes = three(p.output_spatial, 1)
         device.launch(
-            kernel, (self.columns, images, p.filters), (1, 1, 1), buffer, y.buffer, x.buffer,
+            kernel, (self._whole(columns), p.filters), (self.group, 1), buffer, y.buffer, x.buffer,
             w.buffer, volume(x), volume(w), volume(y), long8([*three(p.spatial, 1), depth]),
-            long8([*sizes, p.filters, filters, self.chunks]), long8(three(p.kernel, 1)),
+            long8([*sizes, p.filters, filters, self.chunks, images]), long8(three(p.kernel, 1)),
             long8(three(p.stride, 1)), long8(three(p.dilation, 1)),
             long8(three((lo for lo, _ in p.padding), 0)), np.int64(partial.offset),
             *self.epilogue(bias, clamp),

@@ -13,7 +13,7 @@ import numpy as np
 from cyconv.opencl import arrays, base
 from cyconv.opencl.base import taps_of, volume
 from cyconv.opencl.device import long8
-from cyconv.opencl.staging import Staged
+from cyconv.opencl.staging import TAIL, Staged
 
 BLOCKED = 256 << 10  # bytes of a group's weights that a CPU's cache holds beside the image
 
@@ -79,18 +79,16 @@ class Algorithm(base.Algorithm):
     def supports(cls, problem):
         """Float problems whose planes 32-bit offsets reach."""
         reason = super().supports(problem)
-        if reason is None and problem.channels * cls.staged_for(problem).plane >= 2**31:
+        if reason is None and problem.channels * cls._cells(problem) >= 2**31:
             reason = "implicit_gemm needs an image of fewer than 2**31 elements with its border"
         if reason is None and cls.device.max_group < 256 and not cls.device.cpu:
             reason = "implicit_gemm needs work-groups of 256 work items"
         return reason
 
     @classmethod
-    def staged_for(cls, problem):
-        """How the images of `problem` are laid out."""
-        lanes = base.lanes(base.macros(cls.device, problem.dtype == np.float64))
-        least = 2 * lanes if cls.device.cpu else 1  # a tile's positions are read whole
-        return Staged(problem, problem.stride, problem.dilation, least)
+    def _cells(cls, problem):
+        """Elements of one plane with its border, no fewer."""
+        return Staged(problem, problem.stride, problem.dilation).plane + TAIL
 
     @classmethod
     def _bytes(cls, problem):
@@ -118,7 +116,8 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Lay out the planes; no work on the device."""
         p = self.problem
-        self.staged = self.staged_for(p)
+        self.least = 2 * base.lanes(self.macros()) if self.device.cpu else 1
+        self.staged = Staged(p, p.stride, p.dilation, self.least)
         self.workspace_per_image = p.channels * self.staged.plane * p.dtype.itemsize
 
     def offsets(self, step):

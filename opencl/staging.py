@@ -18,6 +18,8 @@ import numpy as np
 from cyconv.opencl.base import three, volume
 from cyconv.opencl.device import long8
 
+TAIL = 64  # elements, more than any tile reads beyond a plane
+
 
 class Staged:
     """How the planes of one problem are laid out; `swapped`, with its taps for outputs.

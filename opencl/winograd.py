@@ -112,8 +112,9 @@ class Algorithm(base.Algorithm):
         count = p.parameters // 9
         shape = (self.points * p.groups, p.filters // p.groups, p.channels // p.groups)
         points = arrays.empty_like(w, shape=shape)
-        size = -(-count // lanes)
-        w.device.launch(kernel, (size,), (1,), w.buffer, points.buffer, np.int64(count))
+        group = 1 if self.device.cpu else GROUP
+        size = -(-count // (lanes * group)) * group
+        w.device.launch(kernel, (size,), (group,), w.buffer, points.buffer, np.int64(count))
         panels = tiles_of(w.device, self.wide).pack(points)
         self.table(w.device, self.room)  # sent now rather than by the first call
         return panels, w
