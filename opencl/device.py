@@ -313,20 +313,20 @@ def kind_of(device):
 
 
 def _all_devices():
-    """Every device of every platform, in the drivers' order."""
+    """Every device of every platform, in the drivers' order, and what failing platforms said."""
     cl = pyopencl()
     probe.check(cl)
     try:
         platforms = cl.get_platforms()
     except cl.Error:  # no platform is an error to the loader
-        return []
-    found = []
+        return [], []
+    found, failed = [], []
     for platform in platforms:
         try:
             found += platform.get_devices()
-        except cl.Error:  # a driver without hardware
-            continue
-    return found
+        except cl.Error as error:
+            failed.append(f"{platform.name.strip()}: {error}")
+    return found, failed
 
 
 def devices():
@@ -348,7 +348,7 @@ def devices():
             d.driver_version.strip(), kind_of(d), d.max_compute_units, d.local_mem_size,
             d.global_mem_size, "cl_khr_fp64" in d.extensions.split(),
         )
-        for index, d in enumerate(_all_devices())
+        for index, d in enumerate(_all_devices()[0])
     ]  # fmt: skip
 
 
@@ -359,12 +359,12 @@ def is_name(device):
 
 def _find(operation, name):
     """The pyopencl device that ``"opencl"``, ``"opencl:1"`` or ``"opencl:PoCL"`` means."""
-    cl, found = pyopencl(), _all_devices()
+    cl, (found, failed) = pyopencl(), _all_devices()
     texts = [f"{d.platform.name.strip()}: {d.name.strip()}" for d in found]
     if not found:
         raise DeviceError(
             f"{operation}: device={name!r}: no OpenCL device is installed; {INSTALL} brings a "
-            "driver for the CPU"
+            "driver for the CPU" + "".join(f"; {text}" for text in failed)
         )
     wanted = name.partition(":")[2].strip()
     if name == "opencl":

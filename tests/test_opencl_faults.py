@@ -86,6 +86,24 @@ def test_a_machine_without_a_driver_says_so(child, tmp_path):
     assert "DeviceError: conv2d: device='opencl': no OpenCL device is installed" in done.stderr
 
 
+def test_a_platform_that_fails_is_passed_over_and_named(monkeypatch):
+    cl = door.pyopencl()
+    (real, *_), known = cl.get_platforms(), cyconv.opencl.devices()
+
+    class Broken:
+        name = "broken "
+
+        def get_devices(self):
+            raise cl.RuntimeError("clGetDeviceIDs failed: OUT_OF_HOST_MEMORY")
+
+    monkeypatch.setattr(cl, "get_platforms", lambda: [Broken(), real])
+    assert cyconv.opencl.devices()[0] == known[0]
+    monkeypatch.setattr(cl, "get_platforms", lambda: [Broken()])
+    monkeypatch.setattr(door, "_known", {})
+    with pytest.raises(RuntimeError, match=r"no OpenCL device .*broken: clGetDeviceIDs failed"):
+        cyconv.opencl.queue()
+
+
 def test_a_driver_that_crashes_is_met_in_a_child_process(monkeypatch, tmp_path):
     monkeypatch.setenv("CYCONV_OPENCL_CACHE", str(tmp_path))
     monkeypatch.setattr("cyconv.opencl.probe._checked", False)
