@@ -74,11 +74,25 @@ def _promoted(operation, direction, dtypes):
 
 
 def _call(found, a, b, bias, out, activation):
-    dtype = found.problem.dtype
-    if a.dtype is not dtype or b.dtype is not dtype:
-        a = a if a.dtype == dtype else a.astype(dtype)
-        b = b if b.dtype == dtype else b.astype(dtype)
+    problem = found.problem
+    if a.dtype is not problem.dtype or b.dtype is not problem.dtype:
+        names = (argument_name(problem.operation, role) for role in ROLES[problem.direction])
+        a, b = (
+            _cast(problem.operation, name, array, problem.dtype)
+            for name, array in zip(names, (a, b), strict=False)
+        )
     return found(a, b, bias, out, activation)
+
+
+def _cast(operation, name, array, dtype):
+    """`array` in `dtype`, where it lies."""
+    if array.dtype == dtype:
+        return array
+    if is_on_device(array):
+        from cyconv.opencl.functions import converted
+
+        return converted(operation, name, array, dtype)
+    return array.astype(dtype)
 
 
 def _wrong_rank(operation, rank, w_shape):
@@ -204,7 +218,7 @@ def conv_grad_input(
         padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
         workspace_limit,
     )  # fmt: skip
-    return _call(found, g, _conjugate(w), None, out, None)
+    return _call(found, g, _conjugate(name, "w", w), None, out, None)
 
 
 def conv_grad_weight(
@@ -246,7 +260,7 @@ def conv_grad_weight(
         padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
         workspace_limit,
     )  # fmt: skip
-    return _call(found, _conjugate(x), g, None, out, None)
+    return _call(found, _conjugate(name, "x", x), g, None, out, None)
 
 
 def conv_grad_bias(grad_output, *, data_format="channels_first", device="cpu"):
@@ -314,9 +328,10 @@ def conv_vjp(x, w, grad_output, stride=1, padding=0, dilation=1, groups=1, **opt
     for name, array in (("x", x), ("w", w), ("grad_output", g)):
         checked_dtype(op, f"{name}.dtype", array.dtype)
     common = np.result_type(x.dtype, w.dtype, g.dtype)  # once, so that all three gradients have it
-    x, w, g = (a if a.dtype == common else a.astype(common) for a in (x, w, g))
+    named = (("x", x), ("w", w), ("grad_output", g))
+    x, w, g = (_cast(op, name, array, common) for name, array in named)
     geometry = (stride, padding, dilation, groups)
-    batched = g if x.ndim == w.ndim else g.reshape(1, *g.shape)
+    batched = g if x.ndim == w.ndim else g[None]
     shared = {key: options[key] for key in ("data_format", "device") if key in options}
     return (
         conv_grad_input(x.shape, w, g, *geometry, **options),
@@ -325,5 +340,9 @@ def conv_vjp(x, w, grad_output, stride=1, padding=0, dilation=1, groups=1, **opt
     )
 
 
-def _conjugate(array):
+def _conjugate(operation, name, array):
+    if array.dtype.kind == "c" and is_on_device(array):
+        from cyconv.opencl.functions import converted
+
+        return converted(operation, name, array, array.dtype, conjugated=True)
     return array.conj() if array.dtype.kind == "c" else array

@@ -27,6 +27,16 @@ def check_on_host(operation, name, array):
         )
 
 
+def on_host(name, array):
+    """`array` as NumPy takes it; of one in a device's memory it would fetch cell by cell."""
+    if is_on_device(array):
+        raise TypeError(
+            f"{name} must be an ndarray, got one in an OpenCL device's memory, which this function "
+            "does not compute with: give a copy, array.get()"
+        )
+    return np.asarray(array)
+
+
 def as_array(operation, name, array):
     """`array` as an ndarray; masked arrays are refused, because masks would be lost.
 

@@ -369,6 +369,12 @@ class _Cache:
             while len(self._plans) > self.size:
                 del self._plans[min(self._plans, key=lambda k: self._plans[k][1])]
 
+    def drop(self, unwanted):
+        """Forget the plans of which `unwanted` is true."""
+        with self._lock:
+            for key in [key for key, (plan, _) in self._plans.items() if unwanted(plan)]:
+                del self._plans[key]
+
     def __len__(self):
         return len(self._plans)
 

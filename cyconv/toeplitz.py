@@ -42,7 +42,7 @@ import scipy.sparse.linalg
 
 from cyconv._borders import BORDERS
 from cyconv.api import conv, conv_grad_input
-from cyconv.operands import as_array
+from cyconv.operands import as_array, on_host
 from cyconv.problem import Problem
 
 __all__ = ["matrix", "operator", "sparse"]
@@ -59,6 +59,7 @@ SCIPY_MODES = {
 def _described(operation, w, input_shape, geometry, padding_mode, flip):
     """`w` in the dtype of its sums, and the Problem whose matrix is asked for."""
     w = as_array(operation, "w", w)
+    on_host(f"{operation}: w", w)
     problem = Problem(
         input_shape, w.shape, w.dtype, *geometry, padding_mode=padding_mode, flip=flip,
         operation=operation,

@@ -4,7 +4,7 @@ from math import prod
 
 import numpy as np
 
-from cyconv.operands import as_array
+from cyconv.operands import as_array, on_host
 from cyconv.problem import SUM_DTYPES, Problem, per_axis, sum_dtype
 
 
@@ -63,6 +63,7 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
         L = the number of positions of the window.
     """
     x = as_array("unfold", "x", x)
+    on_host("unfold: x", x)
     rank = len(kernel_size) if np.ndim(kernel_size) == 1 else x.ndim - 2
     if rank < 1 or x.ndim not in (rank + 1, rank + 2):
         raise ValueError(
@@ -103,6 +104,7 @@ def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
         If the columns are not as many, or not as long, as unfold would give.
     """
     columns = as_array("fold", "columns", columns)
+    on_host("fold: columns", columns)
     rank = len(output_size) if np.ndim(output_size) == 1 else 1
     size = per_axis("fold", "output_size", output_size, rank, 0)
     kernel = per_axis("fold", "kernel_size", kernel_size, rank, 1)

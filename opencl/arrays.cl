@@ -1,8 +1,17 @@
-/* Element by element over arrays of any strides; half is read and written, never computed with. */
+/* Element by element over arrays of any strides; half is read and written, never computed with,
+   integers are read. */
 
 #define LOAD_half(p, i) vload_half(i, p)
 #define LOAD_float(p, i) (p)[i]
 #define LOAD_double(p, i) (p)[i]
+#define LOAD_char(p, i) (p)[i]
+#define LOAD_uchar(p, i) (p)[i]
+#define LOAD_short(p, i) (p)[i]
+#define LOAD_ushort(p, i) (p)[i]
+#define LOAD_int(p, i) (p)[i]
+#define LOAD_uint(p, i) (p)[i]
+#define LOAD_long(p, i) (p)[i]
+#define LOAD_ulong(p, i) (p)[i]
 #define STORE_half(v, p, i) vstore_half_rte((float)(v), i, p)
 #define STORE_float(v, p, i) (p)[i] = (v)
 #define STORE_double(v, p, i) (p)[i] = (v)
@@ -26,6 +35,7 @@
 #define FILL low
 #define PLUS (a + b)
 #define MINUS (a - b)
+#define HYPOT hypot(a, b)
 #define BOUND CLAMP(a, low, high)
 #define FINISH CLAMP(a + b, low, high)
 

@@ -8,7 +8,12 @@ from numpy.lib.stride_tricks import as_strided
 from cyconv.opencl.device import long8
 
 GROUP = 64  # work items of a group
-ELEMENTS = {"float16": "half", "float32": "float", "float64": "double"}
+ELEMENTS = {
+    "float16": "half", "float32": "float", "float64": "double",
+    "int8": "char", "uint8": "uchar", "int16": "short", "uint16": "ushort",  # to read
+    "int32": "int", "uint32": "uint", "int64": "long", "uint64": "ulong",
+}  # fmt: skip
+READABLE = {*ELEMENTS, "complex64", "complex128"}
 
 
 class View:

@@ -6,6 +6,7 @@ binds its class to a device. ``supports``, ``cost`` and ``error_bound`` are as i
 only enqueue work.
 """
 
+from functools import lru_cache
 from math import inf, prod
 
 import numpy as np
@@ -32,6 +33,7 @@ class Algorithm:
 
     def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, _=None, allowed=4.0):
         self.problem, self.workspace_limit, self.allowed = problem, workspace_limit, allowed
+        self._table = lru_cache(maxsize=8)(self._built)  # steps are few
         self.layout()
         if self.workspace_per_image > workspace_limit:
             raise MemoryError(
@@ -92,6 +94,17 @@ class Algorithm:
         step = self.images()
         for first in range(0, self.problem.batch, step):
             yield x[first : first + step], y[first : first + step]
+
+    def offsets(self, step):
+        """Elements that the kernels' offsets add, for planes or tiles `step` elements apart."""
+        raise NotImplementedError
+
+    def table(self, device, step):
+        """The offsets in device memory: built once for a step, sent once."""
+        return device.constant(self._table(step))
+
+    def _built(self, step):
+        return np.ascontiguousarray(self.offsets(step), np.int32).tobytes()
 
     @property
     def wide(self):

@@ -20,25 +20,31 @@
 #define KEEP(m, j) sums[m * COLUMNS + j] = sum##m##_##j;
 #define KEEP_ROW(m) EACH(KEEP, m)
 
+#define POINT(j)                                                                       \
+    const long column##j = min(column + j, size.s1 - 1), image##j = column##j / xs.s3; \
+    __global const real *x##j = x + image##j * xs.s2 + offset[column##j - image##j * xs.s3];
+
 /* partial[chunk, filter, column] = sum of w[filter, i] x[i + offset[column]] over the chunk's i.
    size: filters of a group, columns, segments of all planes, segments of one plane, elements of a
    segment, of a plane of w, segments of a chunk, elements of w to the next filter.
-   xs: elements of x to the next plane and group. begin: where partial begins. */
+   xs: elements of x to the next plane, group and image, columns of an image, to which the offsets
+   belong. begin: where partial begins. */
 __kernel void sum_chunks(__global const real *x, __global const real *restrict w,
                          __global const int *restrict offset, __global real *partial, long8 size,
-                         long2 xs, long begin) {
+                         long8 xs, long begin) {
     const long column = get_global_id(0) * COLUMNS, blocks = (size.s0 + ROWS - 1) / ROWS;
     const long g = get_global_id(1) / blocks, row = MOD((long)get_global_id(1), blocks) * ROWS;
     const long chunk = get_global_id(2), filters = size.s0 * (get_global_size(1) / blocks);
     const long end = min((chunk + 1) * size.s6, size.s2);
     EACH_ROW(ZERO_ROW)
+    if (column >= size.s1) return;
 
     x += g * xs.s1;
     w += g * size.s0 * size.s7;
     EACH_ROW(POINT_ROW)
-    __global const real *x0 = x + offset[column];
-    __global const real *x1 = x + offset[min(column + 1, size.s1 - 1)];
-    __global const real *x2 = x + offset[min(column + 2, size.s1 - 1)];
+    POINT(0)
+    POINT(1)
+    POINT(2)
     for (long s = chunk * size.s6; s < end; s++) {
         const long plane = s / size.s3, first = MOD(s, size.s3) * size.s4;
         const long last = min(first + size.s4, size.s5), at = plane * size.s5;
@@ -65,18 +71,20 @@ __kernel void sum_chunks(__global const real *x, __global const real *restrict w
 
 /* y[n, k, z, p, q] = clamp(sum of its chunks + bias). One that is not finite is summed again as it
    is defined: between the rows of a plane, zeros of w met what is no part of the sum.
-   out: sizes of y (d, h, w), filters, filters of a group, chunks. The rest as in direct.cl. */
+   out: sizes of y (d, h, w), filters, filters of a group, chunks, images. The rest as in
+   direct.cl. */
 __kernel void add_chunks(__global const real *restrict partial, __global real *restrict y,
                          __global const real *restrict x, __global const real *restrict w, long8 xs,
                          long8 ws, long8 ys, long8 in, long8 out, long8 taps, long8 step,
                          long8 dilation, long8 pad, long begin, __global const real *restrict bias,
                          real low, real high) {
-    const long images = get_global_size(1), r = get_global_id(0), n = get_global_id(1);
-    const long k = get_global_id(2), count = get_global_size(0);
+    const long count = out.s0 * out.s1 * out.s2, k = get_global_id(1), column = get_global_id(0);
+    const long n = column / count, r = MOD(column, count);
     const long z = r / (out.s1 * out.s2), p = MOD(r / out.s2, out.s1), q = MOD(r, out.s2);
     real sum = 0;
-    partial += begin + (k * images + n) * count + r;
-    for (long chunk = 0; chunk < out.s5; chunk++) sum += partial[chunk * out.s3 * images * count];
+    if (n >= out.s6) return;
+    partial += begin + (k * out.s6 + n) * count + r;
+    for (long chunk = 0; chunk < out.s5; chunk++) sum += partial[chunk * out.s3 * out.s6 * count];
     if (!(sum - sum == 0)) {
         sum = 0;
         x += xs.s5 + n * xs.s0 + k / out.s4 * in.s3 * xs.s1;

@@ -14,10 +14,11 @@ from numpy.lib.stride_tricks import as_strided
 
 from cyconv.opencl import arrays, base
 from cyconv.opencl.base import three, volume
-from cyconv.opencl.device import long2, long8
-from cyconv.opencl.staging import Staged
+from cyconv.opencl.device import long8
+from cyconv.opencl.staging import TAIL, Staged
 
 ROWS, COLUMNS = 4, 3  # of a work item's tile, as in batch_gemm.cl
+GROUP = 32  # work items of a GPU: neighbouring columns, which read the same weights
 SEGMENT = 4096  # elements of a plane that a tile's rows hold in a first-level cache
 PARTIAL = 4 << 20  # elements of all chunks' sums
 CHUNKS = 64
@@ -33,15 +34,20 @@ class Algorithm(base.Algorithm):
     def supports(cls, problem):
         """Float problems whose planes 32-bit offsets reach."""
         reason = super().supports(problem)
-        if reason is None and cls._cells(problem) >= 2**31:
-            reason = "batch_gemm needs images of fewer than 2**31 elements with their borders"
+        if reason is None and cls._plane(problem) >= 2**31:
+            reason = "batch_gemm needs planes of fewer than 2**31 elements with their borders"
         if reason is None and prod(problem.output_spatial) > OUTPUTS:
             reason = f"batch_gemm is for at most {OUTPUTS} outputs of one filter"
         return reason
 
     @classmethod
+    def _plane(cls, problem):
+        """Elements of one plane with its border, no fewer."""
+        return Staged(problem, problem.dilation, problem.stride, swapped=True).plane + TAIL
+
+    @classmethod
     def _cells(cls, problem):
-        """Elements of all images with their borders, no fewer."""
+        """About how many cells the copy of x costs."""
         spans = (
             kernel * dilation + stride * out + 2 * dilation
             for out, stride, dilation, kernel in zip(
@@ -64,6 +70,7 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Segments and chunks: functions of the problem."""
         p = self.problem
+        self.group = 1 if self.device.cpu else GROUP
         lanes = self.lanes = base.lanes(self.macros()) if self.device.cpu else 4
         # One image's, so that a sample alone has the bits it has in a batch.
         taps = Staged(p, p.dilation, p.stride, 1, swapped=True).positions
@@ -90,6 +97,7 @@ class Algorithm(base.Algorithm):
         steps = [depth * self.row, self.row, *steps]
         cells = as_strided(laid.ghost, w.shape, [n * w.dtype.itemsize for n in steps])
         laid._like(cells)[...] = w
+        self.table(w.device, s.plane)  # sent now rather than by the first call
         return laid, w.copy()
 
     def run(self, x, packed, y, bias, clamp):
@@ -98,6 +106,10 @@ class Algorithm(base.Algorithm):
             with x.device.scratch(len(xs) * self.workspace_per_image) as buffer:
                 self._pass(xs, packed, ys, bias, clamp, buffer)
 
+    def _whole(self, size):
+        """So many work items that groups are whole."""
+        return -(-size // self.group) * self.group
+
     def _pass(self, x, packed, y, bias, clamp, buffer):
         p, s, device = self.problem, self.staged, x.device
         laid, w = packed
@@ -105,29 +117,29 @@ class Algorithm(base.Algorithm):
         s.fill(device, self.macros(), x, buffer)
         cells = arrays.ghost((images * p.channels * s.plane,), x.dtype)
         partial = arrays.View(device, buffer, cells).after((self.chunks, p.filters, images, 1))
-        offsets = self._offsets(device, images)
+        offsets = self.table(device, s.plane)
         columns = images * self.columns
         kernel = device.kernel("batch_gemm", "sum_chunks", **self.macros(LANES=self.lanes))
+        across = self._whole(-(-columns // COLUMNS))
         device.launch(
-            kernel, (-(-columns // COLUMNS), p.groups * -(-filters // ROWS), self.chunks),
-            (1, 1, 1), buffer, laid.buffer, offsets, buffer,
+            kernel, (across, p.groups * -(-filters // ROWS), self.chunks), (self.group, 1, 1),
+            buffer, laid.buffer, offsets, buffer,
             long8([filters, columns, self.segments, self.per_plane, SEGMENT, self.row, self.chunk,
                    depth * self.row]),
-            long2(s.plane, depth * s.plane), np.int64(partial.offset),
+            long8([s.plane, depth * s.plane, p.channels * s.plane, self.columns]),
+            np.int64(partial.offset),
         )  # fmt: skip
         kernel = device.kernel("batch_gemm", "add_chunks", **self.macros(LANES=self.lanes))
         sizes = three(p.output_spatial, 1)
         device.launch(
-            kernel, (self.columns, images, p.filters), (1, 1, 1), buffer, y.buffer, x.buffer,
+            kernel, (self._whole(columns), p.filters), (self.group, 1), buffer, y.buffer, x.buffer,
             w.buffer, volume(x), volume(w), volume(y), long8([*three(p.spatial, 1), depth]),
-            long8([*sizes, p.filters, filters, self.chunks]), long8(three(p.kernel, 1)),
+            long8([*sizes, p.filters, filters, self.chunks, images]), long8(three(p.kernel, 1)),
             long8(three(p.stride, 1)), long8(three(p.dilation, 1)),
             long8(three((lo for lo, _ in p.padding), 0)), np.int64(partial.offset),
             *self.epilogue(bias, clamp),
         )  # fmt: skip
 
-    def _offsets(self, device, images):
-        """Where the planes of (image, output) begin."""
-        step = self.problem.channels * self.staged.plane
-        table = np.add.outer(step * np.arange(images), self.staged.shifts)
-        return device.constant(np.ascontiguousarray(table.reshape(-1), np.int32))
+    def offsets(self, _):
+        """Where the outputs' planes begin."""
+        return self.staged.shifts

@@ -1,9 +1,11 @@
 """The one door to OpenCL: which device, its context and queue, its kernels, its memory."""
 
 import os
+import sys
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,13 +13,17 @@ import numpy as np
 
 from cyconv.opencl import probe, programs
 from cyconv.operands import DeviceError
+from cyconv.plan import cache
 
 INSTALL = "pip install 'cyconv[opencl]'"
 PINNED = 1 << 20  # bytes from which a transfer to a device with its own memory goes by pinned pages
+CONSTANTS = 256  # tables that a device keeps
+QUEUES = 16  # of callers, whose kernels and scratch are kept
 
 _lock = threading.RLock()
-_known = {}  # {(context, queue) or name: Device}
-_events = None  # the log, while someone keeps one
+_known = {}  # {(context, queue) or name: Device}, ours
+_queues = OrderedDict()  # {(context, queue): Device} of callers' own queues, the last used last
+_logs = ContextVar("_logs", default=())  # those that are kept, the outermost first
 _pid = os.getpid()
 
 # After these a device is opened anew.
@@ -56,8 +62,19 @@ class Device:
         self.local_memory, self.max_group = info.local_mem_size, info.max_work_group_size
         self.compute_units = info.max_compute_units
         self.global_memory, self.max_buffer = info.global_mem_size, info.max_mem_alloc_size
-        self._lock, self._kernels, self._programs = threading.Lock(), {}, {}
-        self._free, self._constants = [], OrderedDict()
+        self._lock, self._kernels, self._programs = threading.RLock(), {}, {}
+        self._free, self._constants, self._kept = [], OrderedDict(), {}
+
+    def once(self, key, make):
+        """What `make()` made under `key`, kept as long as the device."""
+        found = self._kept.get(key)
+        return self._kept.setdefault(key, make()) if found is None else found
+
+    def release(self):
+        """Give up all that can be made again."""
+        with self._lock:
+            for kept in (self._free, self._constants, self._kernels, self._programs, self._kept):
+                kept.clear()
 
     def __repr__(self):
         return f"<Device {self.name} ({self.platform})>"
@@ -78,14 +95,18 @@ class Device:
             with self.errors(f"{nbytes} bytes"):
                 return make()
         except MemoryError:
-            with self._lock:
-                kept = len(self._free)
-                self._free.clear()
-            if not kept:
+            if not sum(other.spare() for other in {self, *_known.values(), *_queues.values()}):
                 raise
         with self.errors(f"{nbytes} bytes"):
             self.queue.finish()  # a driver frees what no kernel still uses
             return make()
+
+    def spare(self):
+        """Give up the scratch that no call uses; how many buffers there were."""
+        with self._lock:
+            count = len(self._free)
+            self._free.clear()
+        return count
 
     def upload(self, array, kind="upload"):
         """A buffer that holds a contiguous copy of `array`."""
@@ -102,16 +123,20 @@ class Device:
                         cl.enqueue_copy(self.queue, buffer, host, is_blocking=True)
         return buffer
 
-    def constant(self, array):
-        """A buffer that holds the small `array`, sent once while it is among the last."""
-        key = (array.dtype, array.tobytes())
+    def constant(self, table):
+        """A buffer that holds `table`, sent once while it is among those used last.
+
+        It is known by its bytes, and they keep their hash.
+        """
         with self._lock:
-            found = self._constants.get(key)
+            found = self._constants.get(table)
+            if found is not None:
+                self._constants.move_to_end(table)
         if found is None:
-            found = self.upload(array, "table")
+            found = self.upload(np.frombuffer(table, np.uint8), "table")
             with self._lock:
-                self._constants[key] = found
-                while len(self._constants) > 256:
+                self._constants[table] = found
+                while len(self._constants) > CONSTANTS:
                     self._constants.popitem(last=False)
         return found
 
@@ -201,8 +226,9 @@ class Device:
                 raise MemoryError(
                     f"{self.name}: out of device memory ({doing}); use smaller batches: {text}"
                 ) from None
+            gone = "; it is opened anew, but arrays and packed weights on it are lost" * lost
             raise DeviceError(
-                f"{self.name} ({self.platform}, driver {self.driver}): {doing} failed: {text}"
+                f"{self.name} ({self.platform}, driver {self.driver}): {doing} failed: {text}{gone}"
             ) from None
 
     def _answers(self):
@@ -218,8 +244,8 @@ def _renew_locks():
     """In a forked child, where a thread that is gone may hold them."""
     global _lock
     _lock = threading.RLock()
-    for known in set(_known.values()):
-        known._lock = threading.Lock()
+    for known in {*_known.values(), *_queues.values()}:
+        known._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -247,11 +273,6 @@ def long8(values, fill=0):
     return _long8((*values,), fill)
 
 
-def long2(first, second):
-    """Two integers as one argument of a kernel."""
-    return np.array([first, second], np.int64).view(pyopencl().cltypes.long2)[0]
-
-
 @lru_cache(maxsize=4096)
 def _long8(values, fill):
     lanes = np.array([*values, *[fill] * (8 - len(values))], np.int64)
@@ -259,14 +280,17 @@ def _long8(values, fill):
 
 
 def note(kind, what):
-    """Write to the log, if someone keeps one."""
-    if _events is not None:
-        _events.append((kind, what))
+    """Write to every log that is kept."""
+    for events in _logs.get():
+        events.append((kind, what))
 
 
 @contextmanager
 def log():
     """A list that fills with what is asked of devices: ('upload', bytes), ('kernel', name), ...
+
+    By this thread or task: other threads do not write to it, nor does this one to theirs. A log
+    within a log holds what is asked while it is kept; the outer one holds that too.
 
     Yields
     ------
@@ -274,12 +298,12 @@ def log():
         ``('upload', bytes)``, ``('download', bytes)``, ``('kernel', name)``, ``('build', stem)``,
         and ``('table', bytes)`` for a table of offsets, sent once.
     """
-    global _events
-    before, _events = _events, []
+    events = []
+    _logs.set((*_logs.get(), events))
     try:
-        yield _events
+        yield events
     finally:
-        _events = before
+        _logs.set(tuple(kept for kept in _logs.get() if kept is not events))
 
 
 def kind_of(device):
@@ -289,20 +313,20 @@ def kind_of(device):
 
 
 def _all_devices():
-    """Every device of every platform, in the drivers' order."""
+    """Every device of every platform, in the drivers' order, and what failing platforms said."""
     cl = pyopencl()
     probe.check(cl)
     try:
         platforms = cl.get_platforms()
     except cl.Error:  # no platform is an error to the loader
-        return []
-    found = []
+        return [], []
+    found, failed = [], []
     for platform in platforms:
         try:
             found += platform.get_devices()
-        except cl.Error:  # a driver without hardware
-            continue
-    return found
+        except cl.Error as error:
+            failed.append(f"{platform.name.strip()}: {error}")
+    return found, failed
 
 
 def devices():
@@ -324,7 +348,7 @@ def devices():
             d.driver_version.strip(), kind_of(d), d.max_compute_units, d.local_mem_size,
             d.global_mem_size, "cl_khr_fp64" in d.extensions.split(),
         )
-        for index, d in enumerate(_all_devices())
+        for index, d in enumerate(_all_devices()[0])
     ]  # fmt: skip
 
 
@@ -335,12 +359,12 @@ def is_name(device):
 
 def _find(operation, name):
     """The pyopencl device that ``"opencl"``, ``"opencl:1"`` or ``"opencl:PoCL"`` means."""
-    cl, found = pyopencl(), _all_devices()
+    cl, (found, failed) = pyopencl(), _all_devices()
     texts = [f"{d.platform.name.strip()}: {d.name.strip()}" for d in found]
     if not found:
         raise DeviceError(
             f"{operation}: device={name!r}: no OpenCL device is installed; {INSTALL} brings a "
-            "driver for the CPU"
+            "driver for the CPU" + "".join(f"; {text}" for text in failed)
         )
     wanted = name.partition(":")[2].strip()
     if name == "opencl":
@@ -389,19 +413,29 @@ def of_queue(queue):
     cl = pyopencl()  # refuses a forked child before any lock
     key = (queue.context.int_ptr, queue.int_ptr)
     with _lock:
-        found = _known.get(key)
+        found = _known.get(key) or _queues.get(key)
         if found is None:
             if queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
                 raise ValueError("an array's queue must be in-order: kernels follow one another")
-            found = _known[key] = Device(queue)
+            # What nobody but its Device holds goes now, not when it is the one used longest ago.
+            for other in [k for k, d in _queues.items() if sys.getrefcount(d.queue) <= 2]:
+                del _queues[other]
+            found = _queues[key] = Device(queue)
+            while len(_queues) > QUEUES:
+                _queues.popitem(last=False)
+        elif key in _queues:
+            _queues.move_to_end(key)
         return found
 
 
 def forget(device):
-    """Open this device anew when it is next asked for."""
+    """Open this device anew when it is next asked for, and keep nothing of it."""
     with _lock:
-        for key in [key for key, known in _known.items() if known is device]:
-            del _known[key]
+        for table in (_known, _queues):
+            for key in [key for key, known in table.items() if known is device]:
+                del table[key]
+    device.release()
+    cache.drop(lambda plan: getattr(plan._isa, "device", None) is device)
 
 
 def queue(name="opencl"):

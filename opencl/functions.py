@@ -22,6 +22,42 @@ def surrounded(x, widths):
     return out
 
 
+def converted(operation, name, x, dtype, conjugated=False):
+    """A contiguous copy of the pyopencl Array `x` in `dtype`, conjugated if asked."""
+    target = device_of(operation, name, x)
+    if np.dtype(dtype).kind not in "fc" or x.dtype.name not in arrays.READABLE:
+        raise TypeError(
+            f"{operation}: {name} of dtype {x.dtype} cannot become {np.dtype(dtype)} in an OpenCL "
+            "device's memory: its kernels need a float or complex dtype"
+        )
+    if np.finfo(dtype).dtype == np.float64 and not target.float64:
+        raise ValueError(
+            f"{operation}: {name} of dtype {x.dtype} is computed with in {np.dtype(dtype)}, and "
+            f"{target.name} has no float64 (cl_khr_fp64)"
+        )
+    out = device.new_array(target, x.shape, dtype)
+    with ordered(target, (x,)):
+        cells, view = arrays.of_array(target, out), arrays.of_array(target, x)
+        if cells.dtype.kind != "c":
+            cells[...] = view
+        else:
+            of_complex = view.dtype.kind == "c"
+            cells.real[...] = view.real if of_complex else view
+            arrays.fill(cells.imag, 0)
+            if of_complex:
+                arrays.combine("MINUS" if conjugated else "PLUS", cells.imag, view.imag, cells.imag)
+    return out
+
+
+def hypot(a, b):
+    """``sqrt(a² + b²)`` of two pyopencl Arrays of one shape and dtype, without overflow."""
+    target = device_of("hypot", "a", a)
+    out = device.new_array(target, a.shape, a.dtype)
+    with ordered(target, (a, b)):
+        arrays.combine("HYPOT", *(arrays.of_array(target, array) for array in (a, b, out)))
+    return out
+
+
 def grad_bias(g, channel, name):
     """The sum of `g` over all axes but `channel`: a convolution with ones, one output a channel."""
     there, dtype = is_on_device(g), g.dtype.newbyteorder("=")

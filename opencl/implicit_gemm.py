@@ -6,7 +6,6 @@ for the positions i of a whole plane (:mod:`cyconv.opencl.staging`), t running o
 taps. No patch is built; an image without border and stride is read where it lies.
 """
 
-from functools import cache
 from math import prod
 
 import numpy as np
@@ -14,15 +13,14 @@ import numpy as np
 from cyconv.opencl import arrays, base
 from cyconv.opencl.base import taps_of, volume
 from cyconv.opencl.device import long8
-from cyconv.opencl.staging import Staged
+from cyconv.opencl.staging import TAIL, Staged
 
 BLOCKED = 256 << 10  # bytes of a group's weights that a CPU's cache holds beside the image
 
 
-@cache
 def tiles_of(device, wide):
     """The tiles of one device, by whether they are of float64."""
-    return Tiles(device, base.macros(device, wide))
+    return device.once(("tiles", wide), lambda: Tiles(device, base.macros(device, wide)))
 
 
 class Tiles:
@@ -81,15 +79,20 @@ class Algorithm(base.Algorithm):
     def supports(cls, problem):
         """Float problems whose planes 32-bit offsets reach."""
         reason = super().supports(problem)
-        if reason is None and cls._bytes(problem) // problem.dtype.itemsize >= 2**31:
+        if reason is None and problem.channels * cls._cells(problem) >= 2**31:
             reason = "implicit_gemm needs an image of fewer than 2**31 elements with its border"
         if reason is None and cls.device.max_group < 256 and not cls.device.cpu:
             reason = "implicit_gemm needs work-groups of 256 work items"
         return reason
 
     @classmethod
+    def _cells(cls, problem):
+        """Elements of one plane with its border, no fewer."""
+        return Staged(problem, problem.stride, problem.dilation).plane + TAIL
+
+    @classmethod
     def _bytes(cls, problem):
-        """Bytes of one image with its border, without laying it out."""
+        """About what the copy of one image costs: a stride's cells are gathered one by one."""
         cells = [
             out * stride + dilation * kernel + 2 * stride
             for out, stride, dilation, kernel in zip(
@@ -120,23 +123,22 @@ class Algorithm(base.Algorithm):
     def offsets(self, step):
         """Offsets of all taps of one group whose channels are `step` elements apart."""
         depth = self.problem.channels // self.problem.groups
-        table = np.add.outer(step * np.arange(depth), self.staged.shifts).reshape(-1)
-        return table.astype(np.int32) if table.size else np.zeros(1, np.int32)
+        return np.add.outer(step * np.arange(depth), self.staged.shifts)
 
     def pack(self, w):
         """Panels of weights, and the taps' offsets."""
         p, device = self.problem, w.device
         tiles = tiles_of(device, self.wide)
         panels = tiles.pack(w.reshape(p.groups, p.filters // p.groups, taps_of(p)))
-        return panels, device.constant(self.offsets(self.staged.plane))
+        return panels, self.table(device, self.staged.plane)
 
     def run(self, x, packed, y, bias, clamp):
         """y = clamp(x correlated with the packed weights + bias)."""
         panels, offsets = packed
         p, s, device = self.problem, self.staged, x.device
         step = x.strides[1]
-        if s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and s.positions >= self.least:
-            table = offsets if step == s.plane else device.constant(self.offsets(step))
+        if s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and not s.tail:
+            table = offsets if step == s.plane else self.table(device, step)
             strides = [x.strides[0], step * (p.channels // p.groups), x.offset]
             self.multiply(x.buffer, strides, panels, table, y, bias, clamp)
             return

@@ -1,6 +1,5 @@
 """The table of a device's algorithms: a line each, and nothing else to edit to add one."""
 
-from functools import cache
 from importlib import import_module
 
 from cyconv.lowering import ImageByImage, primitives
@@ -21,24 +20,26 @@ class Registry:
     """The algorithms as they are on one device."""
 
     def __init__(self, device):
-        self.device = device
+        self.device, self._classes = device, {}
 
     @staticmethod
     def names():
         """Names of all algorithms."""
         return ALGORITHMS
 
-    @cache  # noqa: B019  (a Registry lives as long as its device)
     def get(self, name):
         """The class of algorithm `name`, bound to the device."""
-        cls = import_module(f"cyconv.opencl.{name}").Algorithm
-        return type("Algorithm", (cls,), {"device": self.device, "__doc__": cls.__doc__})
+        found = self._classes.get(name)
+        if found is None:
+            cls = import_module(f"cyconv.opencl.{name}").Algorithm
+            bound = type("Algorithm", (cls,), {"device": self.device, "__doc__": cls.__doc__})
+            found = self._classes.setdefault(name, bound)
+        return found
 
 
-@cache
 def registry_of(device):
     """The registry of a device, made once."""
-    return Registry(device)
+    return device.once("registry", lambda: Registry(device))
 
 
 def algorithms(problem, device="opencl"):

@@ -11,12 +11,14 @@ for every i; the positions i that lie beyond an output row's end are computed an
 
 from functools import cached_property
 from itertools import product
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 
 from cyconv.opencl.base import three, volume
 from cyconv.opencl.device import long8
+
+TAIL = 64  # elements, more than any tile reads beyond a plane
 
 
 class Staged:
@@ -27,7 +29,7 @@ class Staged:
     sizes : list of int
         Of one phase (d, h, w).
     plane : int
-        Elements of one plane, all phases.
+        Elements of one plane: all phases and the tail, zeros for the last vector.
     positions : int
         From the first output to the last, with those between that are thrown away.
     """
@@ -41,19 +43,23 @@ class Staged:
         self.inputs = three(problem.spatial, 1)
         self.lo = three((lo for lo, _ in problem.padding), 0)
         axes = list(zip(self.taps, self.dilation, self.stride, strict=True))
-        self.phases = list(
-            product(*(sorted({r * d % s for r in range(min(n, s))}) for n, d, s in axes))
-        )
         reach = [(n - 1) * d // s for n, d, s in axes]
         self.sizes = [size + more for size, more in zip(self.outputs, reach, strict=True)]
         depth, rows, columns = self.outputs
         below, across = self.sizes[1] * self.sizes[2], self.sizes[2]
         self.positions = (depth - 1) * below + (rows - 1) * across + columns
-        # A vector that begins at the first output must end inside the last phase.
-        far = max(self.positions, least) + reach[0] * below + reach[1] * across + reach[2]
-        self.sizes[0] = max(self.sizes[0], -(-far // below))
         self.phase = prod(self.sizes)
-        self.plane = self.phase * len(self.phases)
+        # The last tap of the last output is the last cell of its phase: of `least` outputs, beyond.
+        self.tail = max(0, least - max(0, self.positions))
+        # r d mod s comes again after s / gcd(d, s) taps.
+        phases = prod(min(n, s // gcd(d, s)) for n, d, s in axes)
+        self.plane = self.phase * phases + self.tail
+
+    @cached_property
+    def phases(self):
+        """Of each phase (d, h, w), where it begins in the image."""
+        axes = zip(self.taps, self.dilation, self.stride, strict=True)
+        return list(product(*(sorted({r * d % s for r in range(min(n, s))}) for n, d, s in axes)))
 
     @cached_property
     def shifts(self):
@@ -87,12 +93,13 @@ class Staged:
         kernel = device.kernel("staging", "stage", **macros)
         n, c = x.shape[:2]
         depth, rows, columns = self.sizes
-        run, across = (columns, 1) if device.cpu else (1, 64)
         for i, phase in enumerate(self.phases):
+            tail = self.tail if i + 1 == len(self.phases) else 0
+            run, across = (columns + tail, 1) if device.cpu else (1, 64)
             lo = [f - low for f, low in zip(phase, self.lo, strict=True)]
             device.launch(
-                kernel, (-(-columns // (run * across)) * across, depth * rows, n * c),
+                kernel, (-(-(columns + tail) // (run * across)) * across, depth * rows, n * c),
                 (across, 1, 1), x.buffer, buffer, volume(x), long8([*self.inputs, max(1, c)]),
-                long8([*self.sizes, self.plane, i * self.phase]), long8(self.stride), long8(lo),
-                np.int64(run),
+                long8([*self.sizes, self.plane, i * self.phase, tail]), long8(self.stride),
+                long8(lo), np.int64(run),
             )  # fmt: skip

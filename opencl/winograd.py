@@ -91,6 +91,7 @@ class Algorithm(base.Algorithm):
         tile = self.points * (p.channels + p.filters) * p.dtype.itemsize
         most = max(FEWEST if self.device.cpu else 2**14, WORKSPACE // max(1, tile))
         most = min(most, max(self.unit, self.workspace_limit // max(1, tile)))
+        most = min(most, 2**31 // max(1, p.channels // p.groups) - 1)  # of 32-bit offsets
         whole = -(-self.tiles // self.unit) * self.unit
         self.room = max(self.unit, min(most // self.unit * self.unit, whole))
         self.workspace_per_image = self.room * tile  # of a pass, whatever the images
@@ -111,16 +112,16 @@ class Algorithm(base.Algorithm):
         count = p.parameters // 9
         shape = (self.points * p.groups, p.filters // p.groups, p.channels // p.groups)
         points = arrays.empty_like(w, shape=shape)
-        size = -(-count // lanes)
-        w.device.launch(kernel, (size,), (1,), w.buffer, points.buffer, np.int64(count))
+        group = 1 if self.device.cpu else GROUP
+        size = -(-count // (lanes * group)) * group
+        w.device.launch(kernel, (size,), (group,), w.buffer, points.buffer, np.int64(count))
         panels = tiles_of(w.device, self.wide).pack(points)
-        self._offsets(w.device)  # sent now rather than by the first call
+        self.table(w.device, self.room)  # sent now rather than by the first call
         return panels, w
 
-    def _offsets(self, device):
+    def offsets(self, step):
         """Where the channels' tiles begin: by this batch's room, so no part of the weights."""
-        depth = max(1, self.problem.channels // self.problem.groups)
-        return device.constant(self.room * np.arange(depth, dtype=np.int32))
+        return step * np.arange(self.problem.channels // self.problem.groups)
 
     def run(self, x, packed, y, bias, clamp):
         """y = clamp(x correlated with the weights + bias)."""
@@ -150,7 +151,7 @@ class Algorithm(base.Algorithm):
             tiles,
         )  # fmt: skip
         tiles_of(device, self.wide).run(
-            device, (v.buffer, panels.buffer, self._offsets(device), products.buffer),
+            device, (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
             (long8([0, depth * self.room, 0]),
              long8([0, self.room, 0, 0, 1, products.offset])),
             (columns, depth, filters, self.points * p.groups),

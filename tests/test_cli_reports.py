@@ -110,7 +110,7 @@ def test_doctor_json(capsys):
     [
         ("import os; os.abort()", "the OpenCL driver crashed (signal 6)"),
         ("raise RuntimeError('no ICD')", "RuntimeError: no ICD"),
-        ("print('[]')", "no device found"),
+        ("print('[[], []]')", "no device found"),
         ("print('odd')", "the probe gave no readable answer"),
         ("import time; time.sleep(600)", "the OpenCL driver gave no answer within 1 s"),
     ],
@@ -119,7 +119,46 @@ def test_doctor_survives_a_broken_opencl_driver(monkeypatch, probe, reason):
     monkeypatch.setattr(doctor, "_OPENCL_PROBE", probe)
     monkeypatch.setattr(doctor, "_OPENCL_SECONDS", 1 if "sleep" in probe else 60)
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: True)
-    assert doctor._opencl() == {"devices": [], "reason": reason}
+    assert doctor._opencl() == {"devices": [], "errors": [], "reason": reason}
+
+
+PLATFORMS = """
+import sys, types
+
+class Device:
+    name, version, driver_version = "a GPU", "OpenCL 1.2", "1"
+    max_compute_units, local_mem_size, global_mem_size = 8, 2**15, 2**30
+
+class Platform:
+    def __init__(self, name, count):
+        self.name, self.count = name, count
+
+    def get_devices(self):
+        if self.count is None:
+            raise RuntimeError("clGetDeviceIDs failed: OUT_OF_HOST_MEMORY")
+        return [Device()] * self.count
+
+platforms = [Platform("good", 1), Platform("broken", None), Platform("another", 2)]
+sys.modules["pyopencl"] = types.SimpleNamespace(
+    get_platforms=lambda: platforms, Error=RuntimeError
+)
+"""
+
+
+def test_doctor_numbers_devices_and_tells_what_a_platform_said(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "_OPENCL_PROBE", PLATFORMS + doctor._OPENCL_PROBE)
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: True)
+    code, out, err = run(capsys, "doctor")
+    assert (code, err) == (0, "")
+    for text in ("opencl:0  a GPU (good", "opencl:1  a GPU (another", "opencl:2  a GPU (another"):
+        assert text in out
+    assert "broken FAILS: clGetDeviceIDs failed: OUT_OF_HOST_MEMORY" in out
+    report = json.loads(run(capsys, "doctor --json")[1])
+    names = [device["device"] for device in report["opencl"]["devices"]]
+    assert names == ["opencl:0", "opencl:1", "opencl:2"]
+    assert report["opencl"]["errors"] == [
+        {"platform": "broken", "error": "clGetDeviceIDs failed: OUT_OF_HOST_MEMORY"}
+    ]
 
 
 def test_doctor_lists_the_extras_of_the_installed_metadata(monkeypatch):

@@ -31,9 +31,11 @@ def names():
 
 DEVICES = names()
 KEPT = []
-pytestmark = pytest.mark.skipif(
-    not DEVICES, reason="no OpenCL device: pip install 'pyopencl[pocl]'"
-)
+pytestmark = [
+    pytest.mark.skipif(not DEVICES, reason="no OpenCL device: pip install 'pyopencl[pocl]'"),
+    # Of pyopencl's own kernels: some drivers have something to say of every one.
+    pytest.mark.filterwarnings("ignore:Non-empty compiler output"),
+]
 ALGORITHMS = registry.ALGORITHMS
 EXACT = tuple(name for name in ALGORITHMS if name != "winograd")
 
@@ -303,13 +305,19 @@ def test_the_scratch_is_kept_within_the_limit(device):
     )
 
 
-@pytest.mark.parametrize("cpu", [True, False], ids=["cpu", "gpu"])
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_kernels_of_every_kind_run_anywhere(algorithm, cpu, device, monkeypatch):
+@pytest.fixture(params=[True, False], ids=["cpu", "gpu"])
+def kind(request, device, monkeypatch):
+    """The device's name; its kernels are a CPU's or a GPU's, whatever it is."""
     opened = door.Device(door.get("test", device).queue)
-    opened.cpu = cpu
+    opened.cpu = request.param
     monkeypatch.setitem(door._known, device, opened)
     monkeypatch.setattr(cyconv.api.cache, "_plans", {})  # they know devices by name
+    return device
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_kernels_of_every_kind_run_anywhere(algorithm, kind):
+    device = kind
     rng = np.random.default_rng(20261122)
     x = rng.integers(-8, 9, (2, 4, 6, 9)).astype(np.float32)
     w = rng.integers(-8, 9, (132, 2, 3, 3)).astype(np.float32)
@@ -317,6 +325,73 @@ def test_the_kernels_of_every_kind_run_anywhere(algorithm, cpu, device, monkeypa
     np.testing.assert_array_equal(
         cyconv.conv2d(x, w, device=device, algorithm=algorithm, **how), cyconv.conv2d(x, w, **how)
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "case",
+    named("odd_5x7", "stem_7x7", "dilation_strided", "groups_3_strided", "volume", "tiles_even"),
+    ids=str,
+)
+def test_every_direction_by_the_kernels_of_every_kind(case, algorithm, dtype, kind):
+    """Problems whose rewritten parts an algorithm takes, exact on small integers."""
+    if dtype == "float64":
+        double(kind)
+    x, w, _ = case.integers(dtype)
+    how = {k: v for k, v in case.geometry.items() if k != "padding_mode"}
+    g = np.random.default_rng(case.seed).integers(-4, 5, cyconv.conv(x, w, **how).shape)
+    operands = {"forward": (x, w), "grad_input": (g, w), "grad_weight": (x, g)}
+    solved = 0
+    for direction, pair in operands.items():
+        pair = [a.astype(dtype) for a in pair]
+        problem = cyconv.Problem(x.shape, w.shape, dtype, direction=direction, **how)
+        if cyconv.opencl.algorithms(problem, kind)[algorithm] is not None:
+            continue
+        got = cyconv.plan(problem, algorithm, device=kind)(*pair)
+        expected = cyconv.plan(problem, "direct")(*pair)
+        if algorithm in EXACT:
+            np.testing.assert_array_equal(got, expected, direction)
+        else:
+            np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5 * abs(expected).max())
+        solved += 1
+    if algorithm != "winograd" and "llvmpipe" not in door.get("test", kind).name:
+        assert solved == 3
+
+
+@seeds(8, first=200)
+def test_random_problems_by_the_kernels_of_every_kind(seed, kind):
+    case = random_problem(seed)
+    x, w, bias = case.integers("float32")
+    how = {"device": kind, "accuracy": "strict", **case.geometry}
+    y = cyconv.conv(x, w, bias, **case.geometry)
+    np.testing.assert_array_equal(cyconv.conv(x, w, bias, **how), y, f"seed {seed}")
+    g = np.random.default_rng(seed).integers(-4, 5, y.shape).astype(np.float32)
+    for got, expected in zip(
+        cyconv.conv_vjp(x, w, g, **how), cyconv.conv_vjp(x, w, g, **case.geometry), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected, f"seed {seed}")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_gpu_has_groups_of_many_work_items(algorithm, device, monkeypatch):
+    """Those that compute the sums of a layer: one item leaves most of a GPU's lanes idle."""
+    opened = door.Device(door.get("test", device).queue)
+    opened.cpu = False
+    monkeypatch.setitem(door._known, device, opened)
+    monkeypatch.setattr(cyconv.api.cache, "_plans", {})
+    groups = []
+    launch = door.Device.launch
+
+    def noted(self, kernel, size, group, *arguments):
+        groups.append((kernel.function_name, int(np.prod(group))))
+        return launch(self, kernel, size, group, *arguments)
+
+    monkeypatch.setattr(door.Device, "launch", noted)
+    x, w = np.ones((2, 4, 12, 12), np.float32), np.ones((6, 4, 3, 3), np.float32)
+    cyconv.conv2d(x, w, device=device, algorithm=algorithm)
+    assert groups
+    assert all(items >= 16 for _, items in groups), groups
 
 
 def test_measured_choices_are_remembered_for_each_device(device, monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """Arrays in device memory stay there: results on their queue, chains that never meet the host."""
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -28,8 +29,9 @@ def queue(device):  # noqa: F811
 @pytest.mark.parametrize("own_queue", [False, True])
 def test_the_result_is_an_array_on_the_same_queue(own_queue, device, queue):  # noqa: F811
     x, w, bias = draw(2, 4, 9, 10), draw(6, 4, 3, 3), draw(6)
+    context = cl.Context([queue.device])  # which a queue of Intel's does not keep
     if own_queue:
-        queue = cl.CommandQueue(cl.Context([queue.device]))
+        queue = cl.CommandQueue(context)
     a = array.to_device(queue, x)
     y = cyconv.conv2d(a, w, bias, padding=1, device=device, accuracy="strict")
     assert isinstance(y, array.Array)
@@ -101,7 +103,8 @@ def test_wrong_arrays_are_named(device, queue):  # noqa: F811
         disordered = cl.CommandQueue(queue.context, properties=loose)
         with pytest.raises(ValueError, match="queue must be in-order"):
             packed(array.to_device(disordered, draw(2, 4, 9, 10)))
-    other = cl.CommandQueue(cl.Context([queue.device]))
+    context = cl.Context([queue.device])
+    other = cl.CommandQueue(context)
     with pytest.raises(ValueError, match="of the context"):
         packed(array.to_device(other, draw(2, 4, 9, 10)))
     with pytest.raises(ValueError, match="of one OpenCL context"):
@@ -246,6 +249,43 @@ def test_threads_share_a_device(device):  # noqa: F811
             jobs = [pool.submit(cyconv.conv2d, x, w, **how) for _ in range(24)]
         for job in jobs:
             np.testing.assert_array_equal(job.result(), expected)
+
+
+def test_a_log_holds_what_its_own_thread_asks(device, queue):  # noqa: F811
+    x, w = array.to_device(queue, draw(2, 4, 9, 10)), draw(6, 4, 3, 3)
+    problem = cyconv.Problem(x.shape, w.shape)
+    packed = cyconv.plan(problem, device=device, algorithm="direct").pack(w)
+    packed(x)
+    both = Barrier(2, timeout=60)
+
+    def logged(times):
+        with cyconv.opencl.log() as events:
+            both.wait()
+            for _ in range(times):
+                packed(x)
+            both.wait()
+        return events
+
+    with cyconv.opencl.log() as outer, ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(logged, times) for times in (1, 3)]
+        lengths = [len(job.result()) for job in jobs]
+    assert lengths == [1, 3]
+    assert outer == []
+
+
+def test_a_log_within_a_log(device, queue):  # noqa: F811
+    x, w = array.to_device(queue, draw(2, 4, 9, 10)), draw(6, 4, 3, 3)
+    problem = cyconv.Problem(x.shape, w.shape)
+    packed = cyconv.plan(problem, device=device, algorithm="direct").pack(w)
+    packed(x)
+    with cyconv.opencl.log() as outer:
+        packed(x)
+        with cyconv.opencl.log() as inner:
+            packed(x)
+        packed(x)
+    packed(x)
+    assert inner == [("kernel", "direct")]
+    assert outer == 3 * inner
 
 
 COMMANDS = {

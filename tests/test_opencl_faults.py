@@ -1,6 +1,8 @@
 """What goes wrong with devices: an error that says what to do, and the next call right."""
 
+import gc
 import os
+import weakref
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ import pytest
 import cyconv
 
 pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'cyconv[opencl]'")
+
+import pyopencl.array as array
 
 from cyconv.opencl import device as door
 from cyconv.opencl import programs
@@ -80,6 +84,24 @@ def test_a_machine_without_a_driver_says_so(child, tmp_path):
         CYCONV_OPENCL_CACHE=str(tmp_path),
     )
     assert "DeviceError: conv2d: device='opencl': no OpenCL device is installed" in done.stderr
+
+
+def test_a_platform_that_fails_is_passed_over_and_named(monkeypatch):
+    cl = door.pyopencl()
+    (real, *_), known = cl.get_platforms(), cyconv.opencl.devices()
+
+    class Broken:
+        name = "broken "
+
+        def get_devices(self):
+            raise cl.RuntimeError("clGetDeviceIDs failed: OUT_OF_HOST_MEMORY")
+
+    monkeypatch.setattr(cl, "get_platforms", lambda: [Broken(), real])
+    assert cyconv.opencl.devices()[0] == known[0]
+    monkeypatch.setattr(cl, "get_platforms", lambda: [Broken()])
+    monkeypatch.setattr(door, "_known", {})
+    with pytest.raises(RuntimeError, match=r"no OpenCL device .*broken: clGetDeviceIDs failed"):
+        cyconv.opencl.queue()
 
 
 def test_a_driver_that_crashes_is_met_in_a_child_process(monkeypatch, tmp_path):
@@ -164,6 +186,76 @@ def test_a_lost_context_is_opened_again(device):  # noqa: F811
         raise door.pyopencl().LogicError("clFinish failed: INVALID_CONTEXT")
     right(device)
     assert door.get("test", device) is not opened
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "implicit_gemm", "batch_gemm", "winograd"])
+def test_of_a_lost_device_nothing_is_kept(algorithm, device):  # noqa: F811
+    """Neither its kernels and scratch while plans still know it, nor itself after those."""
+    opened = door.get("test", device)
+    x, w = np.ones((1, 2, 8, 9), np.float32), np.ones((3, 2, 3, 3), np.float32)
+    cyconv.conv2d(x, w, padding=1, device=device, algorithm=algorithm)
+    plan = cyconv.plan(cyconv.Problem(x.shape, w.shape), device=device, algorithm=algorithm)
+    seen = weakref.ref(opened)
+    gone = "it is opened anew, but arrays and packed weights on it are lost"
+    with pytest.raises(RuntimeError, match=gone), opened.errors("test"):
+        raise door.pyopencl().RuntimeError("launch failed: DEVICE_NOT_AVAILABLE")
+    assert not any((opened._free, opened._constants, opened._kernels, opened._programs))
+    np.testing.assert_array_equal(plan(x, w), np.full((1, 3, 6, 7), 18))
+    assert door.get("test", device) is not opened
+    del opened, plan
+    gc.collect()
+    assert seen() is None
+
+
+def test_a_device_may_be_lost_while_it_compiles(device, monkeypatch):  # noqa: F811
+    opened = door.Device(door.get("test", device).queue)
+
+    def lost(*_):
+        raise door.pyopencl().RuntimeError("clBuildProgram failed: DEVICE_NOT_AVAILABLE")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(programs, "build", lost)
+        with pytest.raises(RuntimeError, match=r"compiling direct\.cl failed"):
+            opened.kernel("direct", "direct")
+    right(device)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "dropped"])
+def test_of_many_queues_the_last_are_known(kept, device):  # noqa: F811
+    cl, context = door.pyopencl(), door.get("test", device).context
+    queues, first = [], None
+    door._queues.clear()
+    for _ in range(2 * door.QUEUES):
+        queue = cl.CommandQueue(context)
+        x = array.to_device(queue, X)
+        y = cyconv.conv2d(x, W, device=device)
+        assert y.queue is queue
+        first = first or weakref.ref(door.of_queue(queue))
+        if kept:
+            queues.append(queue)
+        assert len(door._queues) <= (door.QUEUES if kept else 2)
+    del queue, x, y
+    gc.collect()
+    assert first() is None
+    for queue in queues:
+        y = cyconv.conv2d(array.to_device(queue, X), W, device=device)
+        np.testing.assert_array_equal(y.get(), np.full((1, 3, 6, 7), 18))
+
+
+def test_scratch_of_other_queues_makes_room(device):  # noqa: F811
+    context = door.get("test", device).context
+    queue = door.pyopencl().CommandQueue(context)
+    cyconv.conv2d(array.to_device(queue, X), W, device=device, algorithm="batch_gemm")
+    other, opened = door.of_queue(queue), door.get("test", device)
+    opened.spare()
+    assert other._free
+
+    def make():
+        if other._free:
+            raise door.pyopencl().MemoryError("failed: MEM_OBJECT_ALLOCATION_FAILURE")
+        return "made"
+
+    assert opened.allocate(100, make) == "made"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork()")

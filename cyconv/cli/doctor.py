@@ -19,13 +19,20 @@ extra.
 
 _OPENCL_SECONDS = 60
 
-# Runs in a child: a broken driver may crash or hang the process that asks it.
+# Runs in a child: a broken driver may crash or hang the process that asks it. Devices are counted
+# as "opencl:<number>" counts them, past the platforms that fail.
 _OPENCL_PROBE = """
 import json, pyopencl
-found = []
+found, errors = [], []
 for platform in pyopencl.get_platforms():
-    for index, device in enumerate(platform.get_devices()):
+    try:
+        devices = platform.get_devices()
+    except pyopencl.Error as error:
+        errors.append({"platform": platform.name.strip(), "error": str(error)})
+        continue
+    for device in devices:
         found.append({
+            "device": f"opencl:{len(found)}",
             "platform": platform.name.strip(),
             "name": device.name.strip(),
             "version": device.version.strip(),
@@ -34,7 +41,7 @@ for platform in pyopencl.get_platforms():
             "local_memory_bytes": device.local_mem_size,
             "global_memory_bytes": device.global_mem_size,
         })
-print(json.dumps(found))
+print(json.dumps([found, errors]))
 """
 
 
@@ -94,10 +101,10 @@ def _report():
 
 
 def _opencl():
-    """``{"devices": [...]}``, or why there are none: ``{"devices": [], "reason": ...}``."""
+    """The devices, what failing platforms said, and why there is no device where there is none."""
 
-    def none(reason):
-        return {"devices": [], "reason": reason}
+    def none(reason, errors=()):
+        return {"devices": [], "errors": [*errors], "reason": reason}
 
     if importlib.util.find_spec("pyopencl") is None:
         return none("pyopencl is not installed: pip install 'cyconv[opencl]'")
@@ -122,10 +129,12 @@ def _opencl():
     if child.returncode:
         return none(lines[-1] if lines else f"the probe ended with code {child.returncode}")
     try:
-        devices = json.loads(lines[-1])
+        devices, errors = json.loads(lines[-1])
     except (IndexError, ValueError):
         return none("the probe gave no readable answer")
-    return {"devices": devices, "reason": None} if devices else none("no device found")
+    if not devices:
+        return none("no device found", errors)
+    return {"devices": devices, "errors": errors, "reason": None}
 
 
 def _tried(device):
@@ -187,11 +196,13 @@ def _text(report):
     ]
     rows += _list("OpenMP runtimes", runtimes or ["none loaded"])
     devices = [
-        f"{device['name']} ({device['platform']}, {device['version']}), "
+        f"{device['device']}  {device['name']} ({device['platform']}, {device['version']}), "
         f"{device['compute_units']} compute units, {device['global_memory_bytes'] >> 20} MiB"
         for device in report["opencl"]["devices"]
     ]
-    rows += _list("OpenCL devices", devices or [f"none: {report['opencl']['reason']}"])
+    devices = devices or [f"none: {report['opencl']['reason']}"]
+    failed = [f"{e['platform']} FAILS: {e['error']}" for e in report["opencl"]["errors"]]
+    rows += _list("OpenCL devices", devices + failed)
     if "tried" in report["opencl"]:
         tried = report["opencl"]["tried"]
         able = [name for name, reason in tried["algorithms"].items() if reason is None]

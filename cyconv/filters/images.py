@@ -3,7 +3,7 @@
 import numpy as np
 
 from cyconv.api import conv2d
-from cyconv.operands import as_array
+from cyconv.operands import as_array, check_on_host, is_on_device
 from cyconv.plan import plan
 from cyconv.problem import Problem
 
@@ -14,9 +14,11 @@ from .separable import check_kernel, separate
 _HOW = ("algorithm", "device", "threads", "accuracy", "workspace_limit")
 
 
-def _planes(operation, image):
+def _planes(operation, image, how):
     """`image` (H, W) or (H, W, C) as (C, 1, H, W), in the dtype its sums are taken in."""
     image = as_array(operation, "image", image)
+    if how.get("device", "cpu") == "cpu":
+        check_on_host(operation, "image", image)
     if image.dtype.kind not in "iuf" and image.dtype.name != "bfloat16":
         raise TypeError(f"{operation}: image must hold real numbers, got dtype {image.dtype}")
     if image.ndim not in (2, 3) or image.size == 0:
@@ -24,8 +26,17 @@ def _planes(operation, image):
             f"{operation}: image must be (H, W) or (H, W, C), not empty, got shape {image.shape}"
         )
     dtype = np.result_type(image, np.float32)
-    planes = image[None] if image.ndim == 2 else np.moveaxis(image, 2, 0)
-    return (planes if planes.dtype == dtype else planes.astype(dtype, order="C"))[:, None]
+    planes = image[None] if image.ndim == 2 else image.transpose((2, 0, 1))
+    return (planes if planes.dtype == dtype else _contiguous(operation, planes, dtype))[:, None]
+
+
+def _contiguous(operation, planes, dtype):
+    """A copy in C order, where they lie."""
+    if is_on_device(planes):
+        from cyconv.opencl.functions import converted
+
+        return converted(operation, "image", planes, dtype)
+    return planes.astype(dtype, order="C")
 
 
 def _check_how(operation, how):
@@ -102,7 +113,7 @@ def passes(image, kernel, *, mode="reflect", separable=None, **how):
     """
     operation = "filters.passes"
     _check_how(operation, how)
-    planes = _planes(operation, image)
+    planes = _planes(operation, image, how)
     if isinstance(kernel, str) and kernel in GRADIENTS:
         return _gradient_passes(operation, planes, kernel, mode)
     return _passes(operation, planes, kernel, mode, separable, how)
@@ -114,9 +125,11 @@ def _run(chain, planes, mode, how):
     return planes
 
 
-def _image(planes, ndim):
+def _image(operation, planes, ndim):
     """(C, H, W) back to (H, W) or (H, W, C)."""
-    return planes[0] if ndim == 2 else np.ascontiguousarray(np.moveaxis(planes, 0, 2))
+    if ndim == 2:
+        return planes[0]
+    return _contiguous(operation, planes.transpose((1, 2, 0)), planes.dtype)
 
 
 def apply(image, kernel, *, mode="reflect", separable=None, **how):
@@ -143,13 +156,13 @@ def apply(image, kernel, *, mode="reflect", separable=None, **how):
     Returns
     -------
     ndarray, as large as the image, floating point
-        Not clipped: a derivative has negative values.
+        Not clipped: a derivative has negative values. An Array of pyopencl's stays on its device.
     """
     operation = "filters.apply"
     _check_how(operation, how)
-    planes = _planes(operation, image)
+    planes = _planes(operation, image, how)
     chain = _passes(operation, planes, kernel, mode, separable, how)
-    return _image(_run(chain, planes, mode, how)[:, 0], np.ndim(image))
+    return _image(operation, _run(chain, planes, mode, how)[:, 0], np.ndim(image))
 
 
 def gradient(image, kernel="sobel", *, mode="reflect", **how):
@@ -166,11 +179,16 @@ def gradient(image, kernel="sobel", *, mode="reflect", **how):
     """
     operation = "filters.gradient"
     _check_how(operation, how)
-    planes = _planes(operation, image)
+    planes = _planes(operation, image, how)
     y = _run(_gradient_passes(operation, planes, kernel, mode), planes, mode, how)
-    return _image(y[:, 0], np.ndim(image)), _image(y[:, 1], np.ndim(image))
+    return tuple(_image(operation, y[:, i], np.ndim(image)) for i in range(2))
 
 
 def gradient_magnitude(image, kernel="sobel", *, mode="reflect", **how):
     """``sqrt(gx² + gy²)`` of `gradient`, channel by channel, without overflow."""
-    return np.hypot(*gradient(image, kernel, mode=mode, **how))
+    gx, gy = gradient(image, kernel, mode=mode, **how)
+    if is_on_device(gx):
+        from cyconv.opencl.functions import hypot
+
+        return hypot(gx, gy)
+    return np.hypot(gx, gy)

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from cyconv.operands import on_host
+
 
 def check_kernel(operation, kernel):
     """`kernel` as an array of real numbers (R, S), or the error that names what is wrong."""
-    kernel = np.asarray(kernel)
+    kernel = on_host(f"{operation}: kernel", kernel)
     if kernel.dtype.kind not in "iuf":
         raise TypeError(f"{operation}: kernel must hold real numbers, got dtype {kernel.dtype}")
     if kernel.ndim != 2 or kernel.size == 0:

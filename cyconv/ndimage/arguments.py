@@ -7,6 +7,8 @@ from operator import index
 import numpy as np
 from numpy.exceptions import AxisError
 
+from cyconv.operands import on_host
+
 MODES = {
     "reflect": "reflect",
     "grid-mirror": "reflect",
@@ -88,7 +90,7 @@ def result_array(output, x, complex_result=False):
         if not issubclass(dtype.type, np.number):
             raise RuntimeError(f"output must be a numeric dtype, got {output!r}")
     else:
-        dtype, output = None, np.asarray(output)
+        dtype, output = None, on_host("output", output)
         if output.shape != x.shape:
             raise RuntimeError(f"output must have shape {x.shape}, got {output.shape}")
     if complex_result and (dtype or output.dtype).kind != "c":

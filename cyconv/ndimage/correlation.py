@@ -15,6 +15,7 @@ from cyconv.ndimage.arguments import (
     window,
 )
 from cyconv.ndimage.sums import EPS, axis_terms, correlate_into
+from cyconv.operands import on_host
 
 
 def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None):  # noqa: A002
@@ -75,7 +76,7 @@ def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *,
 
 
 def _correlate(x, w, output, mode, cval, origin, axes, flip):
-    x, w = np.asarray(x), np.asarray(w)
+    x, w = on_host("input", x), on_host("weights", w)
     if x.dtype.kind == "c" or w.dtype.kind == "c":
         w = w if flip else w.conj()
         output = result_array(output, x, complex_result=True)
@@ -147,7 +148,7 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
     -------
     array of input's shape
     """
-    weights = np.asarray(weights)[::-1]
+    weights = on_host("weights", weights)[::-1]
     origin = -origin - (len(weights) + 1) % 2
     weights = weights.conj() if weights.dtype.kind == "c" else weights
     return bools(along_axis(input, weights, axis, output, mode, cval, origin))
@@ -155,7 +156,7 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
 
 def along_axis(x, w, axis, output, mode, cval, origin, divisor=1):
     """:func:`correlate1d`, its bools still bytes, and the sums divided by `divisor`."""
-    x, w = np.asarray(x), np.asarray(w)
+    x, w = on_host("input", x), on_host("weights", w)
     if x.dtype.kind == "c" or w.dtype.kind == "c":
         w = w.conj()
         output = result_array(output, x, complex_result=True)

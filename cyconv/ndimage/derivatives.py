@@ -6,6 +6,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from cyconv.ndimage.arguments import bools, chosen_axes, per_axis, result_array
 from cyconv.ndimage.correlation import along_axis
 from cyconv.ndimage.smoothing import gaussian_passes
+from cyconv.operands import on_host
 
 
 def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):  # noqa: A002
@@ -49,7 +50,7 @@ def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0):  # noqa: A002
 
 
 def _gradient(smooth, x, axis, output, mode, cval):
-    x = np.asarray(x)
+    x = on_host("input", x)
     axis = normalize_axis_index(axis, x.ndim)
     output = result_array(output, x)
     modes = per_axis("mode", mode, x.ndim)
@@ -128,7 +129,7 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
     -------
     array of input's shape
     """
-    x = np.asarray(input)
+    x = on_host("input", input)
     chosen = chosen_axes(axes, x.ndim)
     given = dict(zip(chosen, per_axis("sigma", sigma, len(chosen)), strict=True))
     sigmas = [given.get(axis, 0) for axis in range(x.ndim)]
@@ -204,7 +205,7 @@ def _gaussian_derivative(order):
 
 def _sum_over_axes(x, term, output, mode, cval, arguments, keywords, axes):
     """The sum of ``term(x, axis, ...)`` in output's dtype; x itself where there are no axes."""
-    x = np.asarray(x)
+    x = on_host("input", x)
     output = result_array(output, x)
     axes = chosen_axes(axes, x.ndim)
     if not axes:

@@ -8,6 +8,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from cyconv.ndimage.arguments import bools, chosen_axes, per_axis, result_array
 from cyconv.ndimage.correlation import along_axis
+from cyconv.operands import on_host
 
 
 def gaussian_kernel(sigma, order, radius):
@@ -108,7 +109,7 @@ def gaussian_filter(
 
 def gaussian_passes(x, sigma, order, output, mode, cval, truncate=4.0, radius=None, axes=None):
     """:func:`gaussian_filter`, its bools still bytes."""
-    x = np.asarray(x)
+    x = on_host("input", x)
     output = result_array(output, x)
     axes = chosen_axes(axes, x.ndim)
     given = {"order": order, "sigma": sigma, "mode": mode, "radius": radius}
@@ -149,7 +150,7 @@ def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0
 
 
 def _uniform(x, size, axis, output, mode, cval, origin):
-    x = np.asarray(x)
+    x = on_host("input", x)
     axis = normalize_axis_index(axis, x.ndim)
     if size < 1:
         raise RuntimeError(f"size must be >= 1, got {size!r}")
@@ -182,7 +183,7 @@ def uniform_filter(
     -------
     array of input's shape
     """
-    x = np.asarray(input)
+    x = on_host("input", input)
     output = result_array(output, x, complex_result=x.dtype.kind == "c")
     axes = chosen_axes(axes, x.ndim)
     given = {"size": size, "origin": origin, "mode": mode}

@@ -5,6 +5,7 @@ from timeit import Timer
 
 import numpy as np
 
+from cyconv.operands import on_host
 from cyconv.signal.slices import check_valid, convolved, slices
 from cyconv.signal.spectral import fftconvolve
 
@@ -33,7 +34,7 @@ def convolve(in1, in2, mode="full", method="auto"):
     ValueError
         For arguments that do not fit, and where a sum would have no terms.
     """
-    return _convolve(np.asarray(in1), np.asarray(in2), mode, method)
+    return _convolve(on_host("in1", in1), on_host("in2", in2), mode, method)
 
 
 def correlate(in1, in2, mode="full", method="auto"):
@@ -50,7 +51,7 @@ def correlate(in1, in2, mode="full", method="auto"):
     -------
     array of the promoted dtype
     """
-    in1, in2 = np.asarray(in1), np.asarray(in2)
+    in1, in2 = on_host("in1", in1), on_host("in2", in2)
     in2 = in2.conj() if in2.dtype.kind == "c" else in2
     return _convolve(in1, np.flip(in2), mode, method)
 
@@ -137,7 +138,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
     :func:`convolve` itself, by 'auto', takes the fastest of the library's algorithms, which may be
     another.
     """
-    a, b = np.asarray(in1), np.asarray(in2)
+    a, b = on_host("in1", in1), on_host("in2", in2)
     if measure:
         times = {method: _seconds(a, b, mode, method) for method in ("fft", "direct")}
         return min(times, key=times.get), times

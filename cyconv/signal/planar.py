@@ -5,6 +5,7 @@ from math import isfinite, trunc
 import numpy as np
 
 from cyconv._borders import extended
+from cyconv.operands import on_host
 from cyconv.signal.slices import check_valid, convolved, slices
 
 BOUNDARIES = {
@@ -70,7 +71,7 @@ def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
 
 
 def _planar(in1, in2, mode, boundary, fillvalue, correlated):
-    a, b = np.asarray(in1), np.asarray(in2)
+    a, b = on_host("in1", in1), on_host("in2", in2)
     if not a.ndim == b.ndim == 2:
         raise ValueError(f"in1 and in2 must have two axes, got shapes {a.shape} and {b.shape}")
     if mode == "valid":
@@ -114,7 +115,7 @@ def _over_border(a, b, window, border, fill):
 
 def _fill(value, dtype):
     """`value` in `dtype`: an array must be safe to cast, a number is truncated to an integer."""
-    array = np.asarray(value)
+    array = on_host("fillvalue", value)
     if array.size != 1:
         raise ValueError(f"`fillvalue` must be scalar or an array with one element, got {value!r}")
     if isinstance(value, np.ndarray):

@@ -4,6 +4,7 @@ from operator import index
 
 import numpy as np
 
+from cyconv.operands import on_host
 from cyconv.signal.slices import check_valid, convolved, slices
 
 
@@ -36,7 +37,7 @@ def fftconvolve(in1, in2, mode="full", axes=None):
     The transforms are taken of overlapping tiles, as long as is fastest, so this is
     :func:`oaconvolve` too.
     """
-    a, b = np.asarray(in1), np.asarray(in2)
+    a, b = on_host("in1", in1), on_host("in2", in2)
     if a.ndim == b.ndim == 0:
         return a * b
     if a.ndim != b.ndim:
