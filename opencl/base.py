@@ -27,11 +27,15 @@ class Algorithm:
     """One algorithm for one problem on one device: see the module."""
 
     device = None  # the registry's
+    tunables = ()  # the tables of the kernels that it runs, its own first
     all_or_nothing = False
     workspace_per_image = 0
 
     def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, _=None, allowed=4.0):
         self.problem, self.workspace_limit, self.allowed = problem, workspace_limit, allowed
+        self.choice = {}
+        for table in self.tunables:
+            self.choice |= table.chosen(self.device, self.wide)
         self.layout()
         if self.workspace_per_image > workspace_limit:
             raise MemoryError(
@@ -98,6 +102,13 @@ class Algorithm:
         """Whether the problem is one of float64."""
         return self.problem.dtype == np.float64
 
+    def tuned(self):
+        """The tunables that are not the defaults: ``{macro: value}``."""
+        defaults = {}
+        for table in self.tunables:
+            defaults |= table.candidates(self.device, self.wide)[0]
+        return {macro: n for macro, n in self.choice.items() if n != defaults[macro]}
+
     def macros(self, **more):
         """Macros that all kernels of the problem's dtype are compiled with."""
         return {**macros(self.device, self.wide), **more}
@@ -126,9 +137,10 @@ def macros(device, wide):
     return {**({"DOUBLE": 1} if wide else {}), **({"CPU": 1} if device.cpu else {})}
 
 
-def lanes(macros):
-    """Lanes of a CPU's vector of 256 bits."""
-    return 4 if "DOUBLE" in macros else 8
+def lanes(device, wide):
+    """Lanes of a CPU's vector, as the driver has them; of 256 bits where it does not say."""
+    bits = device.vector_bytes if device.vector_bytes in (16, 32, 64) else 32
+    return bits // (8 if wide else 4)
 
 
 def taps_of(problem):

@@ -16,8 +16,13 @@ from cyconv.opencl import arrays, base
 from cyconv.opencl.base import three, volume
 from cyconv.opencl.device import long2, long8
 from cyconv.opencl.staging import Staged
+from cyconv.opencl.tunables import Tunables
 
-ROWS, COLUMNS = 4, 3  # of a work item's tile, as in batch_gemm.cl
+TUNABLES = Tunables(
+    "batch_gemm",
+    lambda device, wide: {"ROWS": (4, 6, 2), "COLUMNS": (3, 2, 4)},
+    lambda device, wide, choice: choice["ROWS"] * choice["COLUMNS"] <= 16,
+)
 SEGMENT = 4096  # elements of a plane that a tile's rows hold in a first-level cache
 PARTIAL = 4 << 20  # elements of all chunks' sums
 CHUNKS = 64
@@ -28,6 +33,7 @@ class Algorithm(base.Algorithm):
     """Products along planes; see the module."""
 
     name = "batch_gemm"
+    tunables = (TUNABLES,)
 
     @classmethod
     def supports(cls, problem):
@@ -58,13 +64,14 @@ class Algorithm(base.Algorithm):
         row = wide + (problem.output_spatial[-1] - 1) * problem.stride[-1] // problem.dilation[-1]
         moved = problem.bytes + 3 * problem.dtype.itemsize * cls._cells(problem)
         columns = problem.batch * prod(problem.output_spatial)
-        tiles = -(-columns // COLUMNS) * COLUMNS / max(1, columns)
+        tile = TUNABLES.candidates(cls.device, False)[0]["COLUMNS"]  # not what a file says
+        tiles = -(-columns // tile) * tile / max(1, columns)
         return cls.seconds(problem, problem.flops * row / wide * tiles, 0.25, moved, 5)
 
     def layout(self):
         """Segments and chunks: functions of the problem."""
         p = self.problem
-        lanes = self.lanes = base.lanes(self.macros()) if self.device.cpu else 4
+        lanes = self.lanes = base.lanes(self.device, self.wide) if self.device.cpu else 4
         # One image's, so that a sample alone has the bits it has in a batch.
         taps = Staged(p, p.dilation, p.stride, 1, swapped=True).positions
         self.row = -(-taps // lanes) * lanes
@@ -107,15 +114,15 @@ class Algorithm(base.Algorithm):
         partial = arrays.View(device, buffer, cells).after((self.chunks, p.filters, images, 1))
         offsets = self._offsets(device, images)
         columns = images * self.columns
-        kernel = device.kernel("batch_gemm", "sum_chunks", **self.macros(LANES=self.lanes))
+        kernel = self._kernel(device, "sum_chunks")
+        size = -(-columns // self.choice["COLUMNS"]), p.groups * -(-filters // self.choice["ROWS"])
         device.launch(
-            kernel, (-(-columns // COLUMNS), p.groups * -(-filters // ROWS), self.chunks),
-            (1, 1, 1), buffer, laid.buffer, offsets, buffer,
+            kernel, (*size, self.chunks), (1, 1, 1), buffer, laid.buffer, offsets, buffer,
             long8([filters, columns, self.segments, self.per_plane, SEGMENT, self.row, self.chunk,
                    depth * self.row]),
             long2(s.plane, depth * s.plane), np.int64(partial.offset),
         )  # fmt: skip
-        kernel = device.kernel("batch_gemm", "add_chunks", **self.macros(LANES=self.lanes))
+        kernel = self._kernel(device, "add_chunks")
         sizes = three(p.output_spatial, 1)
         device.launch(
             kernel, (self.columns, images, p.filters), (1, 1, 1), buffer, y.buffer, x.buffer,
@@ -125,6 +132,10 @@ class Algorithm(base.Algorithm):
             long8(three((lo for lo, _ in p.padding), 0)), np.int64(partial.offset),
             *self.epilogue(bias, clamp),
         )  # fmt: skip
+
+    def _kernel(self, device, name):
+        macros = self.macros(LANES=self.lanes, **self.choice)
+        return device.kernel("batch_gemm", name, **macros)
 
     def _offsets(self, device, images):
         """Where the planes of (image, output) begin."""

@@ -62,8 +62,12 @@ class DevicePlan(Plan):
         return lowering.lower(problem, strict=True, without=ON_HOST)
 
     def explain(self):
-        """As :meth:`cyconv.Plan.explain`, with the device's name."""
-        return replace(super().explain(), device=f"{self.device}, {self._isa.device.name}")
+        """As :meth:`cyconv.Plan.explain`, with the device's name and the tunables measured."""
+        tuned = {}
+        for leaf in self._root.leaves():
+            tuned |= leaf.algorithm.tuned()
+        device = f"{self.device}, {self._isa.device.name}"
+        return replace(super().explain(), device=device, tunables=tuned)
 
     def _device(self, problem, *operands, bias=None, out=None):
         """The Device of a call: that of the operands in device memory, else the plan's."""
