@@ -27,6 +27,7 @@ class Algorithm:
     """One algorithm for one problem on one device: see the module."""
 
     device = None  # the registry's
+    align = 1  # outputs that are computed together, along each axis
     tunables = ()  # the tables of the kernels that it runs, its own first
     all_or_nothing = False
     workspace_per_image = 0
@@ -80,6 +81,25 @@ class Algorithm:
 
     def layout(self):
         """Choose the blocking, and set ``workspace_per_image``."""
+
+    def part(self, problem, limit):
+        """The same algorithm for a part of its problem, with less scratch."""
+        return type(self)(problem, limit, None, self.allowed)
+
+    def one(self):
+        """What packed weights depend on: the problem of one image."""
+        return choose.one_image(self.problem)
+
+    def packed_bytes(self):
+        """Bytes of the buffers of packed weights."""
+        return [self.problem.dtype.itemsize * self.problem.parameters]
+
+    def buffers(self):
+        """Bytes of every buffer of a call: operands, result, packed weights, scratch."""
+        p = self.problem
+        shapes = p.x_shape, p.w_shape, p.y_shape
+        sizes = [p.dtype.itemsize * prod(shape) for shape in shapes]
+        return [*sizes, *self.packed_bytes(), self.workspace(1)]
 
     def images(self):
         """Images that the workspace limit lets one pass take."""

@@ -86,6 +86,12 @@ class Algorithm(base.Algorithm):
         cells = p.channels * self.staged.plane + self.chunks * sums
         self.workspace_per_image = cells * p.dtype.itemsize
 
+    def packed_bytes(self):
+        """The rows, and the weights."""
+        p = self.problem
+        rows = p.filters * (p.channels // p.groups) * self.row
+        return [n * p.dtype.itemsize for n in (rows, p.parameters)]
+
     def pack(self, w):
         """The weights in rows as the planes have them, and themselves for repairs."""
         p, s = self.problem, self.staged

@@ -2,8 +2,8 @@
 
    On a CPU a work item holds a register tile, FILTERS rows of VECTORS vectors of positions, and
    reads memory itself: its caches do what local memory does on a GPU. There a group computes a tile
-   of TILE_K filters x TILE_P positions from chunks of TILE_T taps in local memory, the next chunk on
-   its way in registers while one is multiplied, THREAD_K x THREAD_P to a work item. */
+   of TILE_K filters x TILE_P positions from chunks of TILE_T taps in local memory, the next chunk
+   on its way in registers while one is multiplied, THREAD_K x THREAD_P to a work item. */
 
 /* Rows of a CPU's register tile: 4, 6 or 8. */
 #ifndef FILTERS

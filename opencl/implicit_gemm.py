@@ -90,6 +90,12 @@ def no_tile(device, problem):
     )
 
 
+def filled(device, wide, tile, filters):
+    """So many filters, filled up to whole tiles."""
+    side, _ = sides(device, wide, dict(tile))
+    return -(-filters // side) * side
+
+
 @cache
 def tiles_of(device, wide, choice):
     """The tiles of one device, for float64 if `wide`, by the pairs of a choice."""
@@ -187,6 +193,12 @@ class Algorithm(base.Algorithm):
         self.least = sides(self.device, self.wide, dict(self.tile))[1] if self.device.cpu else 1
         self.staged = Staged(p, p.stride, p.dilation, self.least)
         self.workspace_per_image = p.channels * self.staged.plane * p.dtype.itemsize
+
+    def packed_bytes(self):
+        """The panels, filled up to whole tiles."""
+        p = self.problem
+        filters = p.groups * filled(self.device, self.wide, self.tile, p.filters // p.groups)
+        return [filters * taps_of(p) * p.dtype.itemsize]
 
     def offsets(self, step):
         """Offsets of all taps of one group whose channels are `step` elements apart."""

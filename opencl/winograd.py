@@ -18,10 +18,9 @@ from cyconv.opencl import arrays, base
 from cyconv.opencl.base import volume
 from cyconv.opencl.device import long8
 from cyconv.opencl.implicit_gemm import TUNABLES as TILES
-from cyconv.opencl.implicit_gemm import narrowed, no_tile, sides, tiles_of
+from cyconv.opencl.implicit_gemm import filled, narrowed, no_tile, sides, tiles_of
 from cyconv.opencl.tunables import Tunables
 
-VARIANTS = ALL[:2]  # F(2 x 2, 3 x 3), F(4 x 4, 3 x 3)
 WORKSPACE = 4 << 20  # bytes of transformed tiles that stay in a last-level cache
 # Of the time that as many bytes take from memory, measured as the constants of base.py:
 TRANSFORM = 0.8  # to transform the points of a tile,
@@ -44,6 +43,7 @@ class Algorithm(base.Algorithm):
     """Fewer multiplications for 3 x 3 kernels; see the module."""
 
     name = "winograd"
+    VARIANTS = ALL[:2]  # F(2 x 2, 3 x 3), F(4 x 4, 3 x 3)
     tunables = (TUNABLES, TILES)
 
     @classmethod
@@ -67,8 +67,8 @@ class Algorithm(base.Algorithm):
         For one image: it decides the bits, which may not depend on the batch.
         """
         one = choose.one_image(problem)
-        fitting = [v for v in VARIANTS if ERROR[v] <= allowed]
-        return min(fitting or VARIANTS[:1], key=lambda v: cls._cost(one, v[0][0]))
+        fitting = [v for v in cls.VARIANTS if ERROR[v] <= allowed]
+        return min(fitting or cls.VARIANTS[:1], key=lambda v: cls._cost(one, v[0][0]))
 
     @classmethod
     def cost(cls, problem, threads, allowed=4.0):
@@ -94,7 +94,8 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Tiles of one pass."""
         p = self.problem
-        self.m = self.variant(p, self.allowed)[0][0]
+        self.chosen = self.variant(p, self.allowed)
+        self.m = self.align = self.chosen[0][0]
         self.points = (self.m + 2) ** 2
         self.down, self.across = (-(-n // self.m) for n in p.output_spatial)
         size = p.filters // p.groups, self.down * self.across
@@ -109,6 +110,19 @@ class Algorithm(base.Algorithm):
         whole = -(-self.tiles // self.unit) * self.unit
         self.room = max(self.unit, min(most // self.unit * self.unit, whole))
         self.workspace_per_image = self.room * tile  # of a pass, whatever the images
+
+    def part(self, problem, limit):
+        """With the variant of the whole: the same bits."""
+        kind = type(self)
+        one = type(kind.__name__, (kind,), {"VARIANTS": (self.chosen,), "__doc__": kind.__doc__})
+        return one(problem, limit, None, self.allowed)
+
+    def packed_bytes(self):
+        """The weights, transformed ones and their panels."""
+        p = self.problem
+        filters = p.groups * filled(self.device, self.wide, self.tile, p.filters // p.groups)
+        planes = p.channels // p.groups * p.dtype.itemsize
+        return [planes * n for n in (9 * p.filters, self.points * p.filters, self.points * filters)]
 
     def images(self):
         """The workspace is one pass's."""
