@@ -17,7 +17,7 @@ from cyconv.opencl.device import long8
 from cyconv.opencl.staging import Staged
 from cyconv.opencl.tunables import Tunables
 
-BLOCKED = 256 << 10  # bytes of a group's weights that a CPU's cache holds beside the image
+WEIGHTS, CELLS = 256 << 10, 512 << 10  # bytes of one group's that a CPU's cache holds
 
 
 ITEMS = (128, 256)  # of a GPU's group, where it may have so many
@@ -131,12 +131,15 @@ class Tiles:
         return packed
 
     def run(self, queue, operands, strides, size, geometry, images, epilogue):
-        """Enqueue: operands x, w, offsets, y; size: positions, taps, filters, groups."""
-        positions, taps, filters, groups = size
+        """Enqueue: operands x, w, offsets, y; positions, taps, filters, groups, cells of x."""
+        positions, taps, filters, groups, cells = size
         columns, blocks = -(-positions // self.positions), -(-filters // self.filters)
         if self.device.cpu:
-            # Weights that fit stay in the cache while positions pass by, or the other way round.
-            first = 0 if filters * taps * 4 <= BLOCKED else 1
+            # All weights pass by each tile of positions, or all cells by each block of weights:
+            # those that the cache holds, else what is less to read.
+            weights = filters * taps
+            less = weights * columns <= cells * blocks
+            first = 0 if 4 * weights <= WEIGHTS or (4 * cells > CELLS and less) else 1
             total = (blocks, columns) if first == 0 else (columns, blocks)
             total, group = (*total, images * groups), (1, 1, 1)
         else:
@@ -239,7 +242,8 @@ class Algorithm(base.Algorithm):
             pitch = (s.positions, s.positions)
         tiles_of(y.device, self.wide, self.tile).run(
             y.device, (buffer, panels.buffer, offsets, y.buffer),
-            (long8(strides), volume(y)), (s.positions, taps_of(p), p.filters // p.groups, p.groups),
+            (long8(strides), volume(y)),
+            (s.positions, taps_of(p), p.filters // p.groups, p.groups, strides[1]),
             (long8([depth, rows, columns]), long8(pitch)), len(y), self.epilogue(bias, clamp),
         )  # fmt: skip
 

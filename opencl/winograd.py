@@ -182,7 +182,7 @@ class Algorithm(base.Algorithm):
             device, (v.buffer, panels.buffer, self._offsets(device), products.buffer),
             (long8([0, depth * self.room, 0]),
              long8([0, self.room, 0, 0, 1, products.offset])),
-            (columns, depth, filters, self.points * p.groups),
+            (columns, depth, filters, self.points * p.groups, depth * self.room),
             (long8([1, 1, columns]), long8([columns, columns])), 1, self.epilogue(None, None),
         )  # fmt: skip
         kernel, lanes = self._kernel(device, "transform_output")

@@ -1,6 +1,7 @@
 """Tunables of kernels: each candidate computes right, and the tuning file's choice is used."""
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -129,6 +130,19 @@ def test_too_small_work_groups_are_refused_with_the_reason(algorithm, device):  
     limited = opened(device, cpu=False, max_group=8)
     with pytest.raises(ValueError, match="too little for a tile: work-groups of 8 work items"):
         planned(limited, algorithm, PROBLEM)
+
+
+@pytest.mark.parametrize("filters", [6, 136])
+@pytest.mark.parametrize("cached", ["weights", "cells", "none"])
+@pytest.mark.parametrize("algorithm", ["implicit_gemm", "winograd"])
+def test_tiles_in_any_order(algorithm, cached, filters, device, monkeypatch):  # noqa: F811
+    """Blocks of filters first, or positions; what is less to read where no cache holds either."""
+    monkeypatch.setattr(implicit_gemm, "WEIGHTS", 2**40 if cached == "weights" else 0)
+    monkeypatch.setattr(implicit_gemm, "CELLS", 2**40 if cached == "cells" else 0)
+    problem = replace(PROBLEM, w_shape=(filters, 2, 3, 3))
+    x, w, expected = operands(problem)
+    y = planned(door.get("test", device), algorithm, problem)(x, w)
+    np.testing.assert_array_equal(y, expected)
 
 
 def another(device):  # noqa: F811
