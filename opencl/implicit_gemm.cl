@@ -148,16 +148,16 @@ __kernel void multiply_rows(__global const real *restrict x, __global const real
 
 /* Elements of the chunk that begins at tap t0, zero from the last tap on. */
 static void bring(real *weights, real *cells, __global const real *x, __global const real *w,
-                  __global const int *offset, int t0, int taps, int begin, int last) {
-    const int id = get_local_id(0);
+                  __global const int *offset, uint t0, uint taps, uint begin, uint last) {
+    const uint id = get_local_id(0);
 #pragma unroll
-    for (int j = 0; j < WEIGHTS; j++) {
-        const int i = id + j * GROUP, inside = i < TILE_T * TILE_K && t0 + i / TILE_K < taps;
+    for (uint j = 0; j < WEIGHTS; j++) {
+        const uint i = id + j * GROUP, inside = i < TILE_T * TILE_K && t0 + i / TILE_K < taps;
         weights[j] = inside ? w[(long)t0 * TILE_K + i] : 0;
     }
 #pragma unroll
-    for (int j = 0; j < CELLS; j++) {
-        const int i = id + j * GROUP, t = t0 + i / TILE_P;
+    for (uint j = 0; j < CELLS; j++) {
+        const uint i = id + j * GROUP, t = t0 + i / TILE_P;
         const int inside = i < TILE_T * TILE_P && t < taps;
         cells[j] = inside ? x[offset[t] + min(begin + i % TILE_P, last)] : 0;
     }
@@ -165,12 +165,12 @@ static void bring(real *weights, real *cells, __global const real *x, __global c
 
 /* They become part of a chunk in local memory. */
 static void put(const real *weights, const real *cells, __local real *panel, __local real *plane) {
-    const int id = get_local_id(0);
+    const uint id = get_local_id(0);
 #pragma unroll
-    for (int j = 0; j < WEIGHTS; j++)
+    for (uint j = 0; j < WEIGHTS; j++)
         if (id + j * GROUP < TILE_T * TILE_K) panel[id + j * GROUP] = weights[j];
 #pragma unroll
-    for (int j = 0; j < CELLS; j++)
+    for (uint j = 0; j < CELLS; j++)
         if (id + j * GROUP < TILE_T * TILE_P) plane[id + j * GROUP] = cells[j];
 }
 
@@ -182,39 +182,39 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
                real high) {
     __local PACKED panels[2][TILE_T * DOWN * THREAD_K / PACK];
     __local PACKED planes[2][TILE_T * ACROSS * THREAD_P / PACK];
-    const int id = get_local_id(0), across = id % ACROSS, down = id / ACROSS;
-    const int begin = get_group_id(0) * TILE_P, last = size.s0 - 1, taps = size.s1;
+    const uint id = get_local_id(0), across = id % ACROSS, down = id / ACROSS;
+    const uint begin = get_group_id(0) * TILE_P, last = size.s0 - 1, taps = size.s1;
     const long block = get_group_id(1), filters = size.s2;
     const long g = MOD((long)get_group_id(2), size.s3), n = get_group_id(2) / size.s3;
     PACKED sums[THREAD_K][THREAD_P / PACK];
     real weights[WEIGHTS], cells[CELLS];
     int now = 0;
 #pragma unroll
-    for (int m = 0; m < THREAD_K; m++)
+    for (uint m = 0; m < THREAD_K; m++)
 #pragma unroll
-        for (int v = 0; v < THREAD_P / PACK; v++) sums[m][v] = 0;
+        for (uint v = 0; v < THREAD_P / PACK; v++) sums[m][v] = 0;
 
     x += xs.s2 + n * xs.s0 + g * xs.s1;
     w += (g * ((filters + TILE_K - 1) / TILE_K) + block) * taps * TILE_K;
     bring(weights, cells, x, w, offset, 0, taps, begin, last);
     put(weights, cells, (__local real *)panels[0], (__local real *)planes[0]);
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (int t0 = 0; t0 < taps; t0 += TILE_T) {
+    for (uint t0 = 0; t0 < taps; t0 += TILE_T) {
         const int more = t0 + TILE_T < taps;
         if (more) bring(weights, cells, x, w, offset, t0 + TILE_T, taps, begin, last);
 #pragma unroll
-        for (int t = 0; t < TILE_T; t++) {
+        for (uint t = 0; t < TILE_T; t++) {
             PACKED row[THREAD_K / PACK], column[THREAD_P / PACK];
 #pragma unroll
-            for (int m = 0; m < THREAD_K / PACK; m++)
+            for (uint m = 0; m < THREAD_K / PACK; m++)
                 row[m] = panels[now][t * TILE_K / PACK + m * DOWN + down];
 #pragma unroll
-            for (int v = 0; v < THREAD_P / PACK; v++)
+            for (uint v = 0; v < THREAD_P / PACK; v++)
                 column[v] = planes[now][t * TILE_P / PACK + v * ACROSS + across];
 #pragma unroll
-            for (int m = 0; m < THREAD_K; m++)
+            for (uint m = 0; m < THREAD_K; m++)
 #pragma unroll
-                for (int v = 0; v < THREAD_P / PACK; v++)
+                for (uint v = 0; v < THREAD_P / PACK; v++)
                     sums[m][v] += ((const real *)row)[m] * column[v];
         }
         now = 1 - now;
@@ -223,11 +223,11 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
     }
 
     y += ys.s5 + n * ys.s0;
-    for (int v = 0; v < THREAD_P; v++) {
-        const int i = begin + SPREAD(v, across, ACROSS);
+    for (uint v = 0; v < THREAD_P; v++) {
+        const uint i = begin + SPREAD(v, across, ACROSS);
         const long at = i <= last ? place(i, out, pitch, ys) : -1;
         if (at < 0) continue;
-        for (int m = 0; m < THREAD_K; m++) {
+        for (uint m = 0; m < THREAD_K; m++) {
             const long row = block * TILE_K + SPREAD(m, down, DOWN), k = g * filters + row;
             if (row < filters) {
                 const real value = ((const real *)sums[m])[v] + (bias ? bias[k] : 0);
