@@ -76,7 +76,8 @@ def test_each_candidate_computes_right(algorithm, kind, device, monkeypatch):  #
     candidates = table.candidates(limited, False)
     assert candidates
     for choice in candidates:
-        for problem in (PROBLEM, IMAGE):
+        ends = choice in (candidates[0], candidates[-1])
+        for problem in (PROBLEM, IMAGE) if ends else (PROBLEM,):
             x, w, expected = operands(problem)
             with table.forced(limited, False, choice):
                 y = planned(limited, algorithm, problem)(x, w)
