@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from cyconv.problem import Problem
 
@@ -32,6 +32,7 @@ class Explanation:
     source: str = "estimate"
     over: tuple[str, ...] = ()
     device: str = "cpu"
+    tunables: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self):
         """The explanation as JSON-ready values."""
@@ -53,6 +54,7 @@ class Explanation:
             "source": self.source,
             "over": list(self.over),
             "device": self.device,
+            "tunables": dict(self.tunables),
             "threads": self.threads,
             "workspace_limit": self.workspace_limit,
             "candidates": [asdict(candidate) for candidate in self.candidates],
@@ -67,6 +69,9 @@ class Explanation:
         over = f" over {', '.join(self.over)}" if self.over else ""
         where = f"{self.threads} thread(s)" if self.device == "cpu" else f"on {self.device}"
         lines.append(f"  chosen: {self.algorithm}{over} ({self.source}), {where}")
+        if self.tunables:
+            values = ", ".join(f"{name}={value}" for name, value in self.tunables.items())
+            lines.append(f"  tuned: {values} (tuning file)")
         one = " on one thread" if self.device == "cpu" else ""
         for c in self.candidates:
             if c.reason:

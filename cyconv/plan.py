@@ -410,7 +410,8 @@ def plan(
     workspace_limit : int, optional
         Bytes of scratch a call may take, all threads together. Default 256 MiB.
     effort : {'estimate', 'measure'}
-        Choose by the cost model: always the same, no file is read. Or time the algorithms that keep
+        Choose by the cost model: always the same, no file is read but, on an OpenCL device, for the
+        tunables of its kernels. Or time the algorithms that keep
         `accuracy` and `workspace_limit`, for one image on these threads, about half a second for
         each primitive problem, and remember the fastest in the file `CYCONV_TUNING_FILE`, else in
         the user's cache folder: the next plan, in any process, finds it there.

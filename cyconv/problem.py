@@ -15,7 +15,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from operator import index
@@ -139,6 +139,39 @@ def pad_pairs(operation, padding, spatial, kernel, stride, dilation):
 def output_size(size, kernel, stride, padding, dilation):
     """Outputs along one axis (see the module's formula); <= 0 where the kernel does not fit."""
     return (size + sum(padding) - extent(kernel, dilation)) // stride + 1
+
+
+def slab(problem, axis, outputs, taps):
+    """Some outputs of one spatial axis by some taps, of a forward problem between zeros.
+
+    Parameters
+    ----------
+    problem : Problem
+    axis : int
+    outputs, taps : (first, last)
+        Not empty; the last is left out.
+
+    Returns
+    -------
+    part : Problem
+        Theirs; the zeros that they see are its padding.
+    cells : slice
+        What they see of x along the axis.
+    """
+    size, step, dilation = problem.spatial[axis], problem.stride[axis], problem.dilation[axis]
+    begin = outputs[0] * step + taps[0] * dilation - problem.padding[axis][0]
+    span = (outputs[1] - 1 - outputs[0]) * step + extent(taps[1] - taps[0], dilation)
+    cells = slice(min(max(begin, 0), size), min(max(begin + span, 0), size))
+    before = min(max(-begin, 0), span)
+    shapes = x_shape, w_shape = list(problem.x_shape), list(problem.w_shape)
+    x_shape[axis - problem.rank], w_shape[axis - problem.rank] = (
+        cells.stop - cells.start,
+        taps[1] - taps[0],
+    )
+    padding = list(problem.padding)
+    padding[axis] = (before, span - before - x_shape[axis - problem.rank])
+    x_shape, w_shape = map(tuple, shapes)
+    return replace(problem, x_shape=x_shape, w_shape=w_shape, padding=tuple(padding)), cells
 
 
 @dataclass(frozen=True)

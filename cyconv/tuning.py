@@ -6,7 +6,8 @@ The file is JSON, and holds one entry for each question that was measured::
 
 A question names everything that the answer depends on: the primitive problem with one image, the
 threads, the accuracy, the limit on workspace, the processor, the instruction set and the version of
-cyconv. The answer is seconds by algorithm. A file that is not like this is left alone, and ignored
+cyconv. The answer is seconds by algorithm; entries of another kind are the tunables of a device's
+kernels (:mod:`cyconv.opencl.tunables`). A file that is not like this is left alone, and ignored
 with one warning. Concurrent writers may lose each other's latest entries, never the file.
 """
 
@@ -182,14 +183,31 @@ def _warn(file, error):
         )
 
 
-def _recorded(file, key, names):
-    """The answer to `key` in memory or in the file, if it names one of `names`; else None."""
+def entry(file, key):
+    """What this process measured or the file holds for `key`, whatever it is; else None."""
     answer = _remembered.get(file, {}).get(key)
     if answer is None and file is not None and not _anew:
         try:
             answer = read(file).get(key)
         except TuningFileError as error:
             _warn(file, error)
+    return answer
+
+
+def keep(file, key, answer):
+    """Remember an answer in this process and, if that can be, in the file."""
+    _remembered.setdefault(file, {})[key] = answer
+    try:
+        if file is None:
+            raise TuningFileError("there is no home folder to keep it in")
+        write(file, {key: answer})
+    except TuningFileError as error:
+        _warn(file, error)
+
+
+def _recorded(file, key, names):
+    """The answer to `key`, if it names one of `names`; else None."""
+    answer = entry(file, key)
     if not isinstance(answer, dict):
         return None
     known = {
@@ -228,13 +246,7 @@ def seconds(problem, names, threads, accuracy, workspace_limit, isa, kind):
         measured = measure(problem, names, threads, accuracy, workspace_limit, isa, kind)
         if not measured:
             return {}, "measured now"
-        _remembered.setdefault(file, {})[key] = measured
-        try:
-            if file is None:
-                raise TuningFileError("there is no home folder to keep it in")
-            write(file, {key: measured})
-        except TuningFileError as error:
-            _warn(file, error)
+        keep(file, key, measured)
     return measured, "measured now"
 
 

@@ -9,6 +9,8 @@
 - :mod:`cyconv.opencl.device`: the one door to pyopencl: contexts, queues, kernels, transfers.
 - :mod:`cyconv.opencl.arrays`: arrays in device memory as the rewrite rules see them.
 - :mod:`cyconv.opencl.plan`: a plan whose algorithms run on a device.
+- :mod:`cyconv.opencl.tunables`: the numbers that kernels leave open, chosen for a device.
+- :mod:`cyconv.opencl.parts`: calls larger than the device's memory.
 - :mod:`cyconv.opencl.registry`: the table of algorithms, as on the CPU.
 
 Nothing here is imported, and no driver is loaded, before a device is asked for.

@@ -28,12 +28,17 @@ class Algorithm:
     """One algorithm for one problem on one device: see the module."""
 
     device = None  # the registry's
+    align = 1  # outputs that are computed together, along each axis
+    tunables = ()  # the tables of the kernels that it runs, its own first
     all_or_nothing = False
     workspace_per_image = 0
 
     def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, _=None, allowed=4.0):
         self.problem, self.workspace_limit, self.allowed = problem, workspace_limit, allowed
         self._table = lru_cache(maxsize=8)(self._built)  # steps are few
+        self.choice = {}
+        for table in self.tunables:
+            self.choice |= table.chosen(self.device, self.wide)
         self.layout()
         if self.workspace_per_image > workspace_limit:
             raise MemoryError(
@@ -79,6 +84,25 @@ class Algorithm:
     def layout(self):
         """Choose the blocking, and set ``workspace_per_image``."""
 
+    def part(self, problem, limit):
+        """The same algorithm for a part of its problem, with less scratch."""
+        return type(self)(problem, limit, None, self.allowed)
+
+    def one(self):
+        """What packed weights depend on: the problem of one image."""
+        return choose.one_image(self.problem)
+
+    def packed_bytes(self):
+        """Bytes of the buffers of packed weights."""
+        return [self.problem.dtype.itemsize * self.problem.parameters]
+
+    def buffers(self):
+        """Bytes of every buffer of a call: operands, result, packed weights, scratch."""
+        p = self.problem
+        shapes = p.x_shape, p.w_shape, p.y_shape
+        sizes = [p.dtype.itemsize * prod(shape) for shape in shapes]
+        return [*sizes, *self.packed_bytes(), self.workspace(1)]
+
     def images(self):
         """Images that the workspace limit lets one pass take."""
         if not self.workspace_per_image:
@@ -111,6 +135,13 @@ class Algorithm:
         """Whether the problem is one of float64."""
         return self.problem.dtype == np.float64
 
+    def tuned(self):
+        """The tunables that are not the defaults: ``{macro: value}``."""
+        defaults = {}
+        for table in self.tunables:
+            defaults |= table.candidates(self.device, self.wide)[0]
+        return {macro: n for macro, n in self.choice.items() if n != defaults[macro]}
+
     def macros(self, **more):
         """Macros that all kernels of the problem's dtype are compiled with."""
         return {**macros(self.device, self.wide), **more}
@@ -139,9 +170,10 @@ def macros(device, wide):
     return {**({"DOUBLE": 1} if wide else {}), **({"CPU": 1} if device.cpu else {})}
 
 
-def lanes(macros):
-    """Lanes of a CPU's vector of 256 bits."""
-    return 4 if "DOUBLE" in macros else 8
+def lanes(device, wide):
+    """Lanes of a CPU's vector, as the driver has them; of 256 bits where it does not say."""
+    bits = device.vector_bytes if device.vector_bytes in (16, 32, 64) else 32
+    return bits // (8 if wide else 4)
 
 
 def taps_of(problem):

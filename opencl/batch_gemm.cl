@@ -1,16 +1,38 @@
 /* Long sums of few outputs: products along whole planes, summed in two steps.
 
-   First each work item sums a chunk of the planes for a tile of ROWS filters x 3 outputs, in
+   First each work item sums a chunk of the planes for a tile of ROWS filters x COLUMNS outputs, in
    vectors along the planes; then one work item adds the chunks of one output, in their order. */
 
+/* Filters of a tile: 2, 4 or 6. ROWS * COLUMNS vectors are sums in registers. */
+#ifndef ROWS
 #define ROWS 4
+#endif
+/* Outputs of a tile: 2, 3 or 4, whose planes are read side by side. */
+#ifndef COLUMNS
 #define COLUMNS 3
+#endif
 
+#if ROWS == 6
+#define EACH_ROW(F) F(0) F(1) F(2) F(3) F(4) F(5)
+#elif ROWS == 4
 #define EACH_ROW(F) F(0) F(1) F(2) F(3)
+#else
+#define EACH_ROW(F) F(0) F(1)
+#endif
+#if COLUMNS == 4
+#define EACH_COLUMN(F) F(0) F(1) F(2) F(3)
+#define EACH(F, m) F(m, 0) F(m, 1) F(m, 2) F(m, 3)
+#elif COLUMNS == 3
+#define EACH_COLUMN(F) F(0) F(1) F(2)
 #define EACH(F, m) F(m, 0) F(m, 1) F(m, 2)
+#else
+#define EACH_COLUMN(F) F(0) F(1)
+#define EACH(F, m) F(m, 0) F(m, 1)
+#endif
 #define ZERO(m, j) VEC sum##m##_##j = (VEC)(0);
 #define ZERO_ROW(m) EACH(ZERO, m)
 #define POINT_ROW(m) __global const real *w##m = w + min(row + m, size.s0 - 1) * size.s7;
+#define FETCH(j) const VEC cells##j = LOAD(x##j + from + i);
 #define ADD(m, j) sum##m##_##j += weight * cells##j;
 #define ADD_ROW(m)                              \
     {                                           \
@@ -20,7 +42,7 @@
 #define KEEP(m, j) sums[m * COLUMNS + j] = sum##m##_##j;
 #define KEEP_ROW(m) EACH(KEEP, m)
 
-#define POINT(j)                                                                       \
+#define POINT_COLUMN(j)                                                                \
     const long column##j = min(column + j, size.s1 - 1), image##j = column##j / xs.s3; \
     __global const real *x##j = x + image##j * xs.s2 + offset[column##j - image##j * xs.s3];
 
@@ -42,17 +64,13 @@ __kernel void sum_chunks(__global const real *x, __global const real *restrict w
     x += g * xs.s1;
     w += g * size.s0 * size.s7;
     EACH_ROW(POINT_ROW)
-    POINT(0)
-    POINT(1)
-    POINT(2)
+    EACH_COLUMN(POINT_COLUMN)
     for (long s = chunk * size.s6; s < end; s++) {
         const long plane = s / size.s3, first = MOD(s, size.s3) * size.s4;
         const long last = min(first + size.s4, size.s5), at = plane * size.s5;
         const long from = plane * xs.s0;
         for (long i = first; i < last; i += LANES) {
-            const VEC cells0 = LOAD(x0 + from + i);
-            const VEC cells1 = LOAD(x1 + from + i);
-            const VEC cells2 = LOAD(x2 + from + i);
+            EACH_COLUMN(FETCH)
             EACH_ROW(ADD_ROW)
         }
     }

@@ -16,8 +16,13 @@ from cyconv.opencl import arrays, base
 from cyconv.opencl.base import three, volume
 from cyconv.opencl.device import long8
 from cyconv.opencl.staging import TAIL, Staged
+from cyconv.opencl.tunables import Tunables
 
-ROWS, COLUMNS = 4, 3  # of a work item's tile, as in batch_gemm.cl
+TUNABLES = Tunables(
+    "batch_gemm",
+    lambda device, wide: {"ROWS": (4, 6, 2), "COLUMNS": (3, 2, 4)},
+    lambda device, wide, choice: choice["ROWS"] * choice["COLUMNS"] <= 16,
+)
 GROUP = 32  # work items of a GPU: neighbouring columns, which read the same weights
 SEGMENT = 4096  # elements of a plane that a tile's rows hold in a first-level cache
 PARTIAL = 4 << 20  # elements of all chunks' sums
@@ -29,6 +34,7 @@ class Algorithm(base.Algorithm):
     """Products along planes; see the module."""
 
     name = "batch_gemm"
+    tunables = (TUNABLES,)
 
     @classmethod
     def supports(cls, problem):
@@ -64,14 +70,15 @@ class Algorithm(base.Algorithm):
         row = wide + (problem.output_spatial[-1] - 1) * problem.stride[-1] // problem.dilation[-1]
         moved = problem.bytes + 3 * problem.dtype.itemsize * cls._cells(problem)
         columns = problem.batch * prod(problem.output_spatial)
-        tiles = -(-columns // COLUMNS) * COLUMNS / max(1, columns)
+        tile = TUNABLES.candidates(cls.device, False)[0]["COLUMNS"]  # not what a file says
+        tiles = -(-columns // tile) * tile / max(1, columns)
         return cls.seconds(problem, problem.flops * row / wide * tiles, 0.25, moved, 5)
 
     def layout(self):
         """Segments and chunks: functions of the problem."""
         p = self.problem
         self.group = 1 if self.device.cpu else GROUP
-        lanes = self.lanes = base.lanes(self.macros()) if self.device.cpu else 4
+        lanes = self.lanes = base.lanes(self.device, self.wide) if self.device.cpu else 4
         # One image's, so that a sample alone has the bits it has in a batch.
         taps = Staged(p, p.dilation, p.stride, 1, swapped=True).positions
         self.row = -(-taps // lanes) * lanes
@@ -85,6 +92,12 @@ class Algorithm(base.Algorithm):
         self.chunks = -(-self.segments // self.chunk)
         cells = p.channels * self.staged.plane + self.chunks * sums
         self.workspace_per_image = cells * p.dtype.itemsize
+
+    def packed_bytes(self):
+        """The rows, and the weights."""
+        p = self.problem
+        rows = p.filters * (p.channels // p.groups) * self.row
+        return [n * p.dtype.itemsize for n in (rows, p.parameters)]
 
     def pack(self, w):
         """The weights in rows as the planes have them, and themselves for repairs."""
@@ -119,17 +132,18 @@ class Algorithm(base.Algorithm):
         partial = arrays.View(device, buffer, cells).after((self.chunks, p.filters, images, 1))
         offsets = self.table(device, s.plane)
         columns = images * self.columns
-        kernel = device.kernel("batch_gemm", "sum_chunks", **self.macros(LANES=self.lanes))
-        across = self._whole(-(-columns // COLUMNS))
+        kernel = self._kernel(device, "sum_chunks")
+        across = self._whole(-(-columns // self.choice["COLUMNS"]))
+        blocks = p.groups * -(-filters // self.choice["ROWS"])
         device.launch(
-            kernel, (across, p.groups * -(-filters // ROWS), self.chunks), (self.group, 1, 1),
-            buffer, laid.buffer, offsets, buffer,
+            kernel, (across, blocks, self.chunks), (self.group, 1, 1), buffer, laid.buffer, offsets,
+            buffer,
             long8([filters, columns, self.segments, self.per_plane, SEGMENT, self.row, self.chunk,
                    depth * self.row]),
             long8([s.plane, depth * s.plane, p.channels * s.plane, self.columns]),
             np.int64(partial.offset),
         )  # fmt: skip
-        kernel = device.kernel("batch_gemm", "add_chunks", **self.macros(LANES=self.lanes))
+        kernel = self._kernel(device, "add_chunks")
         sizes = three(p.output_spatial, 1)
         device.launch(
             kernel, (self._whole(columns), p.filters), (self.group, 1), buffer, y.buffer, x.buffer,
@@ -139,6 +153,10 @@ class Algorithm(base.Algorithm):
             long8(three((lo for lo, _ in p.padding), 0)), np.int64(partial.offset),
             *self.epilogue(bias, clamp),
         )  # fmt: skip
+
+    def _kernel(self, device, name):
+        macros = self.macros(LANES=self.lanes, **self.choice)
+        return device.kernel("batch_gemm", name, **macros)
 
     def offsets(self, _):
         """Where the outputs' planes begin."""

@@ -12,11 +12,15 @@ typedef float real;
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 
-/* Lanes of the vectors that a work item computes with. */
+/* Lanes of the vectors that a work item computes with: 1, 2, 4, 8 or 16. */
 #ifndef LANES
 #define LANES 8
 #endif
+#if LANES == 1
+#define VEC real
+#else
 #define VEC CAT(REAL, LANES)
+#endif
 typedef VEC vec;
 #define INLINE static inline
 
@@ -25,6 +29,9 @@ typedef VEC vec;
 typedef VEC unaligned __attribute__((aligned(sizeof(real))));
 #define LOAD(p) (*(__global const unaligned *)(p))
 #define STORE(v, p) (*(__global unaligned *)(p) = (v))
+#elif LANES == 1
+#define LOAD(p) (*(p))
+#define STORE(v, p) (*(p) = (v))
 #else
 #define LOAD(p) CAT(vload, LANES)(0, p)
 #define STORE(v, p) CAT(vstore, LANES)(v, 0, p)

@@ -61,6 +61,7 @@ class Device:
         self.shares_memory = self.cpu or bool(info.host_unified_memory)
         self.local_memory, self.max_group = info.local_mem_size, info.max_work_group_size
         self.compute_units = info.max_compute_units
+        self.vector_bytes = 4 * info.native_vector_width_float
         self.global_memory, self.max_buffer = info.global_mem_size, info.max_mem_alloc_size
         self._lock, self._kernels, self._programs = threading.RLock(), {}, {}
         self._free, self._constants, self._kept = [], OrderedDict(), {}

@@ -5,7 +5,7 @@
    the cells are first put between zeros in private memory. Any other stride is taken cell by cell.
  */
 
-/* Vectors of outputs to a work item: 1, 2 or 4. */
+/* Vectors of outputs to a work item, in registers: 1, 2 or 4. */
 #ifndef VECTORS
 #define VECTORS 4
 #endif
@@ -26,6 +26,8 @@
 #ifdef CPU
 typedef VEC private_unaligned __attribute__((aligned(sizeof(real))));
 #define LOAD_PRIVATE(p) (*(const private_unaligned *)(p))
+#elif LANES == 1
+#define LOAD_PRIVATE(p) (*(p))
 #else
 #define LOAD_PRIVATE(p) CAT(vload, LANES)(0, p)
 #endif
@@ -33,7 +35,11 @@ typedef VEC private_unaligned __attribute__((aligned(sizeof(real))));
 #define ZERO(v) VEC sum##v = (VEC)(0);
 #define ADD_GLOBAL(v) sum##v += weight * LOAD(cells + v * LANES);
 #define ADD_PRIVATE(v) sum##v += weight * LOAD_PRIVATE(cells + v * LANES);
+#if LANES == 1
+#define KEEP(v) sums[v] = sum##v;
+#else
 #define KEEP(v) CAT(vstore, LANES)(sum##v, v, sums);
+#endif
 
 /* xs, ys: strides of axes (n, c, d, h, w), then the offset. in, out: sizes of (d, h, w), channels
    of a group, groups. taps, step, dilation, pad: of (d, h, w). */

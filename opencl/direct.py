@@ -11,18 +11,29 @@ from math import prod
 from cyconv.opencl import base
 from cyconv.opencl.base import taps_of, three, volume
 from cyconv.opencl.device import long8
+from cyconv.opencl.tunables import Tunables
+
+
+def _values(device, wide):
+    if device.cpu:
+        return {"VECTORS": (4, 2, 1), "LANES": (base.lanes(device, wide),)}
+    return {"VECTORS": (1, 2, 4), "LANES": (4, 2, 1)}
+
+
+TUNABLES = Tunables("direct", _values)
 
 
 class Algorithm(base.Algorithm):
     """The defining sum; see the module."""
 
     name = "direct"
+    tunables = (TUNABLES,)
 
     @classmethod
     def cost(cls, problem, threads, allowed=4.0):
         """Seconds: a load for every product; cell by cell where the stride is not 1."""
         columns = max(1, problem.output_spatial[-1])
-        lanes = base.lanes(base.macros(cls.device, problem.dtype == "float64"))
+        lanes = base.lanes(cls.device, problem.dtype == "float64")
         used = columns / (-(-columns // lanes) * lanes)
         share = 0.15 * used if problem.stride[-1] == 1 else 0.01
         return cls.seconds(problem, problem.flops, share, problem.bytes)
@@ -37,8 +48,7 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Vectors to a work item, so that rows fill most of them."""
         columns = self.problem.output_spatial[-1]
-        self.lanes = base.lanes(self.macros()) if self.device.cpu else 4
-        most = 4 if self.device.cpu else 1
+        self.lanes, most = self.choice["LANES"], self.choice["VECTORS"]
         self.vectors = next((v for v in (4, 2) if v <= most and columns >= v * self.lanes), 1)
 
     def pack(self, w):

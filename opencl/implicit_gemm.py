@@ -14,29 +14,105 @@ from cyconv.opencl import arrays, base
 from cyconv.opencl.base import taps_of, volume
 from cyconv.opencl.device import long8
 from cyconv.opencl.staging import TAIL, Staged
+from cyconv.opencl.tunables import Tunables
 
-BLOCKED = 256 << 10  # bytes of a group's weights that a CPU's cache holds beside the image
+WEIGHTS, CELLS = 256 << 10, 512 << 10  # bytes of one group's that a CPU's cache holds
 
 
-def tiles_of(device, wide):
-    """The tiles of one device, by whether they are of float64."""
-    return device.once(("tiles", wide), lambda: Tiles(device, base.macros(device, wide)))
+ITEMS = (128, 256)  # of a GPU's group, where it may have so many
+
+
+def _values(device, wide):
+    if device.cpu:
+        return {"FILTERS": (6, 4, 8), "VECTORS": (2, 1, 3)}
+    large, small = ((64, 128, 32), (4, 8)) if wide else ((128, 64, 32), (8, 4))
+    return {
+        "TILE_K": large, "TILE_P": large[:2], "TILE_T": (8, 16), "THREAD_K": small,
+        "THREAD_P": small, "PACK": (4, 1),
+    }  # fmt: skip
+
+
+def _fits(device, wide, choice):
+    if device.cpu:
+        return True
+    least, most = (min(items, device.max_group) for items in ITEMS)
+    if choice["THREAD_K"] < choice["THREAD_P"]:  # weights are the same for many work items
+        return False
+    chunks = 2 * choice["TILE_T"] * (choice["TILE_K"] + choice["TILE_P"]) * (8 if wide else 4)
+    return least <= items_of(choice) <= most and chunks <= device.local_memory
+
+
+TUNABLES = Tunables("implicit_gemm", _values, _fits)
+
+
+def items_of(choice):
+    """Work items of a GPU's group."""
+    return choice["TILE_K"] // choice["THREAD_K"] * (choice["TILE_P"] // choice["THREAD_P"])
+
+
+def sides(device, wide, choice):
+    """Filters and positions of one tile."""
+    if device.cpu:
+        return choice["FILTERS"], choice["VECTORS"] * base.lanes(device, wide)
+    return choice["TILE_K"], choice["TILE_P"]
+
+
+def narrowed(device, wide, choice, filters, positions):
+    """The choice for a layer of so many filters and positions, as sorted pairs.
+
+    Smaller tiles, where they leave a fifth less empty than the ones chosen.
+    """
+    names = [macro for macro in ("TILE_T", "PACK") if macro in choice]
+    choice = {macro: n for macro, n in choice.items() if macro in _values(device, wide)}
+
+    def computed(choice):
+        size = zip((filters, positions), sides(device, wide, choice), strict=True)
+        return prod(-(-n // side) * side for n, side in size)
+
+    most = sides(device, wide, choice)
+    smaller = [
+        other for other in TUNABLES.candidates(device, wide)
+        if all(n <= side for n, side in zip(sides(device, wide, other), most, strict=True))
+        and all(other[macro] == choice[macro] for macro in names)
+    ]  # fmt: skip
+    best = min(smaller, key=lambda other: (computed(other), -prod(other.values())))
+    return tuple(sorted((choice if 4 * computed(choice) <= 5 * computed(best) else best).items()))
+
+
+def no_tile(device, problem):
+    """Why there is no tile for a problem's precision, or None."""
+    if TUNABLES.candidates(device, problem.dtype == np.float64):
+        return None
+    return (
+        f"{device.name} has too little for a tile: work-groups of {device.max_group} work items, "
+        f"{device.local_memory} bytes of local memory"
+    )
+
+
+def filled(device, wide, tile, filters):
+    """So many filters, filled up to whole tiles."""
+    side, _ = sides(device, wide, dict(tile))
+    return -(-filters // side) * side
+
+
+def tiles_of(device, wide, choice):
+    """The tiles of one device, for float64 if `wide`, by the pairs of a choice."""
+    return device.once(("tiles", wide, choice), lambda: Tiles(device, wide, dict(choice)))
 
 
 class Tiles:
     """The register or local-memory tile of a device, and the kernel that computes it."""
 
-    def __init__(self, device, macros):
+    def __init__(self, device, wide, choice):
         self.device = device
+        self.filters, self.positions = sides(device, wide, choice)
+        macros = {**base.macros(device, wide), **choice}
         if device.cpu:
-            self.filters, self.lanes, self.vectors = 6, base.lanes(macros), 2
-            self.positions = self.lanes * self.vectors
-            macros = {**macros, "LANES": self.lanes}
-            self.kernel = device.kernel("implicit_gemm", "multiply_rows", **macros)
+            macros["LANES"] = base.lanes(device, wide)
         else:
-            self.filters = self.positions = 64
-            self.group = 256
-            self.kernel = device.kernel("implicit_gemm", "multiply_tiles", **macros)
+            self.group = items_of(choice)
+        name = "multiply_rows" if device.cpu else "multiply_tiles"
+        self.kernel = device.kernel("implicit_gemm", name, **macros)
 
     def pack(self, w):
         """(groups, filters, taps) as (groups, block, tap, filter of the block), the rest zero."""
@@ -53,12 +129,15 @@ class Tiles:
         return packed
 
     def run(self, queue, operands, strides, size, geometry, images, epilogue):
-        """Enqueue: operands x, w, offsets, y; size: positions, taps, filters, groups."""
-        positions, taps, filters, groups = size
+        """Enqueue: operands x, w, offsets, y; positions, taps, filters, groups, cells of x."""
+        positions, taps, filters, groups, cells = size
         columns, blocks = -(-positions // self.positions), -(-filters // self.filters)
         if self.device.cpu:
-            # Weights that fit stay in the cache while positions pass by, or the other way round.
-            first = 0 if filters * taps * 4 <= BLOCKED else 1
+            # All weights pass by each tile of positions, or all cells by each block of weights:
+            # those that the cache holds, else what is less to read.
+            weights = filters * taps
+            less = weights * columns <= cells * blocks
+            first = 0 if 4 * weights <= WEIGHTS or (4 * cells > CELLS and less) else 1
             total = (blocks, columns) if first == 0 else (columns, blocks)
             total, group = (*total, images * groups), (1, 1, 1)
         else:
@@ -74,6 +153,7 @@ class Algorithm(base.Algorithm):
     """Shifts of whole planes; see the module."""
 
     name = "implicit_gemm"
+    tunables = (TUNABLES,)
 
     @classmethod
     def supports(cls, problem):
@@ -81,9 +161,7 @@ class Algorithm(base.Algorithm):
         reason = super().supports(problem)
         if reason is None and problem.channels * cls._cells(problem) >= 2**31:
             reason = "implicit_gemm needs an image of fewer than 2**31 elements with its border"
-        if reason is None and cls.device.max_group < 256 and not cls.device.cpu:
-            reason = "implicit_gemm needs work-groups of 256 work items"
-        return reason
+        return reason or no_tile(cls.device, problem)
 
     @classmethod
     def _cells(cls, problem):
@@ -116,9 +194,17 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Lay out the planes; no work on the device."""
         p = self.problem
-        self.least = 2 * base.lanes(self.macros()) if self.device.cpu else 1
+        size = p.filters // p.groups, prod(p.output_spatial)
+        self.tile = narrowed(self.device, self.wide, self.choice, *size)
+        self.least = sides(self.device, self.wide, dict(self.tile))[1] if self.device.cpu else 1
         self.staged = Staged(p, p.stride, p.dilation, self.least)
         self.workspace_per_image = p.channels * self.staged.plane * p.dtype.itemsize
+
+    def packed_bytes(self):
+        """The panels, filled up to whole tiles."""
+        p = self.problem
+        filters = p.groups * filled(self.device, self.wide, self.tile, p.filters // p.groups)
+        return [filters * taps_of(p) * p.dtype.itemsize]
 
     def offsets(self, step):
         """Offsets of all taps of one group whose channels are `step` elements apart."""
@@ -128,7 +214,7 @@ class Algorithm(base.Algorithm):
     def pack(self, w):
         """Panels of weights, and the taps' offsets."""
         p, device = self.problem, w.device
-        tiles = tiles_of(device, self.wide)
+        tiles = tiles_of(device, self.wide, self.tile)
         panels = tiles.pack(w.reshape(p.groups, p.filters // p.groups, taps_of(p)))
         return panels, self.table(device, self.staged.plane)
 
@@ -156,9 +242,10 @@ class Algorithm(base.Algorithm):
         if y.strides[-1] == 1 and (rows * depth == 1 or self._in_a_row(y)):
             columns, rows, depth = s.positions, 1, 1  # nothing is thrown away: one long row
             pitch = (s.positions, s.positions)
-        tiles_of(y.device, self.wide).run(
+        tiles_of(y.device, self.wide, self.tile).run(
             y.device, (buffer, panels.buffer, offsets, y.buffer),
-            (long8(strides), volume(y)), (s.positions, taps_of(p), p.filters // p.groups, p.groups),
+            (long8(strides), volume(y)),
+            (s.positions, taps_of(p), p.filters // p.groups, p.groups, strides[1]),
             (long8([depth, rows, columns]), long8(pitch)), len(y), self.epilogue(bias, clamp),
         )  # fmt: skip
 

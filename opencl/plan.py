@@ -1,17 +1,23 @@
 """Plans whose algorithms run on an OpenCL device, and the arrays of their calls."""
 
 from dataclasses import replace
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from cyconv import lowering
 from cyconv._parallel import check_threads
-from cyconv.opencl import arrays, device
+from cyconv.opencl import arrays, device, parts
 from cyconv.opencl.order import marker, ordered
 from cyconv.opencl.registry import ON_HOST, check_name, refusal, registry_of
-from cyconv.operands import check_activation, check_bias, check_operand, check_out, is_on_device
+from cyconv.operands import (
+    check_activation,
+    check_bias,
+    check_operand,
+    check_out,
+    deliver,
+    is_on_device,
+)
 from cyconv.plan import PackedConv, Plan, _Branch, _Leaf
 from cyconv.problem import ROLES, argument_name
 
@@ -62,8 +68,12 @@ class DevicePlan(Plan):
         return lowering.lower(problem, strict=True, without=ON_HOST)
 
     def explain(self):
-        """As :meth:`cyconv.Plan.explain`, with the device's name."""
-        return replace(super().explain(), device=f"{self.device}, {self._isa.device.name}")
+        """As :meth:`cyconv.Plan.explain`, with the device's name and the tunables measured."""
+        tuned = {}
+        for leaf in self._root.leaves():
+            tuned |= leaf.algorithm.tuned()
+        device = f"{self.device}, {self._isa.device.name}"
+        return replace(super().explain(), device=device, tunables=tuned)
 
     def _device(self, problem, *operands, bias=None, out=None):
         """The Device of a call: that of the operands in device memory, else the plan's."""
@@ -144,8 +154,6 @@ class DevicePlan(Plan):
 
     def _compute(self, target, x, packed, bias, clamp, out, on_device):
         """Run the plan for operands on `target`, and bring the result to where it belongs."""
-        if not on_device and self._images(target) < self.problem.batch:
-            return self._by_parts(target, x, packed, bias, clamp, out)
         view = self._operand(self.problem, target, 0, x)
         out, computed = self._result(target, out, on_device, x)
         self._root.run(view, packed, computed, bias, clamp, None)
@@ -158,34 +166,14 @@ class DevicePlan(Plan):
             arrays.of_array(target, out)[...] = computed
         return out
 
-    def _images(self, target):
-        """Images of NumPy arrays for which the device has room."""
-        p = self.problem
-        one = max(1, p.dtype.itemsize * (prod(p.x_shape) + prod(p.y_shape)) // max(1, p.batch))
-        if p.direction == "grad_weight" or not p.batched:  # one result, of all images
-            return p.batch
-        return max(1, most_bytes(target) // (2 * one))  # its copies and scratch are as large
-
-    def _by_parts(self, target, x, packed, bias, clamp, out):
-        """As :meth:`_compute`, some images at a time."""
-        problem, step = self.problem, self._images(target)
-        x = check_operand(problem, 0, x)
-        if out is None:
-            out = np.empty(problem.output_shape, problem.out_dtype)
-        else:
-            check_out(problem, out, True)
-        result = out if not np.may_share_memory(out, x) else np.empty_like(out)
-        for first in range(0, problem.batch, step):
-            images = slice(first, min(first + step, problem.batch))
-            shape = (images.stop - first, *problem.x_shape[1:])
-            part = type(self)(
-                replace(problem, x_shape=shape), self._requested, self.threads, self.accuracy,
-                self.workspace_limit, Opened(self.device, target), self.effort,
-            )  # fmt: skip
-            result[images] = part._compute(target, x[images], packed, bias, clamp, None, False)
-        if result is not out:
-            out[...] = result
-        return out
+    def _in_parts(self, target, x, w, bias, clamp, out):
+        """As :meth:`_compute` for arrays on the host, of which the device has room for parts."""
+        problem = self.problem
+        x, w = check_operand(problem, 0, x), check_operand(problem, 1, w)
+        out, result = check_out(problem, out, False, x, w, bias)
+        root = parts.parted(self._root, target, problem.direction == "grad_weight")
+        root.run(x, root.pack(w), result, bias, clamp, None)
+        return deliver(out, result)
 
     def pack(self, w, bias=None, activation=None):
         """As :meth:`cyconv.Plan.pack`; the packed weights stay on the device."""
@@ -199,7 +187,8 @@ class DevicePlan(Plan):
             own = self._bias(problem, target, bias)
             own = own if own is None else own.copy()
             packed = self._root.pack(view)
-        return PackedDeviceConv(self, target, packed, own, clamp)
+            kept = view.numpy() if parts.needed(self, target) else None
+        return PackedDeviceConv(self, target, packed, own, clamp, kept)
 
     def __call__(self, x, w, bias=None, out=None, activation=None, threads=None, on_device=False):
         """As :meth:`cyconv.Plan.__call__`.
@@ -212,6 +201,10 @@ class DevicePlan(Plan):
         clamp = check_activation(problem, activation)
         target = self._device(problem, (0, x), (1, w), bias=bias, out=out)
         on_device = on_device or is_on_device(x) or is_on_device(w)
+        views = isinstance(x, arrays.View) or isinstance(w, arrays.View)
+        if not on_device and not views and parts.needed(self, target):
+            bias = bias.get() if is_on_device(bias) else bias
+            return self._in_parts(target, x, w, check_bias(problem, bias), clamp, out)
         with ordered(target, (x, w, bias, out)):
             packed = self._root.pack(self._operand(problem, target, 1, w))
             own = self._bias(problem, target, bias)
@@ -221,9 +214,10 @@ class DevicePlan(Plan):
 class PackedDeviceConv(PackedConv):
     """A plan with its weights packed in device memory: ``packed(x, out=None)``."""
 
-    def __init__(self, plan, target, packed, bias, clamp):
+    def __init__(self, plan, target, packed, bias, clamp, kept=None):
         self.plan, self._device = plan, target
         self._packed, self._bias, self._clamp = packed, bias, clamp
+        self._kept = kept  # the weights on the host, where the device has room for parts only
         with target.errors("packing"):
             self._ready = marker(target.queue)
 
@@ -242,6 +236,9 @@ class PackedDeviceConv(PackedConv):
                 raise ValueError(
                     f"{op}: {name} must be of the context that the weights were packed in"
                 )
+        if self._kept is not None and not on_device:
+            bias = None if self._bias is None else self._bias.numpy()
+            return self.plan._in_parts(target, x, self._kept, bias, self._clamp, out)
         elsewhere = () if target.queue == self._device.queue else (self._ready,)
         with ordered(target, (x, out), elsewhere):
             return self.plan._compute(
@@ -269,11 +266,6 @@ def device_of(operation, name, array):
             "give array.with_queue(queue)"
         )
     return device.of_queue(array.queue)
-
-
-def most_bytes(target):
-    """Bytes that one call may hold of a device's memory."""
-    return min(target.global_memory * 3 // 4, 2 * target.max_buffer)
 
 
 class Opened(NamedTuple):

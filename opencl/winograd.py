@@ -17,21 +17,34 @@ from cyconv.algorithms.winograd_matrices import VARIANTS as ALL
 from cyconv.opencl import arrays, base
 from cyconv.opencl.base import volume
 from cyconv.opencl.device import long8
-from cyconv.opencl.implicit_gemm import tiles_of
+from cyconv.opencl.implicit_gemm import TUNABLES as TILES
+from cyconv.opencl.implicit_gemm import filled, narrowed, no_tile, sides, tiles_of
+from cyconv.opencl.tunables import Tunables
 
-VARIANTS = ALL[:2]  # F(2 x 2, 3 x 3), F(4 x 4, 3 x 3)
 WORKSPACE = 4 << 20  # bytes of transformed tiles that stay in a last-level cache
 # Of the time that as many bytes take from memory, measured as the constants of base.py:
 TRANSFORM = 0.8  # to transform the points of a tile,
 STREAMED = 0.35  # to read the transformed weights in their order
-GROUP = 16  # work items of a GPU's transforms: columns are whole units of 64, 4 to an item
+GROUP = 64  # tiles of a group of a GPU's transforms
 FEWEST = 256  # tiles, so that the transformed weights are worth reading
+
+
+def _values(device, wide):
+    if device.cpu:
+        lanes = base.lanes(device, wide)
+        return {"LANES": (lanes, lanes // 2)}
+    return {"LANES": (1, 2, 4)}  # (M + 2)^2 of them are a work item's registers
+
+
+TUNABLES = Tunables("winograd", _values)
 
 
 class Algorithm(base.Algorithm):
     """Fewer multiplications for 3 x 3 kernels; see the module."""
 
     name = "winograd"
+    VARIANTS = ALL[:2]  # F(2 x 2, 3 x 3), F(4 x 4, 3 x 3)
+    tunables = (TUNABLES, TILES)
 
     @classmethod
     def supports(cls, problem):
@@ -45,9 +58,7 @@ class Algorithm(base.Algorithm):
         for name in ("stride", "dilation"):
             if set(getattr(problem, name)) != {1}:
                 return f"winograd does not support {name} {getattr(problem, name)}"
-        if cls.device.max_group < 256 and not cls.device.cpu:
-            return "winograd needs work-groups of 256 work items"
-        return None
+        return no_tile(cls.device, problem)
 
     @classmethod
     def variant(cls, problem, allowed):
@@ -56,8 +67,8 @@ class Algorithm(base.Algorithm):
         For one image: it decides the bits, which may not depend on the batch.
         """
         one = choose.one_image(problem)
-        fitting = [v for v in VARIANTS if ERROR[v] <= allowed]
-        return min(fitting or VARIANTS[:1], key=lambda v: cls._cost(one, v[0][0]))
+        fitting = [v for v in cls.VARIANTS if ERROR[v] <= allowed]
+        return min(fitting or cls.VARIANTS[:1], key=lambda v: cls._cost(one, v[0][0]))
 
     @classmethod
     def cost(cls, problem, threads, allowed=4.0):
@@ -83,10 +94,15 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Tiles of one pass."""
         p = self.problem
-        self.m = self.variant(p, self.allowed)[0][0]
+        self.chosen = self.variant(p, self.allowed)
+        self.m = self.align = self.chosen[0][0]
         self.points = (self.m + 2) ** 2
         self.down, self.across = (-(-n // self.m) for n in p.output_spatial)
-        self.unit = 64 if not self.device.cpu else 2 * base.lanes(self.macros())
+        size = p.filters // p.groups, self.down * self.across
+        self.tile = narrowed(self.device, self.wide, self.choice, *size)
+        # Whole vectors and groups of the transforms, and no less than a CPU's tile.
+        wide = self.wide
+        self.unit = sides(self.device, wide, dict(self.tile))[1] if self.device.cpu else GROUP
         self.tiles = p.batch * self.down * self.across
         tile = self.points * (p.channels + p.filters) * p.dtype.itemsize
         most = max(FEWEST if self.device.cpu else 2**14, WORKSPACE // max(1, tile))
@@ -96,12 +112,25 @@ class Algorithm(base.Algorithm):
         self.room = max(self.unit, min(most // self.unit * self.unit, whole))
         self.workspace_per_image = self.room * tile  # of a pass, whatever the images
 
+    def part(self, problem, limit):
+        """With the variant of the whole: the same bits."""
+        kind = type(self)
+        one = type(kind.__name__, (kind,), {"VARIANTS": (self.chosen,), "__doc__": kind.__doc__})
+        return one(problem, limit, None, self.allowed)
+
+    def packed_bytes(self):
+        """The weights, transformed ones and their panels."""
+        p = self.problem
+        filters = p.groups * filled(self.device, self.wide, self.tile, p.filters // p.groups)
+        planes = p.channels // p.groups * p.dtype.itemsize
+        return [planes * n for n in (9 * p.filters, self.points * p.filters, self.points * filters)]
+
     def images(self):
         """The workspace is one pass's."""
         return 1
 
     def _kernel(self, device, name):
-        lanes = base.lanes(self.macros()) if self.device.cpu else 4
+        lanes = self.choice["LANES"]
         return device.kernel("winograd", name, **self.macros(LANES=lanes, M=self.m)), lanes
 
     def pack(self, w):
@@ -115,7 +144,7 @@ class Algorithm(base.Algorithm):
         group = 1 if self.device.cpu else GROUP
         size = -(-count // (lanes * group)) * group
         w.device.launch(kernel, (size,), (group,), w.buffer, points.buffer, np.int64(count))
-        panels = tiles_of(w.device, self.wide).pack(points)
+        panels = tiles_of(w.device, self.wide, self.tile).pack(points)
         self.table(w.device, self.room)  # sent now rather than by the first call
         return panels, w
 
@@ -145,16 +174,16 @@ class Algorithm(base.Algorithm):
         depth, filters = p.channels // p.groups, p.filters // p.groups
         inputs = long8([*p.spatial, *edge, depth])
         kernel, lanes = self._kernel(device, "transform_input")
-        group = (1 if self.device.cpu else GROUP, 1)
+        group = (1 if self.device.cpu else GROUP // lanes, 1)
         device.launch(
             kernel, (columns // lanes, p.channels), group, x.buffer, v.buffer, volume(x), inputs,
             tiles,
         )  # fmt: skip
-        tiles_of(device, self.wide).run(
+        tiles_of(device, self.wide, self.tile).run(
             device, (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
             (long8([0, depth * self.room, 0]),
              long8([0, self.room, 0, 0, 1, products.offset])),
-            (columns, depth, filters, self.points * p.groups),
+            (columns, depth, filters, self.points * p.groups, depth * self.room),
             (long8([1, 1, columns]), long8([columns, columns])), 1, self.epilogue(None, None),
         )  # fmt: skip
         kernel, lanes = self._kernel(device, "transform_output")

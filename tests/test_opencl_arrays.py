@@ -138,21 +138,6 @@ def test_a_chain_of_layers_never_meets_the_host(algorithm, device, queue):  # no
     np.testing.assert_allclose(a.get(), expected, rtol=1e-5, atol=1e-4 * expected.max())
 
 
-@pytest.mark.parametrize("step", [2, 3])
-@pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
-def test_batches_beyond_the_devices_memory_are_split(algorithm, step, device, monkeypatch):  # noqa: F811
-    """As if the device had room for two images of the seven, or three."""
-    x, w = draw(7, 8, 28, 28), draw(8, 8, 3, 3)
-    problem = cyconv.Problem(x.shape, w.shape, padding=1)
-    plan = cyconv.plan(problem, device=device, algorithm=algorithm)
-    room = 4 * 16 * 28 * 28 * 2 * step
-    monkeypatch.setattr("cyconv.opencl.plan.most_bytes", lambda device: room)
-    with cyconv.opencl.log() as events:
-        y = plan(x, w)
-    np.testing.assert_allclose(y, cyconv.conv2d(x, w, padding=1), atol=2e-3)
-    assert sum(kind == "download" for kind, _ in events) == -(-7 // step)
-
-
 def held(queue, *changed):
     """Numbers that `queue` will copy into arrays when the event is set."""
     event = cl.UserEvent(queue.context)

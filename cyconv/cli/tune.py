@@ -23,11 +23,16 @@ tuning file, where cyconv.plan(..., effort="measure") finds it. Each layer is
 written when it is done: what an interrupted run has measured is kept, and the
 next run goes on from there. The table sets the algorithm that the cost model
 would choose beside the fastest one; the ratio is how much faster that is.
+
+On an OpenCL device the tunables of its kernels (sizes of tiles) come first:
+each algorithm's are tried on some of the layers, and the fastest are used from
+then on by all plans on that device with that driver.
 """
 
 _EPILOG = """\
-example:
+examples:
   cyconv tune resnet50 --threads 2
+  cyconv tune resnet50 --device opencl
 """
 
 
@@ -66,14 +71,16 @@ def run(args):
             tuning.write(file, {})
         except tuning.TuningFileError as error:
             raise CommandError(f"cannot use the tuning file {file}: {error}") from None
+        kernels = list(_tunables(layers, args)) if args.device != "cpu" else []
         rows = []
         for layer in layers:
             step(layer.name)
             rows += _rows(layer, args)
     if args.json:
-        print(json.dumps({"file": file, "net": args.net, "layers": rows}, indent=2))
+        found = {"file": file, "net": args.net, "tunables": kernels, "layers": rows}
+        print(json.dumps(found, indent=2))
     else:
-        print(_text(file, rows))
+        print(_text(file, kernels, rows))
 
 
 @contextmanager
@@ -94,6 +101,20 @@ def _tuning_file(named):
             del os.environ["CYCONV_TUNING_FILE"]
             if before is not None:
                 os.environ["CYCONV_TUNING_FILE"] = before
+
+
+def _tunables(layers, args):
+    """One row for each algorithm's kernels on the device."""
+    import cyconv
+    from cyconv import choose
+    from cyconv.opencl.plan import opened
+    from cyconv.opencl.tune import tune
+
+    with bad_input():
+        given = [problem for layer in layers for problem in layer.problems]
+        problems = [cyconv.Problem(dtype=args.dtype, **arguments) for arguments in given]
+        device = opened("tune", args.device, "auto")
+        yield from tune(device, problems, choose.WORKSPACE_LIMIT)
 
 
 def _rows(layer, args):
@@ -120,10 +141,26 @@ def _rows(layer, args):
         }
 
 
-def _text(file, rows):
+def _text(file, kernels, rows):
+    return "\n".join([*_kernels(kernels), *_layers(rows), "", f"tuning file: {file}"])
+
+
+def _kernels(rows):
+    if not rows:
+        return
+    lines = [["kernels", "tunables", "ratio", "from"]]
+    for row in rows:
+        choice = " ".join(f"{macro}={value}" for macro, value in row["choice"].items())
+        ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        lines.append([f"{row['algorithm']} {row['dtype']}", choice, ratio, row["source"]])
+    yield from aligned(lines, left=(0, 1, 3))
+    yield ""
+
+
+def _layers(rows):
     lines = [["layer", "estimated", "measured", "ms", "ratio", "from"]]
     for row in rows:
         ms = "-" if row["seconds"] is None else f"{1e3 * row['seconds']:.3f}"
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
         lines.append([row["layer"], row["estimated"], row["measured"], ms, ratio, row["source"]])
-    return "\n".join([*aligned(lines, left=(0, 1, 2, 5)), "", f"tuning file: {file}"])
+    yield from aligned(lines, left=(0, 1, 2, 5))

@@ -1,0 +1,256 @@
+"""Tunables of kernels: each candidate computes right, and the tuning file's choice is used."""
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+import cyconv
+from cyconv import tuning
+from cyconv.opencl.registry import ALGORITHMS
+
+pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'cyconv[opencl]'")
+
+from cyconv.cli import main
+from cyconv.opencl import device as door
+from cyconv.opencl import implicit_gemm, registry, tunables, tune
+from cyconv.opencl.plan import DevicePlan, Opened
+
+from .test_opencl import DEVICES, device, pytestmark  # noqa: F401  (its fixture)
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path, monkeypatch):
+    """A tuning file that does not exist yet."""
+    path = tmp_path / "tuning.json"
+    monkeypatch.setenv("CYCONV_TUNING_FILE", str(path))
+    monkeypatch.setattr(tuning, "SECONDS", 0.01)
+    forget(monkeypatch)
+    return path
+
+
+def forget(monkeypatch):
+    """As if in a new process: no plans, and the file not read."""
+    monkeypatch.setattr(tuning, "_remembered", {})
+    monkeypatch.setattr(tuning, "_warned", set())
+    monkeypatch.setattr(tunables, "_read", {})
+    monkeypatch.setattr(cyconv.api.cache, "_plans", {})
+
+
+def opened(name, **limits):
+    """A Device of its own, as if it had these limits."""
+    found = door.Device(door.get("test", name).queue)
+    for limit, value in limits.items():
+        setattr(found, limit, value)
+    return found
+
+
+def planned(limited, algorithm, problem):
+    """A plan on such a Device."""
+    return DevicePlan(problem, algorithm, None, "strict", 2**28, Opened("opencl", limited))
+
+
+PROBLEM = cyconv.Problem((2, 4, 13, 19), (136, 2, 3, 3), padding=1, groups=2)
+IMAGE = cyconv.Problem((2, 1, 21, 67), (1, 1, 3, 3), padding=1)
+
+
+@cache
+def operands(problem):
+    """x, w and what they give."""
+    rng = np.random.default_rng(20261122)
+    x, w = (
+        rng.integers(-8, 9, shape).astype(problem.dtype)
+        for shape in (problem.x_shape, problem.w_shape)
+    )
+    return x, w, cyconv.plan(problem, algorithm="direct")(x, w)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_each_candidate_computes_right(algorithm, kind, device, monkeypatch):  # noqa: F811
+    limited = opened(device, cpu=kind == "cpu")
+    monkeypatch.setattr(door, "get", lambda operation, name: limited)
+    table = registry.Registry(limited).get(algorithm).tunables[0]
+    candidates = table.candidates(limited, False)
+    assert candidates
+    for choice in candidates:
+        ends = choice in (candidates[0], candidates[-1])
+        for problem in (PROBLEM, IMAGE) if ends else (PROBLEM,):
+            x, w, expected = operands(problem)
+            with table.forced(limited, False, choice):
+                y = planned(limited, algorithm, problem)(x, w)
+            np.testing.assert_array_equal(y, expected, str(choice))
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_float64_by_the_default_and_another(algorithm, kind, device, monkeypatch):  # noqa: F811
+    limited = opened(device, cpu=kind == "cpu")
+    if not limited.float64:
+        pytest.skip("the device has no float64")
+    monkeypatch.setattr(door, "get", lambda operation, name: limited)
+    table = registry.Registry(limited).get(algorithm).tunables[0]
+    problem = cyconv.Problem(PROBLEM.x_shape, PROBLEM.w_shape, "float64", padding=1, groups=2)
+    x, w, expected = operands(problem)
+    candidates = table.candidates(limited, True)
+    for choice in (candidates[0], candidates[-1]):
+        with table.forced(limited, True, choice):
+            y = planned(limited, algorithm, problem)(x, w)
+        np.testing.assert_array_equal(y, expected, str(choice))
+
+
+@pytest.mark.parametrize("group", [32, 64, 128, 256, 1024])
+@pytest.mark.parametrize("local", [16 << 10, 32 << 10, 64 << 10])
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_tile_is_within_the_limits(group, local, wide, device):  # noqa: F811
+    limited = opened(device, cpu=False, max_group=group, local_memory=local)
+    for choice in implicit_gemm.TUNABLES.candidates(limited, wide):
+        assert implicit_gemm.items_of(choice) <= group
+        chunk = choice["TILE_T"] * (choice["TILE_K"] + choice["TILE_P"])
+        assert 2 * chunk * (8 if wide else 4) <= local
+    best = implicit_gemm.TUNABLES.candidates(limited, wide)[0]
+    if group >= 256 and not wide:
+        assert best == {
+            "TILE_K": 128, "TILE_P": 128, "TILE_T": 8, "THREAD_K": 8, "THREAD_P": 8, "PACK": 4,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("group", [32, 64])
+@pytest.mark.parametrize("algorithm", ["implicit_gemm", "winograd"])
+def test_small_work_groups_are_enough(algorithm, group, device, monkeypatch):  # noqa: F811
+    limited = opened(device, cpu=False, max_group=group, local_memory=32 << 10)
+    monkeypatch.setattr(door, "get", lambda operation, name: limited)
+    x, w, expected = operands(PROBLEM)
+    np.testing.assert_array_equal(planned(limited, algorithm, PROBLEM)(x, w), expected)
+
+
+@pytest.mark.parametrize("algorithm", ["implicit_gemm", "winograd"])
+def test_too_small_work_groups_are_refused_with_the_reason(algorithm, device):  # noqa: F811
+    limited = opened(device, cpu=False, max_group=8)
+    with pytest.raises(ValueError, match="too little for a tile: work-groups of 8 work items"):
+        planned(limited, algorithm, PROBLEM)
+
+
+@pytest.mark.parametrize("filters", [6, 136])
+@pytest.mark.parametrize("cached", ["weights", "cells", "none"])
+@pytest.mark.parametrize("algorithm", ["implicit_gemm", "winograd"])
+def test_tiles_in_any_order(algorithm, cached, filters, device, monkeypatch):  # noqa: F811
+    """Blocks of filters first, or positions; what is less to read where no cache holds either."""
+    monkeypatch.setattr(implicit_gemm, "WEIGHTS", 2**40 if cached == "weights" else 0)
+    monkeypatch.setattr(implicit_gemm, "CELLS", 2**40 if cached == "cells" else 0)
+    problem = replace(PROBLEM, w_shape=(filters, 2, 3, 3))
+    x, w, expected = operands(problem)
+    y = planned(door.get("test", device), algorithm, problem)(x, w)
+    np.testing.assert_array_equal(y, expected)
+
+
+def another(device):  # noqa: F811
+    """A choice for implicit GEMM that is not the default."""
+    found = door.get("test", device)
+    return found, implicit_gemm.TUNABLES.candidates(found, False)[-1]
+
+
+def test_plans_use_what_the_file_holds_and_say_so(file, device, monkeypatch):  # noqa: F811
+    found, choice = another(device)
+    plan = cyconv.plan(PROBLEM, device=device, algorithm="implicit_gemm")
+    assert plan.explain().tunables == {}
+    assert "tuned" not in str(plan.explain())
+    tuning.write(str(file), {implicit_gemm.TUNABLES.question(found, False): choice})
+    forget(monkeypatch)
+    plan = cyconv.plan(PROBLEM, device=device, algorithm="implicit_gemm")
+    told = plan.explain()
+    assert told.tunables
+    assert told.tunables.items() <= choice.items()
+    assert "tuned: FILTERS=8" in str(told) or not found.cpu
+    assert json.loads(json.dumps(told.to_dict()))["tunables"] == told.tunables
+    x, w, expected = operands(PROBLEM)
+    np.testing.assert_array_equal(plan(x, w), expected)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None, 7, [], {}, "FILTERS=8", {"FILTERS": 8}, {"FILTERS": 8.0, "VECTORS": 2},
+        {"FILTERS": 5, "VECTORS": 2}, {"FILTERS": True, "VECTORS": 2},
+        {"FILTERS": "8 -DEVIL", "VECTORS": 2}, {"FILTERS": 8, "VECTORS": 2, "EVIL": 1},
+        {"FILTERS": [8], "VECTORS": 2},
+    ],
+)  # fmt: skip
+def test_an_entry_that_is_no_choice_is_ignored(entry, file, device):  # noqa: F811
+    found = door.get("test", device)
+    tuning.write(str(file), {implicit_gemm.TUNABLES.question(found, False): entry})
+    default = implicit_gemm.TUNABLES.candidates(found, False)[0]
+    assert implicit_gemm.TUNABLES.chosen(found, False) == default
+    x, w, expected = operands(PROBLEM)
+    how = {"padding": 1, "groups": 2, "algorithm": "implicit_gemm"}
+    np.testing.assert_array_equal(cyconv.conv2d(x, w, device=device, **how), expected)
+
+
+def test_a_file_that_is_not_ours_is_ignored_with_one_warning(file, device):  # noqa: F811
+    file.write_text("nonsense")
+    x, w, expected = operands(PROBLEM)
+    with pytest.warns(RuntimeWarning, match="ignores the tuning file") as caught:
+        y = cyconv.conv2d(x, w, padding=1, groups=2, device=device, accuracy="strict")
+    assert len(caught) == 1
+    np.testing.assert_array_equal(y, expected)
+    assert file.read_text() == "nonsense"
+
+
+def test_the_key_names_device_driver_precision_and_version(device, monkeypatch):  # noqa: F811
+    found = door.get("test", device)
+    table = implicit_gemm.TUNABLES
+    question = table.question(found, False)
+    for part in (found.platform, found.name, found.driver, cyconv.__version__, "float32"):
+        assert part in question
+    assert table.question(found, True) != question
+    monkeypatch.setattr(found, "key", "another driver")
+    assert table.question(found, False) != question
+
+
+def test_what_the_driver_refuses_is_passed_over(device, monkeypatch):  # noqa: F811
+    found = door.get("test", device)
+    kernel = door.Device.kernel
+
+    def side(choice):
+        return choice.get("FILTERS", choice.get("TILE_K"))
+
+    def refusing(self, stem, name, **defines):
+        if stem == "implicit_gemm" and side(defines) not in (4, 64):
+            raise door.DeviceError("compiling failed")
+        return kernel(self, stem, name, **defines)
+
+    monkeypatch.setattr(found, "_kept", {})  # neither tiles that were compiled before
+    monkeypatch.setattr(door.Device, "kernel", refusing)
+    table = implicit_gemm.TUNABLES
+    scores = tune.measure(Opened(device, found), "implicit_gemm", table, [PROBLEM], False, 2**28)
+    candidates = table.candidates(found, False)
+    assert scores
+    assert all(side(candidates[i]) in (4, 64) for i in scores)
+
+
+def test_the_command_measures_once(file, device, capsys, child, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(tune, "MOST", 7)
+    line = ["tune", "mobilenet_v2", "--device", device, "--layers", "160->960", "--json"]
+    assert main(line) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {row["source"] for row in told["tunables"]} == {"measured now"}
+    entries = tuning.read(str(file))
+    found = door.get("test", device)
+    for row in told["tunables"]:
+        table = registry.registry_of(found).get(row["algorithm"]).tunables[0]
+        assert entries[table.question(found, False)] == row["choice"]
+    forget(monkeypatch)
+    assert main([arg for arg in line if arg != "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "measured now" not in out
+    assert "implicit_gemm float32" in out
+    code = f"""
+import cyconv
+problem = cyconv.Problem((1, 160, 7, 7), (960, 160, 1, 1))
+plan = cyconv.plan(problem, device={device!r}, algorithm="implicit_gemm")
+print(plan._root.algorithm.choice)
+"""
+    choice = next(r["choice"] for r in told["tunables"] if r["algorithm"] == "implicit_gemm")
+    assert child(code).stdout.strip() == str(choice)
