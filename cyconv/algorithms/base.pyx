@@ -138,7 +138,7 @@ cdef class Algorithm:
 cdef in_order(w):
     """The weights, contiguous. A gradient's have their first two axes swapped: copied in blocks of
     a cache line, six times as fast as at once."""
-    if w.flags.c_contiguous:
+    if cnp.PyArray_CHKFLAGS(w, cnp.NPY_ARRAY_C_CONTIGUOUS):
         return w
     copy = np.empty(w.shape, w.dtype)
     for c in range(0, w.shape[1], 16):
