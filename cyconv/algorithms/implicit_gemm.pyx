@@ -54,6 +54,8 @@ cdef struct Context:
     const char *x
     char *y
     const char *panels
+    const char *weights      # or NULL: of which each piece of work packs its own
+    size_t own               # where, in its scratch
     ptrdiff_t *offset        # of tap (d, r, s) in the strip, d in one block of planes
     ptrdiff_t row            # elements of the strip to the next output row
     ptrdiff_t planes, rows, columns, filters  # of one item; planes at a time
@@ -97,6 +99,8 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t start = geometry_slab(
         &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x, size, planes, &group)
     cdef char *y = c.y + (start + p0 * c.g.h.y_stride + q0 * c.g.w.y_stride) * size
+    cdef char *own = scratch + c.own
+    cdef const char *panels
     cdef const char *source
     cdef epilogue_t e
     cdef run_t runs[MOST_RUNS]
@@ -104,6 +108,9 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     d = 0
     while d < c.g.D:
         count = min(c.planes, c.g.D - d)
+        panels = c.panels + ((group * c.g.D + d) * c.g.K + first * count) * taps * size
+        if c.weights != NULL:
+            panels = own
         if c.pointwise:
             source = planes[d] + (p0 * c.g.w.in_ + q0) * size
         else:
@@ -127,10 +134,14 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                 while f < last:
                     m = min(<ptrdiff_t>FILTERS, last - f)
                     e = from_row(&c.e, group * c.g.K + f, size)
+                    if c.weights != NULL and line == 0 and j == 0:
+                        k.pack_filters(
+                            c.weights + ((group * c.g.K + f) * c.g.D + d) * taps * size,
+                            c.g.D * taps, m, count * taps,
+                            own + (f - first) * count * taps * size)
                     k.multiply(
-                        m, n, count * taps,
-                        c.panels + ((group * c.g.D + d) * c.g.K + f * count) * taps * size,
-                        panel, k.nr, c.panel, NULL,
+                        m, n, count * taps, panels + (f - first) * count * taps * size, panel,
+                        k.nr, c.panel, NULL,
                         y + (f * c.g.y_k + line * c.g.h.y_stride + j * c.g.w.y_stride) * size,
                         c.g.y_k, c.g.w.y_stride, d > 0, &e if d + count == c.g.D else NULL)
                     f += m
@@ -144,7 +155,7 @@ cdef class Algorithm(Base):
     name = "implicit_gemm"
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns, group
-    cdef bint pointwise
+    cdef bint pointwise, alone  # of a group: one piece of work
 
     @classmethod
     def supports(cls, problem):
@@ -193,20 +204,31 @@ cdef class Algorithm(Base):
         self.workspace_per_thread = needed
         self.columns, self.planes, self.rows = columns, planes, rows
         s.cut(planes, rows, columns)
+        self.alone = self.g.slabs == self.g.G and (
+            h.out * w.out <= PIXELS if self.pointwise else rows >= h.out and columns >= w.out)
 
     def pack(self, w):
         """The weights in blocks of planes."""
         return pack_blocks(self, w, self.planes, self.g.K)
 
+    def lend(self, w):
+        """The weights as they are, where no two pieces of work would pack the same."""
+        return self.lent(w) if self.alone else self.pack(w)
+
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
             double seconds):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
+        cdef size_t scratch = self.workspace_per_thread
         if self.g.D == 0:
             return fill(y, bias, clamp)
         c.g = self.placed(x, y)
         c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
-        c.panels = packed.panels.data
+        c.panels = c.weights = NULL
+        if packed.panels is None:
+            c.weights = cnp.PyArray_BYTES(packed.arrays[0])
+        else:
+            c.panels = packed.panels.data
         c.offset = self.strips.offset
         c.row, c.planes, c.group = self.strips.row, self.planes, self.group
         c.panel = c.planes * c.g.h.kernel * c.g.w.kernel * c.k.nr
@@ -225,8 +247,12 @@ cdef class Algorithm(Base):
             c.g.K, CYCONV_MR, c.g.slabs * c.row_strips * c.column_strips, threads, fewest=48)
         c.chunks = ceil_div(c.g.K, c.filters)
         c.e = epilogue(bias, clamp)
+        c.own = scratch
+        if c.weights != NULL:
+            taps = c.planes * c.g.h.kernel * c.g.w.kernel
+            scratch += ceil_div((c.filters * taps + CYCONV_OVERREAD) * self.k.itemsize, 64) * 64
         parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,
-                     self.threads_for(threads), self.workspace_per_thread, seconds)
+                     self.threads_for(threads), scratch, seconds)
 
 
 def pointwise(problem):
