@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 from cyconv import documentation
 from cyconv._calls import key
@@ -84,7 +85,8 @@ def _forward(name, rank):
         data_format="channels_first", flip=False, activation=None, algorithm="auto", device="cpu",
         threads=None, accuracy="balanced", workspace_limit=None, out=None, out_dtype=None,
     ):  # fmt: skip
-        x, w = as_array(name, "x", x), as_array(name, "w", w)
+        if type(x) is not ndarray or type(w) is not ndarray:  # most are
+            x, w = as_array(name, "x", x), as_array(name, "w", w)
         if rank is not None and w.ndim != rank + 2:
             raise _wrong_rank(name, rank, w.shape)
         found = _solve(
