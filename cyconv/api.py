@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
-import cyconv.kernels
 from cyconv import documentation
-from cyconv._parallel import get_num_threads
+from cyconv._calls import key
 from cyconv.operands import as_array, check_on_host, is_on_device
 from cyconv.plan import cache, plan
 from cyconv.problem import (
@@ -21,41 +21,30 @@ from cyconv.problem import (
 from cyconv.transposed import transposed
 
 
-def _solve(
+def _solve(operation, direction, shapes, dtypes, geometry, options):
+    """The cached Plan for this question; `options` are the arguments of `_planned`, in order."""
+    asked = key(operation, direction, shapes, dtypes, geometry, options)
+    try:
+        found = cache.get(asked)
+    except TypeError:  # an option that cannot be a key, and so is wrong: Problem will say
+        asked = found = None
+    if found is None:
+        found = _planned(operation, direction, shapes, dtypes, geometry, *options)
+        if asked is not None:
+            cache.put(asked, found)
+    return found
+
+
+def _planned(
     operation, direction, shapes, dtypes, geometry, padding_mode, data_format, flip, out_dtype,
     algorithm, device, threads, accuracy, workspace_limit,
 ):  # fmt: skip
-    """The cached Plan for this question."""
-    key = (operation, direction, shapes, dtypes, geometry, padding_mode, data_format, flip,
-           out_dtype, algorithm, device, threads, accuracy, workspace_limit,
-           type(flip), type(threads), type(accuracy), type(workspace_limit),  # 1 == True == 1.0
-           get_num_threads(), cyconv.kernels.isa())  # fmt: skip
-    if tuple(map(type, geometry)) != _INTS and not all(map(_plain, geometry)):
-        key = None
-    try:
-        found = cache.get(key)
-    except TypeError:  # an option that cannot be a key, and so is wrong: Problem will say
-        key = found = None
-    if found is not None:
-        return found
     problem = Problem(
         *shapes, _promoted(operation, direction, dtypes), *geometry, padding_mode=padding_mode,
         data_format=data_format, flip=flip, out_dtype=out_dtype, direction=direction,
         operation=operation,
     )  # fmt: skip
-    found = plan(problem, algorithm, device, threads, accuracy, workspace_limit)
-    if key is not None:
-        cache.put(key, found)
-    return found
-
-
-_INTS = (int,) * 4  # of most calls' geometry
-
-
-def _plain(value):
-    """Whether equal values of this kind are the same argument: 1 == True == 1.0 are not."""
-    kind = type(value)
-    return kind is int or kind is str or (kind is tuple and all(map(_plain, value)))
+    return plan(problem, algorithm, device, threads, accuracy, workspace_limit)
 
 
 def _promoted(operation, direction, dtypes):
@@ -110,14 +99,15 @@ def _forward(name, rank):
         data_format="channels_first", flip=False, activation=None, algorithm="auto", device="cpu",
         threads=None, accuracy="balanced", workspace_limit=None, out=None, out_dtype=None,
     ):  # fmt: skip
-        x, w = as_array(name, "x", x), as_array(name, "w", w)
+        if type(x) is not ndarray or type(w) is not ndarray:  # most are
+            x, w = as_array(name, "x", x), as_array(name, "w", w)
         if rank is not None and w.ndim != rank + 2:
             raise _wrong_rank(name, rank, w.shape)
         found = _solve(
             name, "forward", (x.shape, w.shape), (x.dtype, w.dtype),
             (stride, padding, dilation, groups),
-            padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
-            workspace_limit,
+            (padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
+             workspace_limit),
         )  # fmt: skip
         return _call(found, x, w, bias, out, activation)
 
@@ -143,8 +133,8 @@ def _transpose(name, rank):
         found = _solve(
             name, "grad_input", (shape, w.shape), (x.dtype, w.dtype),
             (stride, padding, dilation, groups),
-            padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
-            workspace_limit,
+            (padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
+             workspace_limit),
         )  # fmt: skip
         if any(n for pair in beyond for n in pair):
             x = _surrounded(x, beyond)
@@ -215,8 +205,8 @@ def conv_grad_input(
     found = _solve(
         name, "grad_input", (as_shape(name, "input_shape", input_shape), w.shape),
         (g.dtype, w.dtype), (stride, padding, dilation, groups),
-        padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
-        workspace_limit,
+        (padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
+         workspace_limit),
     )  # fmt: skip
     return _call(found, g, _conjugate(name, "w", w), None, out, None)
 
@@ -257,8 +247,8 @@ def conv_grad_weight(
     found = _solve(
         name, "grad_weight", (x.shape, as_shape(name, "weight_shape", weight_shape)),
         (x.dtype, g.dtype), (stride, padding, dilation, groups),
-        padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
-        workspace_limit,
+        (padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
+         workspace_limit),
     )  # fmt: skip
     return _call(found, _conjugate(name, "x", x), g, None, out, None)
 

@@ -3,7 +3,9 @@
 from math import ceil, floor, inf
 
 import numpy as np
+from numpy import ndarray
 
+from cyconv._calls import in_elements, is_plain, may_overlap
 from cyconv.problem import ROLES, argument_name
 
 ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
@@ -42,7 +44,7 @@ def as_array(operation, name, array):
 
     An array in a device's memory stays there.
     """
-    if type(array) is np.ndarray or is_on_device(array):
+    if type(array) is ndarray or is_on_device(array):
         return array
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{operation}: {name} must not be a masked array: masks are not kept")
@@ -55,12 +57,7 @@ def as_array(operation, name, array):
 def check_operand(problem, which, array):
     """Operand 0 or 1 as a native, aligned ndarray of the problem's shape and dtype."""
     shape = problem.operand_shapes[which]
-    if (
-        type(array) is np.ndarray
-        and array.dtype is problem.dtype
-        and array.shape == shape
-        and array.flags.aligned
-    ):
+    if is_plain(array, shape, problem.dtype):
         return array
     name = argument_name(problem.operation, ROLES[problem.direction][which])
     array = as_array(problem.operation, name, array)
@@ -83,9 +80,7 @@ def native(array, dtype):
 
 def strided(x):
     """x itself if its strides are whole elements, as the kernels count them; else a copy."""
-    if x.flags.c_contiguous or all(stride % x.itemsize == 0 for stride in x.strides):
-        return x
-    return x.copy()
+    return x if in_elements(x) else x.copy()
 
 
 def check_bias(problem, bias):
@@ -153,11 +148,11 @@ def check_out(problem, out, all_or_nothing, *inputs):
     if out is None:
         out = _empty(op, shape, dtype)
         return out, out
-    if type(out) is np.ndarray and out.dtype is dtype and out.shape == shape and out.flags.carray:
+    if is_plain(out, shape, dtype, written=True):
         usable = all_or_nothing and not _shares_memory(out, inputs)  # most calls' `out`
         return out, out if usable else _empty(op, shape, dtype)
     check_on_host(op, "out", out)
-    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+    if not isinstance(out, ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{op}: out must be an ndarray, got {type(out).__name__}")
     if out.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"{op}: out must have dtype {dtype}, got {out.dtype}")
@@ -171,14 +166,14 @@ def check_out(problem, out, all_or_nothing, *inputs):
         all_or_nothing
         and out.dtype.isnative
         and out.flags.aligned
-        and all(stride % out.itemsize == 0 for stride in out.strides)
+        and in_elements(out)
         and not _shares_memory(out, inputs)
     )
     return out, out if usable else _empty(op, shape, dtype)
 
 
 def _shares_memory(out, inputs):
-    return any(a is not None and np.may_share_memory(out, a) for a in inputs)
+    return any(a is not None and may_overlap(out, a) for a in inputs)
 
 
 def _empty(operation, shape, dtype):

@@ -42,8 +42,8 @@ class _Leaf:
     def chain(self):
         return ()
 
-    def pack(self, w):
-        return self.algorithm.pack(w)
+    def pack(self, w, once=False):
+        return self.algorithm.lend(w) if once else self.algorithm.pack(w)
 
     def run(self, x, packed, y, bias, clamp, threads):
         if not y.size:
@@ -67,10 +67,10 @@ class _Branch:
     def chain(self):
         return (str(self.rule), *(self.children[0].chain() if self.children else ()))
 
-    def pack(self, w):
+    def pack(self, w, once=False):
         w, unsound = self.rule.sound(w)
         operands = self.rule.second(w)
-        children = tuple(c.pack(b) for c, b in zip(self.children, operands, strict=True))
+        children = tuple(c.pack(b, once) for c, b in zip(self.children, operands, strict=True))
         return children, unsound
 
     def run(self, x, packed, y, bias, clamp, threads):
@@ -305,7 +305,7 @@ class Plan:
         clamp = None if activation is None else check_activation(problem, activation)
         count = self._count if threads is None else check_threads(op, threads)
         out, target = check_out(problem, out, self._all_or_nothing, x, w, bias)
-        self._root.run(x, self._root.pack(w), target, bias, clamp, count)
+        self._root.run(x, self._root.pack(w, once=True), target, bias, clamp, count)
         return deliver(out, target)
 
     def __repr__(self):

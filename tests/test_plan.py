@@ -155,6 +155,25 @@ def test_packed_weights_give_the_bits_of_the_one_shot_call(algorithm, case, dtyp
     np.testing.assert_array_equal(packed(x[::-1] + 1), other)
 
 
+ONE_PIECE = [  # of work, that packs the weights as it goes: several blocks of filters and planes
+    Case("once_taps", (1, 300, 7, 9), (200, 300, 3, 3), padding=1),
+    Case("once_pointwise", (1, 520, 6, 7), (203, 520, 1, 1)),
+    Case("once_stride", (1, 40, 15, 14), (110, 40, 3, 3), stride=2, padding=1),
+    Case("once_groups", (1, 96, 9, 9), (104, 48, 3, 3), groups=2),
+]
+
+
+@supported(ONE_PIECE)
+def test_a_call_that_packs_as_it_goes_gives_the_bits_of_packed_weights(algorithm, case, dtype, isa):
+    x, w, bias = case.data(dtype)
+    y = cyconv.plan(case.problem(dtype), algorithm=algorithm, threads=1).pack(w, bias)(x)
+    expected = case.expected(x, w, bias)
+    tolerances.assert_close(y, expected, algorithm, x, w, bias, **case.geometry)
+    for threads in (1, 2, 7):
+        once = case.run(x, w, bias, algorithm=algorithm, threads=threads)
+        np.testing.assert_array_equal(once, y, f"{threads} threads")
+
+
 @supported([LAYER], ["float32"])
 def test_packing_copies(algorithm, case, dtype):
     """Changing the weights afterwards changes nothing."""

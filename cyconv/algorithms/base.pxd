@@ -20,6 +20,7 @@ cdef class Algorithm:
     cdef geometry_t placed(self, x, y)
     cdef int threads_for(self, int threads)
     cdef Packed new_packed(self, size_t elements, tuple arrays)
+    cdef Packed lent(self, w)
 
 
 cdef in_order(w)

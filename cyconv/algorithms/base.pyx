@@ -6,7 +6,7 @@ laid out for one problem, instruction set and workspace limit; it holds no data 
 many Python threads at once.
 
     class                                            instance
-      supports(problem) -> None | reason               pack(w)            -> Packed
+      supports(problem) -> None | reason               pack(w), lend(w)   -> Packed
       cost(problem, threads, allowed) -> seconds       workspace(threads) -> bytes
       error_bound(problem, allowed) -> times direct's  run(x, packed, y, bias, clamp, threads,
                                                            seconds)
@@ -103,6 +103,11 @@ cdef class Algorithm:
         """Bytes of scratch that a call on `threads` threads takes, all together."""
         return self.threads_for(threads) * self.workspace_per_thread
 
+    def lend(self, w):
+        """The weights for one call: where each is read by one piece of work only, that may as well
+        pack it. The bits are those of ``pack``."""
+        return self.pack(w)
+
     cdef int threads_for(self, int threads):
         """As many of `threads` as the workspace limit lets run."""
         if self.workspace_per_thread == 0:
@@ -134,11 +139,17 @@ cdef class Algorithm:
         packed.panels.reserve(packed.nbytes, "packed weights")
         return packed
 
+    cdef Packed lent(self, w):
+        """Weights as they are, in order, without panels."""
+        cdef Packed packed = Packed()
+        packed.arrays = (in_order(w),)
+        return packed
+
 
 cdef in_order(w):
     """The weights, contiguous. A gradient's have their first two axes swapped: copied in blocks of
     a cache line, six times as fast as at once."""
-    if w.flags.c_contiguous:
+    if cnp.PyArray_CHKFLAGS(w, cnp.NPY_ARRAY_C_CONTIGUOUS):
         return w
     copy = np.empty(w.shape, w.dtype)
     for c in range(0, w.shape[1], 16):

@@ -105,6 +105,8 @@ class Algorithm:
             largest = abs(w).reshape(p.filters, -1).sum(axis=1, dtype=np.float64).max(initial=0)
         return spectra, np.array(w, order="C"), max(1.0, float(largest)) * t.points**2
 
+    lend = pack
+
     def run(self, x, packed, y, bias, clamp, threads, seconds):
         """y = x correlated with the packed weights, then the epilogue."""
         p, t = self.problem, self.tiling

@@ -60,6 +60,8 @@ cdef struct Context:
     const char *x
     char *y
     const char *panels
+    const char *weights      # or NULL: of which each piece of work packs its own
+    size_t own               # where, in its scratch
     ptrdiff_t *offset        # of tap (d, r, s) in the strip, d in one block of planes
     ptrdiff_t row, below     # elements of the strip to the next output row; rows that a tap reaches
     ptrdiff_t planes, rows, columns, filters  # of one item; planes at a time
@@ -103,6 +105,8 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t start = geometry_slab(
         &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x, size, planes, &group)
     cdef char *y = c.y + (start + p0 * c.g.h.y_stride + q0 * c.g.w.y_stride) * size
+    cdef char *own = scratch + c.own
+    cdef const char *panels
     cdef const char *source
     cdef strip_t cut = c.strip
     cdef epilogue_t e
@@ -112,6 +116,9 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     d = 0
     while d < c.g.D:
         count = min(c.planes, c.g.D - d)
+        panels = c.panels + ((group * c.g.D + d) * c.g.K + first * count) * taps * size
+        if c.weights != NULL:
+            panels = own
         if c.pointwise:
             source = planes[d] + (p0 * c.g.w.in_ + q0) * size
         else:
@@ -135,10 +142,14 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                 while f < last:
                     m = min(<ptrdiff_t>FILTERS, last - f)
                     e = from_row(&c.e, group * c.g.K + f, size)
+                    if c.weights != NULL and line == 0 and j == 0:
+                        k.pack_filters(
+                            c.weights + ((group * c.g.K + f) * c.g.D + d) * taps * size,
+                            c.g.D * taps, m, count * taps,
+                            own + (f - first) * count * taps * size)
                     k.multiply(
-                        m, n, count * taps,
-                        c.panels + ((group * c.g.D + d) * c.g.K + f * count) * taps * size,
-                        panel, k.nr, c.panel, NULL,
+                        m, n, count * taps, panels + (f - first) * count * taps * size, panel,
+                        k.nr, c.panel, NULL,
                         y + (f * c.g.y_k + line * c.g.h.y_stride + j * c.g.w.y_stride) * size,
                         c.g.y_k, c.g.w.y_stride, d > 0, &e if d + count == c.g.D else NULL)
                     f += m
@@ -152,7 +163,7 @@ cdef class Algorithm(Base):
     name = "implicit_gemm"
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns, group
-    cdef bint pointwise
+    cdef bint pointwise, alone  # of a group: one piece of work
 
     @classmethod
     def supports(cls, problem):
@@ -201,22 +212,34 @@ cdef class Algorithm(Base):
         self.workspace_per_thread = needed
         self.columns, self.planes, self.rows = columns, planes, rows
         s.cut(planes, rows, columns)
+        self.alone = self.g.slabs == self.g.G and (
+            h.out * w.out <= PIXELS if self.pointwise else rows >= h.out and columns >= w.out)
 
     def pack(self, w):
         """The weights in blocks of planes."""
         return pack_blocks(self, w, self.planes, self.g.K)
+
+    def lend(self, w):
+        """The weights as they are, where no two pieces of work would pack the same."""
+        return self.lent(w) if self.alone else self.pack(w)
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
             double seconds):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
         cdef piece_t piece
+        cdef ptrdiff_t step
         cdef int n = self.threads_for(threads)
+        cdef size_t scratch = self.workspace_per_thread
         if self.g.D == 0:
             return fill(y, bias, clamp)
         c.g = self.placed(x, y)
         c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
-        c.panels = packed.panels.data
+        c.panels = c.weights = NULL
+        if packed.panels is None:
+            c.weights = cnp.PyArray_BYTES(packed.arrays[0])
+        else:
+            c.panels = packed.panels.data
         c.offset = self.strips.offset
         c.row, c.below = self.strips.row, self.strips.below
         c.planes, c.group = self.planes, self.group
@@ -231,13 +254,15 @@ cdef class Algorithm(Base):
             c.columns = min(<ptrdiff_t>PIXELS, c.g.w.out)
         c.flat = c.pointwise or rows_follow and c.columns == c.g.w.out
         if c.pointwise:
-            piece = divide(c.g.slabs, c.g.w.out, 1, c.columns, c.g.K, CYCONV_MR, c.k.lanes,
+            step = 1 if c.weights == NULL else c.columns  # one piece packs each weight
+            piece = divide(c.g.slabs, c.g.w.out, step, c.columns, c.g.K, CYCONV_MR, c.k.lanes,
                            GATHER_POINTS, READ, n, seconds)
             c.columns = piece.columns
             c.column_strips = ceil_div(c.g.w.out, c.columns)
         else:
             c.column_strips = ceil_div(c.g.w.out, c.columns)
-            piece = divide(c.g.slabs * c.column_strips, c.g.h.out * c.columns, c.columns,
+            step = c.columns if c.weights == NULL else c.rows * c.columns
+            piece = divide(c.g.slabs * c.column_strips, c.g.h.out * c.columns, step,
                            c.rows * c.columns, c.g.K, CYCONV_MR, c.k.lanes, GATHER, READ, n,
                            seconds)
             c.rows = piece.columns // c.columns
@@ -245,8 +270,12 @@ cdef class Algorithm(Base):
         c.filters = piece.filters
         c.chunks = ceil_div(c.g.K, c.filters)
         c.e = epilogue(bias, clamp)
+        c.own = scratch
+        if c.weights != NULL:
+            taps = c.planes * c.g.h.kernel * c.g.w.kernel
+            scratch += ceil_div((c.filters * taps + CYCONV_OVERREAD) * self.k.itemsize, 64) * 64
         parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,
-                     n, self.workspace_per_thread, seconds)
+                     n, scratch, seconds)
 
 
 def pointwise(problem):

@@ -86,7 +86,7 @@ cdef Packed pack_blocks(Algorithm algorithm, w, ptrdiff_t planes, ptrdiff_t toge
     cdef ptrdiff_t taps = g.h.kernel * g.w.kernel, w_row = g.D * taps
     cdef ptrdiff_t group, d, row, m, count, size = algorithm.k.itemsize
     cdef cnp.ndarray dense = in_order(w)
-    cdef Packed packed = algorithm.new_packed(dense.size, ())
+    cdef Packed packed = algorithm.new_packed(cnp.PyArray_SIZE(dense), ())
     cdef const char *weights = cnp.PyArray_BYTES(dense)
     cdef char *panel = packed.panels.data
     with nogil:

@@ -67,6 +67,7 @@ cdef enum:
     PLANES = 256         # of one product: a panel of tiles, 16 KiB, stays in the first-level cache
     V_BYTES = 3 << 20    # transformed tiles of one block: a share of the last-level cache
     FILTERS = 96         # filters whose products are kept before they are transformed back
+    OWN_BYTES = 1 << 20  # of weights that a piece of work transforms for itself at a time
     MOST_TILES = 64      # of one block with
     MOST_POINTS = 36     # so many points; more where there are fewer
     FEW_PLANES = 32      # under so many the phases of a stride are multiplied together
@@ -86,6 +87,8 @@ cdef struct Context:
     const char *x
     char *y
     const char *panels
+    const char *weights      # or NULL: each piece of work transforms its own,
+    size_t own               # there in its scratch
     ptrdiff_t[2] strides, dilations  # down and across,
     ptrdiff_t[2] phases, splits      # the phases of the stride with taps, of those with outputs
     ptrdiff_t[2] full        # the first of them; the others have one tap less
@@ -95,6 +98,7 @@ cdef struct Context:
     ptrdiff_t u_xi, v_xi, m_xi  # elements to the next xi
     ptrdiff_t v_panel, stage  # and to the next panel of tiles; of one plane's tiles
     ptrdiff_t filters, chunks
+    ptrdiff_t kept           # filters whose products are kept
     epilogue_t e
     char *spoiled            # of each slab: whether an output is not finite
 
@@ -128,6 +132,23 @@ cdef bint vanishes(const Context *c, ptrdiff_t xi, ptrdiff_t part) noexcept nogi
         or j == c.f.alpha[1] - 1 and part % c.phases[1] >= c.full[1])
 
 
+cdef void transform_weights(const kernels_t *k, const winograd_t *f, const char *w,
+                            ptrdiff_t rows, ptrdiff_t parts, ptrdiff_t depth, ptrdiff_t planes,
+                            char *U, ptrdiff_t u_xi) noexcept nogil:
+    """U[xi][block of planes][panel][d][filter] of `rows` filters."""
+    cdef ptrdiff_t d = 0, n, row, m, taps = f.r[0] * f.r[1], size = k.itemsize
+    cdef ptrdiff_t w_row = parts * depth * taps
+    while d < parts * depth:
+        n = min(planes, depth - d % depth)
+        row = 0
+        while row < rows:
+            m = min(<ptrdiff_t>CYCONV_MR, rows - row)
+            f.weights(w + (row * w_row + d * taps) * size, w_row, m, n,
+                      U + (d * rows + row * n) * size, u_xi)
+            row += m
+        d += n
+
+
 cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
     """One block of tiles of one slab, for one chunk of its filters."""
     cdef const Context *c = <const Context *>context
@@ -135,6 +156,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef const winograd_t *f = c.f
     cdef int size = k.itemsize, points = f.alpha[0] * f.alpha[1]
     cdef ptrdiff_t group, i, d, t, n, xi, row, m, j, tile_row, column, part, offset
+    cdef ptrdiff_t u_xi = c.u_xi, u_row = c.g.K, u_first
     cdef ptrdiff_t first = item % c.chunks * c.filters
     cdef ptrdiff_t last = min(first + c.filters, c.g.K)
     cdef ptrdiff_t t0 = item // c.chunks % c.blocks * c.tiles
@@ -179,9 +201,18 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                 t += n
             k.spread_tiles(points, count, stage, c.stage, V + (i * c.g.D + d) * k.nr * size,
                            c.v_panel, c.v_xi)
-    for i in range(ceil_div(last - first, FILTERS)):
-        row = first + i * FILTERS
-        m = min(<ptrdiff_t>FILTERS, last - row)
+    for i in range(ceil_div(last - first, c.kept)):
+        row = u_first = first + i * c.kept
+        m = min(c.kept, last - row)
+        if c.weights == NULL:
+            U = c.panels + group * points * u_xi * size
+        else:
+            U = scratch + c.own
+            u_xi, u_row, u_first = c.kept * c.parts * c.depth + PITCH, m, 0
+            transform_weights(
+                k, f, c.weights
+                + (group * c.g.K + row) * c.parts * c.depth * f.r[0] * f.r[1] * size,
+                m, c.parts, c.depth, c.planes, scratch + c.own, u_xi)
         for xi in range(points):
             for part in range(c.parts):
                 if vanishes(c, xi, part):
@@ -189,9 +220,9 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                 d = part * c.depth
                 while d < (part + 1) * c.depth:
                     n = min(c.planes, (part + 1) * c.depth - d)
-                    U = c.panels + ((group * points + xi) * c.u_xi + d * c.g.K + row * n) * size
                     k.multiply(
-                        m, count, n, U, V + (xi * c.v_xi + d * k.nr) * size, k.nr, c.v_panel,
+                        m, count, n, U + (xi * u_xi + d * u_row + u_first * n) * size,
+                        V + (xi * c.v_xi + d * k.nr) * size, k.nr, c.v_panel,
                         NULL, M + xi * c.m_xi * size, c.tiles, 1, d > 0, NULL)
                     d += n
         for j in range(m):
@@ -213,6 +244,7 @@ cdef class Algorithm(Base):
     cdef const winograd_t *f
     cdef object axes, direct
     cdef ptrdiff_t parts, depth, tiles, planes, u_xi, v_xi, m_xi, v_panel
+    cdef bint alone  # of a group: one piece of work
 
     @classmethod
     def supports(cls, problem):
@@ -280,34 +312,32 @@ cdef class Algorithm(Base):
         needed = fixed + panels * per_panel
         self.check_workspace(needed)
         self.workspace_per_thread = needed
+        self.alone = self.g.slabs == self.g.G and blocks == 1 and h.splits * w.splits == 1
         self.direct = repairer(self)
 
     def pack(self, w):
         """U[group][xi][block of planes][panel][d][filter], and the weights for repairs."""
         cdef const winograd_t *f = self.f
-        cdef ptrdiff_t group, i, d, n, row, m
-        cdef ptrdiff_t points = f.alpha[0] * f.alpha[1], size = self.k.itemsize
+        cdef ptrdiff_t group, points = f.alpha[0] * f.alpha[1], size = self.k.itemsize
         dense = in_order(w)
         cdef cnp.ndarray taps = decimated(dense, *self.axes)
-        cdef ptrdiff_t depth = self.parts * self.depth, count = f.r[0] * f.r[1]
-        cdef ptrdiff_t w_row = depth * count
         cdef Packed packed = self.new_packed(self.g.G * points * self.u_xi, (dense,))
         cdef const char *weights = cnp.PyArray_BYTES(taps)
-        cdef char *U = packed.panels.data
+        cdef size_t one = self.g.K * self.parts * self.depth * f.r[0] * f.r[1] * size
         with nogil:
             for group in range(self.g.G):
-                d = 0
-                while d < depth:
-                    n = min(self.planes, self.depth - d % self.depth)
-                    for i in range(ceil_div(self.g.K, CYCONV_MR)):
-                        row = i * CYCONV_MR
-                        m = min(<ptrdiff_t>CYCONV_MR, self.g.K - row)
-                        f.weights(
-                            weights + ((group * self.g.K + row) * w_row + d * count) * size, w_row,
-                            m, n,
-                            U + (group * points * self.u_xi + d * self.g.K + row * n) * size,
-                            self.u_xi)
-                    d += n
+                transform_weights(
+                    self.k, f, weights + group * one, self.g.K, self.parts, self.depth,
+                    self.planes, packed.panels.data + group * points * self.u_xi * size, self.u_xi)
+        return packed
+
+    def lend(self, w):
+        """The weights by phases, where no two pieces of work would transform the same."""
+        cdef Packed packed
+        if not self.alone:
+            return self.pack(w)
+        packed = self.lent(w)
+        packed.arrays += (decimated(packed.arrays[0], *self.axes),)
         return packed
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
@@ -316,8 +346,9 @@ cdef class Algorithm(Base):
         cdef Context c
         cdef cnp.ndarray spoiled
         cdef piece_t piece
-        cdef ptrdiff_t tiles
+        cdef ptrdiff_t tiles, step
         cdef int i, n = self.threads_for(threads)
+        cdef size_t scratch = self.workspace_per_thread
         w = packed.arrays[0]
         if self.g.D == 0:
             return fill(y, bias, clamp)
@@ -327,15 +358,16 @@ cdef class Algorithm(Base):
         c.x, c.y = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
         spoiled = np.zeros(c.g.slabs, np.uint8)
         c.spoiled = cnp.PyArray_BYTES(spoiled)
-        c.panels = packed.panels.data
+        c.panels = c.weights = NULL
         for i, axis in enumerate(self.axes):
             c.strides[i], c.dilations[i], c.phases[i] = axis.stride, axis.dilation, axis.phases
             c.full[i], c.splits[i] = axis.full, axis.splits
         splits = c.splits[0] * c.splits[1]
         c.parts, c.depth = self.parts, self.depth
         tiles = prod(_tiles(self.axes, ((c.f.m[0], 1), (c.f.m[1], 1))))
-        piece = divide(c.g.slabs * splits, tiles, 1, self.tiles, c.g.K, CYCONV_MR, c.k.lanes, THERE,
-                       READ, n, seconds)
+        step = self.tiles if packed.panels is None else 1  # one piece packs each weight
+        piece = divide(c.g.slabs * splits, tiles, step, self.tiles, c.g.K, CYCONV_MR, c.k.lanes,
+                       THERE, READ, n, seconds)
         c.tiles, c.planes, c.v_panel = piece.columns, self.planes, self.v_panel
         c.stage = c.tiles + self.k.nr
         c.u_xi, c.v_xi, c.m_xi = self.u_xi, self.v_xi, self.m_xi
@@ -343,8 +375,17 @@ cdef class Algorithm(Base):
         c.filters = piece.filters
         c.chunks = ceil_div(c.g.K, c.filters)
         c.e = epilogue(bias, clamp)
-        parallel_for(run_item, &c, c.g.slabs * splits * c.blocks * c.chunks, n,
-                     self.workspace_per_thread, seconds)
+        c.own, c.kept = scratch, FILTERS
+        if packed.panels is None:
+            c.weights = cnp.PyArray_BYTES(packed.arrays[1])
+            points, depth = c.f.alpha[0] * c.f.alpha[1], c.parts * c.depth
+            rows = OWN_BYTES // (points * depth * self.k.itemsize)
+            c.kept = min(<ptrdiff_t>FILTERS, c.filters, max(1, rows // CYCONV_MR) * CYCONV_MR)
+            own = points * (c.kept * depth + PITCH) + CYCONV_OVERREAD
+            scratch += ceil_div(own * self.k.itemsize, 64) * 64
+        else:
+            c.panels = packed.panels.data
+        parallel_for(run_item, &c, c.g.slabs * splits * c.blocks * c.chunks, n, scratch, seconds)
         if spoiled.any():
             images = spoiled.reshape(self.problem.batch, -1).any(axis=1)
             repair(self.direct, x, w, y, images, bias, clamp, threads, seconds)

@@ -3,7 +3,7 @@
  * apply them to columns, then to rows. */
 #include "winograd_transforms.h"
 
-enum { MAX_ALPHA = 8, MAX_TAPS = 49 + LANES };
+enum { MAX_ALPHA = 8, MAX_TAPS = 49 };
 
 /* a[1], ..., a[LANES - 1], next: the same element of the next tile. */
 INLINE vec shift_in(vec a, real next) { return SHUFFLE(a, splat(next), SHIFT); }
@@ -66,9 +66,9 @@ INLINE void join_tiles(const int m, const vec *tiles, real *y) {
 
 typedef void transform(const vec *in, vec *out);
 
-/* out (rows x columns) = S in T^T for in (r x s), S of shape (rows, r) and T of (columns, s). */
-INLINE void transform_2d(transform S, transform T, const int rows, const int columns, const int r,
-                         const int s, const vec *in, vec *out) {
+/* U (down x across, element xi at xi * stride) = S in T^T for in (r x s). */
+INLINE void transform_2d(transform S, transform T, const int down, const int across, const int r,
+                         const int s, const vec *in, real *U, ptrdiff_t stride) {
     vec half[MAX_ALPHA * MAX_ALPHA];
 #pragma GCC unroll 8
     for (int j = 0; j < s; j++) {
@@ -77,37 +77,47 @@ INLINE void transform_2d(transform S, transform T, const int rows, const int col
         for (int i = 0; i < r; i++) column[i] = in[i * s + j];
         S(column, result);
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; i++) half[i * s + j] = result[i];
+        for (int i = 0; i < down; i++) half[i * s + j] = result[i];
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++) T(half + i * s, out + i * columns);
+    for (int i = 0; i < down; i++) {
+        vec out[MAX_ALPHA];
+        T(half + i * s, out);
+#pragma GCC unroll 8
+        for (int j = 0; j < across; j++, U += stride) store(U, out[j]);
+    }
+}
+
+/* taps[p * count + t][l] = tap t of filter l < rows of plane p < planes <= LANES; other lanes hold
+ * any of them. Whole vectors of taps are transposed, across planes: they follow each other. */
+INLINE void taps_by_filter(const int count, const real *w, ptrdiff_t w_row, ptrdiff_t rows,
+                           ptrdiff_t planes, vec *taps) {
+    const ptrdiff_t all = planes * count;
+    ptrdiff_t t = 0;
+    for (; t + LANES <= all; t += LANES) {
+#pragma GCC unroll 16
+        for (int l = 0; l < LANES; l++) taps[t + l] = load(w + (l < rows ? l : 0) * w_row + t);
+        transpose(taps + t);
+    }
+    for (; t < all; t++)
+        for (int l = 0; l < LANES; l++) taps[t][l] = w[(l < rows ? l : 0) * w_row + t];
 }
 
 INLINE void winograd_weights(const int m, const int r, const int n, const int s, transform GH,
                              transform GW, const real *w, ptrdiff_t w_row, ptrdiff_t rows,
                              ptrdiff_t planes, real *U, ptrdiff_t xi_stride) {
+    enum { VECTORS = (CYCONV_MR + LANES - 1) / LANES }; /* of filters */
     const int down = m + r - 1, across = n + s - 1;
-    for (ptrdiff_t d = 0; d < planes; d++, w += r * s, U += rows)
-        for (ptrdiff_t i0 = 0; i0 < rows; i0 += LANES) {
-            vec taps[MAX_TAPS], out[MAX_ALPHA * MAX_ALPHA];
-            const ptrdiff_t left = rows - i0 < LANES ? rows - i0 : LANES;
-            const real *from = w + i0 * w_row;
-            int t = 0;
-            for (; t + LANES <= r * s; t += LANES) {
-#pragma GCC unroll 16
-                for (int l = 0; l < LANES; l++)
-                    taps[t + l] = load(from + (l < left ? l : 0) * w_row + t);
-                transpose(taps + t);
-            }
-            for (; t < r * s; t++) {
-                real tap[LANES];
-#pragma GCC unroll 16
-                for (int l = 0; l < LANES; l++) tap[l] = from[(l < left ? l : 0) * w_row + t];
-                taps[t] = load(tap);
-            }
-            transform_2d(GH, GW, down, across, r, s, taps, out);
-            for (int xi = 0; xi < down * across; xi++) store(U + xi * xi_stride + i0, out[xi]);
-        }
+    for (ptrdiff_t d = 0; d < planes; d += LANES, w += LANES * r * s) {
+        const ptrdiff_t some = planes - d < LANES ? planes - d : LANES;
+        vec taps[VECTORS][MAX_TAPS * LANES];
+        for (int v = 0; v * LANES < rows; v++)
+            taps_by_filter(r * s, w + v * LANES * w_row, w_row, rows - v * LANES, some, taps[v]);
+        for (ptrdiff_t p = 0; p < some; p++, U += rows)
+            for (int v = 0; v * LANES < rows; v++)
+                transform_2d(GH, GW, down, across, r, s, taps[v] + p * r * s, U + v * LANES,
+                             xi_stride);
+    }
 }
 
 enum { SPAN = (LANES + 4) * 8 }; /* elements of one row of LANES tiles, rounded up */
