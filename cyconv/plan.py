@@ -39,6 +39,9 @@ class _Leaf:
     def leaves(self):
         yield self
 
+    def calls(self):
+        yield self.algorithm
+
     def chain(self):
         return ()
 
@@ -59,13 +62,31 @@ class _Branch:
 
     def __init__(self, rule, children):
         self.rule, self.children = rule, children
+        self.together = self._together()  # one call for all children, or None
+
+    def _together(self):
+        if not all(isinstance(child, _Leaf) for child in self.children):
+            return None
+        algorithms = [child.algorithm for child in self.children]
+        kinds = set(map(type, algorithms))
+        together = getattr(kinds.pop(), "together", None) if len(kinds) == 1 else None
+        return together and together(self.rule, algorithms)
 
     def leaves(self):
         for child in self.children:
             yield from child.leaves()
 
+    def calls(self):
+        """What has the workspace of a call of the kernels, and says whether it can fail."""
+        if self.together is not None:
+            yield self.together
+            return
+        for child in self.children:
+            yield from child.calls()
+
     def chain(self):
-        return (str(self.rule), *(self.children[0].chain() if self.children else ()))
+        first = str(self.rule) + (", in one pass" if self.together is not None else "")
+        return (first, *(self.children[0].chain() if self.children else ()))
 
     def pack(self, w, once=False):
         w, unsound = self.rule.sound(w)
@@ -82,7 +103,11 @@ class _Branch:
             self.children[i].run(x, packed[i], y, *inner, threads)
 
         target = y if unsound is None else np.empty_like(y)  # mending may stop half-way
-        self.rule.run(x, target, solve)
+        if self.together is None:
+            self.rule.run(x, target, solve)
+        elif y.size:
+            seconds = sum(child.seconds for child in self.children)
+            self.together.run(strided(x), packed, target, *inner, threads, seconds)
         if unsound is not None:
             self.rule.mend(x, target, unsound)
         if not early:
@@ -111,11 +136,9 @@ class Plan:
         self._count = check_threads(problem.operation, threads)
         self._requested = algorithm
         self._root = self._build(problem)
-        leaves = list(self._root.leaves())
+        leaves, calls = list(self._root.leaves()), list(self._root.calls())
         # One kernel call that Ctrl-C cannot stop: nothing can fail once it writes.
-        self._all_or_nothing = (
-            len(leaves) == 1 and leaves[0].algorithm.all_or_nothing and self.seconds < SLICE
-        )
+        self._all_or_nothing = len(calls) == 1 and calls[0].all_or_nothing and self.seconds < SLICE
         busy = [leaf for leaf in leaves if leaf.problem.flops] or leaves
         names = dict.fromkeys(leaf.algorithm.name for leaf in busy)
         self.algorithm = "+".join(names) or "none"  # nothing to compute
@@ -212,9 +235,7 @@ class Plan:
     @property
     def workspace_bytes(self):
         """Scratch of one call, in bytes: the largest of its parts, which run one after another."""
-        return max(
-            (leaf.algorithm.workspace(self._count) for leaf in self._root.leaves()), default=0
-        )
+        return max((call.workspace(self._count) for call in self._root.calls()), default=0)
 
     @property
     def seconds(self):

@@ -15,6 +15,16 @@ class Phase:
     keep: slice  # of y, and the zeros around it
     padding: tuple
 
+    @property
+    def begin(self):
+        """What of y the first cell's last tap reads; it may be in the zeros before y."""
+        return self.keep.start - self.padding[0]
+
+    @property
+    def end(self):
+        """Past what of y the last cell's first tap reads."""
+        return self.keep.stop + self.padding[1]
+
 
 def phases_of(problem, axis):
     """The phases of `axis` whose cells meet a tap."""

@@ -14,10 +14,13 @@ class Rule:
         Whether bias and activation may be applied to the children's results instead.
     spares : int
         How many of the last children are solved only to repair a result.
+    phases : sequence of tuple of Phase
+        Which cells of the result each child fills, axis by axis, if that is what it does.
     """
 
     epilogue = True
     spares = 0
+    phases = ()
 
     def __init__(self, problem, *children):
         self.problem = problem

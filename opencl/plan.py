@@ -33,6 +33,9 @@ class _DeviceLeaf(_Leaf):
 class _DeviceBranch(_Branch):
     """A rewritten problem: the rule's own steps run on the device too."""
 
+    def _together(self):
+        return None
+
     def pack(self, w):
         operands = self.rule.second(w)
         return tuple(c.pack(b) for c, b in zip(self.children, operands, strict=True))

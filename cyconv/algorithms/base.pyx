@@ -11,6 +11,11 @@ many Python threads at once.
       error_bound(problem, allowed) -> times direct's  run(x, packed, y, bias, clamp, threads,
                                                            seconds)
 
+One may also have a class method ``together(rule, algorithms)``: one call for all children of a
+rule, whose algorithms are these, or None. It has ``all_or_nothing``, ``workspace(threads)`` and
+``run`` as above, with the rule's operand and result and the children's weights, and gives the bits
+that their own calls do.
+
 `allowed` is the error that may be, in multiples of direct summation's: an algorithm that has
 several variants takes the fastest within it.
 """

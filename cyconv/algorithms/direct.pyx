@@ -34,6 +34,7 @@ from math import prod
 import numpy as np
 
 from cyconv import choose
+from cyconv.algorithms.phases import phases
 from cyconv.algorithms.threes import few_on_a_plane, gradient_seconds, image_seconds
 
 cnp.import_array()
@@ -187,8 +188,17 @@ cdef class Algorithm(Base):
         self.workspace_per_thread = needed
         self.columns, self.planes, self.rows = columns, planes, rows
         s.cut(planes, rows, columns)
-        if few:  # 3 x 3 taps on one plane are summed in the order that `image3` has
-            s.in_runs(self.g.D > 1 or h.kernel != 3 or w.kernel != 3)
+        if few:
+            s.in_runs()
+
+    @classmethod
+    def together(cls, rule, algorithms):
+        """Phases of a stride in one pass, where each has one plane and few filters in a group."""
+        cdef Algorithm a
+        for a in algorithms:
+            if a.g.D != 1 or a.g.K > FEW or a.keeps_weights:
+                return None
+        return phases(rule, algorithms)
 
     def pack(self, w):
         """The weights in blocks of planes, or as they are, if their rows are contiguous."""

@@ -6,7 +6,7 @@ cdef class Strips:
     cdef strip_t c              # as the kernels read it
     cdef ptrdiff_t *offset
     cdef ptrdiff_t row  # elements to the next output row
-    cdef object phases, below, right
+    cdef object phases, below, right, planes, taps
     cdef ptrdiff_t runs            # of one plane's taps, see `in_runs`
     cdef ptrdiff_t *start
     cdef ptrdiff_t *length
@@ -16,7 +16,7 @@ cdef class Strips:
 
     cdef fitting(self, columns, planes, room)
     cdef cut(self, planes, rows, columns)
-    cdef in_runs(self, bint by_columns)
+    cdef in_runs(self)
     cdef by_runs(self, w)
 
 

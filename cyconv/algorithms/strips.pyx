@@ -8,6 +8,7 @@ micro-kernel reads them, block by block.
 """
 
 cimport numpy as cnp
+from libc.string cimport memcpy
 
 from cyconv.algorithms.base cimport Algorithm, Packed, in_order
 from cyconv.kernels.kernels cimport geometry_t
@@ -39,9 +40,11 @@ cdef class Strips:
             + (self._column_places * self.c.pitch + self._column_steps), np.intp)
         self.offset = <ptrdiff_t *>cnp.PyArray_DATA(self.offsets)
 
-    cdef in_runs(self, bint by_columns):
+    cdef in_runs(self):
         """Cut the taps of one plane into the runs that `stencil` reads: down the columns of the
-        kernel, a phase of the stride at a time; or each by itself, in the order of the kernel."""
+        kernel, a phase of the stride at a time. 3 x 3 taps on one plane each by itself, in the
+        order of the kernel, which `image3` has."""
+        by_columns = self.planes > 1 or self.taps != (3, 3)
         places, steps = self._row_places, self._row_steps
         self._rows = np.lexsort((steps, places)) if by_columns else None
         if by_columns:
@@ -68,6 +71,7 @@ cdef Strips strips(Algorithm algorithm):
     cdef Strips s = Strips()
     cdef const geometry_t *g = &algorithm.g
     algorithm.check_workspace(sizeof(ptrdiff_t) * (int(g.h.kernel) + int(g.w.kernel)))
+    s.planes, s.taps = g.D, (g.h.kernel, g.w.kernel)
     s._row_steps, row_phases = np.divmod(np.arange(g.h.kernel) * g.h.dilation, g.h.stride)
     s._column_steps, column_phases = np.divmod(np.arange(g.w.kernel) * g.w.dilation, g.w.stride)
     s.row_phase, s._row_places = np.unique(row_phases, return_inverse=True)
@@ -89,6 +93,9 @@ cdef Packed pack_blocks(Algorithm algorithm, w, ptrdiff_t planes, ptrdiff_t toge
     cdef Packed packed = algorithm.new_packed(cnp.PyArray_SIZE(dense), ())
     cdef const char *weights = cnp.PyArray_BYTES(dense)
     cdef char *panel = packed.panels.data
+    if together == 1 and planes >= g.D:
+        memcpy(panel, weights, dense.size * size)
+        return packed
     with nogil:
         for group in range(g.G):
             d = 0

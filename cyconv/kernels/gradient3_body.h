@@ -113,25 +113,46 @@ static ptrdiff_t gradient3_scratch(const geometry_t *g) {
     return gradient3_copied(g) + g->h.kernel * (g->w.kernel < LANES ? LANES : 0);
 }
 
-/* The sum of a vector's lanes: with those LANES / 2 after them, and so on. */
-INLINE real gradient3_total(vec v) {
-    real lane[LANES];
-    store(lane, v);
-    for (int half = LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
-    return lane[0];
-}
+/* a[l] += a[l + half], for each half of the lanes in turn; % keeps dead branches within a. */
+#define GRADIENT3_HALVE(a, half)                                                    \
+    do {                                                                            \
+        _Pragma("GCC unroll 8") for (int l = 0; l < half; l++) a[l] += a[l + half]; \
+    } while (0)
+#define GRADIENT3_FOLD(a)                             \
+    do {                                              \
+        if (LANES > 8) GRADIENT3_HALVE(a, 8 % LANES); \
+        if (LANES > 4) GRADIENT3_HALVE(a, 4 % LANES); \
+        if (LANES > 2) GRADIENT3_HALVE(a, 2 % LANES); \
+        GRADIENT3_HALVE(a, 1);                        \
+    } while (0)
 
-/* The totals of nine vectors, many at a time where a transpose makes them so. */
+/* The sums of nine vectors' lanes: many at a time where a transpose makes them so. */
 INLINE void gradient3_totals(vec *sums, real *total) {
     int i = 0;
     for (; i + LANES <= 9; i += LANES) {
         transpose(sums + i);
-        for (int half = LANES / 2; half; half /= 2)
-            for (int l = 0; l < half; l++) sums[i + l] += sums[i + l + half];
+        GRADIENT3_FOLD((sums + i));
         store(total + i, sums[i]);
     }
-    for (; i < 9; i++) total[i] = gradient3_total(sums[i]);
+    for (; i < 9; i++) {
+        real lane[LANES];
+        store(lane, sums[i]);
+        GRADIENT3_FOLD(lane);
+        total[i] = lane[0];
+    }
+}
+
+/* The totals, through the epilogue, as one plane of y. */
+INLINE void gradient3_store(const geometry_t *g, vec *sums, const epilogue_t *e, ptrdiff_t filter,
+                            real *y) {
+    real total[9];
+    if (g->w.y_stride == 1 && g->h.y_stride == 3 && !e) {
+        gradient3_totals(sums, y);
+        return;
+    }
+    gradient3_totals(sums, total);
+    for (int r = 0; r < 3; r++, y += g->h.y_stride)
+        for (int s = 0; s < 3; s++) y[s * g->w.y_stride] = finish(total[3 * r + s], e, filter);
 }
 
 static void gradient3(const geometry_t *g, const void *x, const void *w, const ptrdiff_t *w_strides,
@@ -141,6 +162,7 @@ static void gradient3(const geometry_t *g, const void *x, const void *w, const p
     const ptrdiff_t narrow = Q<LANES, block = Q> GRADIENT3_WIDE ? GRADIENT3_ROWS : P;
     const ptrdiff_t x_reads = narrow ? NARROW_READS : g->w.in, w_reads = narrow ? LANES : Q;
     real *copy = scratch, *w_copy = copy + gradient3_copied(g);
+    e = e && (e->bias || e->clamp) ? e : NULL;
     const span_t x_all = span_of(g, x);
     span_t w_all = {w, (const real *)w + Q};
     span_axis(&w_all, g->G * g->K, w_strides[0]);
@@ -148,12 +170,14 @@ static void gradient3(const geometry_t *g, const void *x, const void *w, const p
     span_axis(&w_all, P, w_strides[2]);
     gradient3_t c = {.top = -g->h.pad, .in = g->h.in};
     windows_masks(&g->w, step, Q, c.inside, &c.lanes);
+    ptrdiff_t n = first / g->G, group = first % g->G, k = 0;
     for (ptrdiff_t i = first * g->K; i < last * g->K; i++) {
-        const ptrdiff_t n = i / g->K / g->G, group = i / g->K % g->G, filter = i % (g->G * g->K);
+        const ptrdiff_t filter = group * g->K + k;
         const real *plane = (const real *)x + n * g->x_n + group * g->C * g->x_c;
         const real *w_plane = (const real *)w + filter * w_strides[0];
-        real *out = (real *)y + n * g->y_n + filter * g->y_k, total[9];
-        vec sums[9] = {{0}};
+        vec sums[9];
+#pragma GCC unroll 9
+        for (int t = 0; t < 9; t++) sums[t] = (vec){0};
         for (ptrdiff_t d = 0; d < g->D; d++, plane += g->x_c, w_plane += w_strides[1]) {
             c.w_row = w_strides[2], c.x_row = g->h.x_stride;
             c.w = readable(w_all, w_plane, &c.w_row, P, 1, Q, 0, w_reads, w_copy);
@@ -170,9 +194,9 @@ static void gradient3(const geometry_t *g, const void *x, const void *w, const p
                 }
             }
         }
-        gradient3_totals(sums, total);
-        for (int t = 0; t < 9; t++)
-            out[t / 3 * g->h.y_stride + t % 3 * g->w.y_stride] = finish(total[t], e, filter);
+        gradient3_store(g, sums, e, filter, (real *)y + n * g->y_n + filter * g->y_k);
+        if (++k == g->K) k = 0, group++;
+        if (group == g->G) group = 0, n++;
     }
 }
 

@@ -46,20 +46,6 @@ INLINE void image3_add(const int stride, const int v, const int *edges, const im
     }
 }
 
-/* n < LANES outputs. */
-INLINE void image3_store_few(real *y, vec sum, ptrdiff_t n) {
-    enum { HALF = LANES / 2, BYTES = VECTOR_BYTES / 2 };
-    real out[LANES], last[HALF];
-    store(out, sum);
-    if (n >= HALF) {
-        memcpy(last, out + n - HALF, BYTES);
-        memcpy(y, out, BYTES);
-        memcpy(y + n - HALF, last, BYTES);
-        return;
-    }
-    for (ptrdiff_t j = 0; j < n; j++) y[j] = out[j];
-}
-
 /* Stores row p, and makes `sum` the next one's. What a narrow row writes past its end, the rows
  * after it, up to `end`, write again. */
 INLINE void image3_store(const int stride, const int v, const int *edges, const image3_t *c,
@@ -73,7 +59,7 @@ INLINE void image3_store(const int stride, const int v, const int *edges, const 
         if (!(edges[k] & NARROW) || (c->y_row == c->columns && (end - p) * c->columns >= LANES))
             store(y + at[k], out);
         else
-            image3_store_few(y, out, c->columns);
+            store_few(y, out, c->columns);
         sum[k] = next ? next[k] : (vec){0};
     }
 }

@@ -105,6 +105,11 @@ typedef struct {
     /* Up to CYCONV_OVERREAD elements past a row's last tap are read. */
     void (*stencil)(const stencil_t *t, const void *strip, ptrdiff_t rows, ptrdiff_t columns,
                     void *y);
+    /* Two stencils whose outputs lie side by side: (p, q) of pair[i] goes to y + p * y_row + 2 * q
+     * + i. They agree in row, y_row, e and filter; accumulate is 0; columns[0] - columns[1] is 0
+     * or 1, and neither is 0. Each output is what `stencil` makes of it. */
+    void (*stencil_pair)(const stencil_t *pair, const void *first, const void *second,
+                         ptrdiff_t rows, const ptrdiff_t *columns, void *y);
     /* Rows [p0, p1) of slabs [first, last) of 3 x 3 taps on one plane, from the image itself: the
      * sums of `stencil`. `w`: 9 weights of each filter of each group; `e` begins at the first.
      * Only where image3_fits says 1. No element outside the planes is read, unless it lies

@@ -66,6 +66,8 @@ cdef extern from "kernel_table.h" nogil:
                            ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*stencil)(const stencil_t *, const void *, ptrdiff_t, ptrdiff_t,
                         void *) noexcept nogil
+        void (*stencil_pair)(const stencil_t *, const void *, const void *, ptrdiff_t,
+                             const ptrdiff_t *, void *) noexcept nogil
         int (*image3_fits)(const geometry_t *) noexcept nogil
         void (*image3)(const geometry_t *, const void *, const void *, void *, const epilogue_t *,
                        ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil

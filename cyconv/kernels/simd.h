@@ -118,6 +118,22 @@ INLINE vec shift_up(vec a, vec b) { return SHUFFLE(a, b, SHIFT_UP); } /* a's las
 INLINE vec shift_down(vec a, vec b) { return SHUFFLE(a, b, SHIFT); }  /* a's others, b's first */
 INLINE vec interleave_low(vec a, vec b) { return SHUFFLE(a, b, LOW); }
 INLINE vec interleave_high(vec a, vec b) { return SHUFFLE(a, b, HIGH); }
+/* a[0], b[0], a[1], b[1], ... */
+INLINE void interleave(vec a, vec b, vec *low, vec *high) {
+#if VECTOR_BYTES == 32 && LANES == 8
+    const vec first = SHUFFLE(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
+    const vec second = SHUFFLE(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+    *low = SHUFFLE(first, second, 0, 1, 2, 3, 8, 9, 10, 11);
+    *high = SHUFFLE(first, second, 4, 5, 6, 7, 12, 13, 14, 15);
+#elif VECTOR_BYTES == 32 && LANES == 4
+    const vec first = SHUFFLE(a, b, 0, 4, 2, 6), second = SHUFFLE(a, b, 1, 5, 3, 7);
+    *low = SHUFFLE(first, second, 0, 1, 4, 5);
+    *high = SHUFFLE(first, second, 2, 3, 6, 7);
+#else
+    *low = interleave_low(a, b);
+    *high = interleave_high(a, b);
+#endif
+}
 
 /* x[0], x[2], ..., reading no element after the last of them. */
 INLINE vec every_second(const real *x) {
@@ -214,6 +230,20 @@ INLINE void transpose(vec *rows) {
         for (int l = 0; l < LANES; l++) block[l][i] = rows[i][l];
     for (int i = 0; i < LANES; i++) rows[i] = load(block[i]);
 #endif
+}
+
+/* The first n < LANES elements. What is loaded again lies within one store: it need not wait. */
+INLINE void store_few(real *to, vec v, ptrdiff_t n) {
+    enum { HALF = LANES / 2, BYTES = VECTOR_BYTES / 2 };
+    real out[LANES], last[HALF];
+    store(out, v);
+    if (n >= HALF) {
+        memcpy(last, out + n - HALF, BYTES);
+        memcpy(to, out, BYTES);
+        memcpy(to + n - HALF, last, BYTES);
+        return;
+    }
+    for (ptrdiff_t j = 0; j < n; j++) to[j] = out[j];
 }
 
 /* Runs of few vectors: no calls, and the last vector overlaps the one before it. */

@@ -99,11 +99,11 @@ INLINE void stencil_run(const int v, const ptrdiff_t *at, const real *w, ptrdiff
 #undef ROW
 }
 
-INLINE void stencil_tile(const int height, const int v, const stencil_t *t, const real *strip,
-                         ptrdiff_t n, real *y) {
-    const ptrdiff_t at[] = {v == 1 && n >= LANES ? n - LANES : 0, n - LANES}, row = t->row;
+/* sum[p][k] of the outputs from strip + at[k] on. */
+INLINE void stencil_sums(const int height, const int v, const stencil_t *t, const real *strip,
+                         const ptrdiff_t *at, vec sum[][STENCIL_VECTORS]) {
+    const ptrdiff_t row = t->row;
     const real *w = t->w;
-    vec sum[STENCIL_ROWS][STENCIL_VECTORS];
 #pragma GCC unroll 4
     for (int p = 0; p < height; p++)
 #pragma GCC unroll 2
@@ -119,6 +119,13 @@ INLINE void stencil_tile(const int height, const int v, const stencil_t *t, cons
                 for (int k = 0; k < v; k++) sum[0][k] += a * load(x + at[k]);
             }
     }
+}
+
+INLINE void stencil_tile(const int height, const int v, const stencil_t *t, const real *strip,
+                         ptrdiff_t n, real *y) {
+    const ptrdiff_t at[] = {v == 1 && n >= LANES ? n - LANES : 0, n - LANES};
+    vec sum[STENCIL_ROWS][STENCIL_VECTORS];
+    stencil_sums(height, v, t, strip, at, sum);
     stencil_store(height, v, n, t, sum, y);
 }
 
@@ -154,5 +161,58 @@ static void stencil(const stencil_t *t, const void *strip, ptrdiff_t rows, ptrdi
         stencil_row(STENCIL_ROWS, &c, x + p * c.row, columns, to + p * c.y_row);
     } else {
         for (; p < rows; p++) stencil_row(1, &c, x + p * c.row, columns, to + p * c.y_row);
+    }
+}
+
+/* Rows of a vector of outputs of each of two stencils, interleaved: n <= 2 * LANES cells. */
+INLINE void stencil_pair_tile(const int height, const stencil_t *t, const real *first,
+                              const real *second, ptrdiff_t n, real *y) {
+    const ptrdiff_t at[] = {0};
+    vec even[STENCIL_ROWS][STENCIL_VECTORS], odd[STENCIL_ROWS][STENCIL_VECTORS], low, high;
+    stencil_sums(height, 1, t, first, at, even);
+    stencil_sums(height, 1, t + 1, second, at, odd);
+#pragma GCC unroll 4
+    for (int p = 0; p < height; p++, y += t->y_row) {
+        interleave(even[p][0], odd[p][0], &low, &high);
+        low = finish_vec(low, t->e, t->filter), high = finish_vec(high, t->e, t->filter);
+        if (n < LANES) {
+            store_few(y, low, n);
+            continue;
+        }
+        store(y, low);
+        if (n == 2 * LANES)
+            store(y + LANES, high);
+        else
+            store_few(y + LANES, high, n - LANES);
+    }
+}
+
+/* As stencil_row: columns[0] and columns[1] outputs, which are as many or one fewer. */
+INLINE void stencil_pair_row(const int height, const stencil_t *t, const real *first,
+                             const real *second, const ptrdiff_t *columns, real *y) {
+    const ptrdiff_t n = columns[0], cells = n + columns[1];
+    ptrdiff_t j = 0;
+    for (; j + LANES <= columns[1]; j += LANES)
+        stencil_pair_tile(height, t, first + j, second + j, 2 * LANES, y + 2 * j);
+    if (2 * j == cells) return;
+    if (n >= LANES) j = n - LANES;
+    stencil_pair_tile(height, t, first + j, second + j, cells - 2 * j, y + 2 * j);
+}
+
+static void stencil_pair(const stencil_t *pair, const void *first, const void *second,
+                         ptrdiff_t rows, const ptrdiff_t *columns, void *y) {
+    const stencil_t t[] = {pair[0], pair[1]}; /* which no store can change */
+    const ptrdiff_t n[] = {columns[0], columns[1]};
+    const real *x0 = first, *x1 = second;
+    real *to = y;
+    ptrdiff_t p = 0;
+    for (; p + STENCIL_ROWS <= rows; p += STENCIL_ROWS)
+        stencil_pair_row(STENCIL_ROWS, t, x0 + p * t->row, x1 + p * t->row, n, to + p * t->y_row);
+    if (p < rows && p) {
+        p = rows - STENCIL_ROWS;
+        stencil_pair_row(STENCIL_ROWS, t, x0 + p * t->row, x1 + p * t->row, n, to + p * t->y_row);
+    } else {
+        for (; p < rows; p++)
+            stencil_pair_row(1, t, x0 + p * t->row, x1 + p * t->row, n, to + p * t->y_row);
     }
 }

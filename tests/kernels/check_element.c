@@ -105,6 +105,7 @@ void CHECK(const kernels_t *k) {
     check_pack_filters(k);
     check_multiply(k);
     check_stencil(k);
+    check_stencil_pair(k);
     check_order(k);
     check_image3(k);
     check_gradient3(k);

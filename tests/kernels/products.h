@@ -1,4 +1,4 @@
-/* multiply, pack_filters and stencil. */
+/* multiply, pack_filters, stencil and stencil_pair. */
 
 enum { ROWS = 20, MOST_ROWS = 53, MOST_COLUMNS = 70, MOST_TAPS = 100 };
 
@@ -77,35 +77,51 @@ static void check_multiply(const kernels_t *k) {
                 check_product(k, m, n, way & 1, way >> 1);
 }
 
+enum { RUNS = 5 };
+
+/* Taps of a stencil over a strip with rows of so many elements; returns their number, and in
+ * `last` where the farthest is. */
+static ptrdiff_t random_runs(stencil_t *s, ptrdiff_t row, ptrdiff_t *start, ptrdiff_t *length,
+                             ptrdiff_t *last) {
+    enum { MOST_LENGTH = 8 };
+    ptrdiff_t taps = 0;
+    s->runs = between(1, RUNS), s->start = start, s->length = length, s->row = row;
+    for (ptrdiff_t i = 0; i < s->runs; i++) {
+        start[i] = between(0, 4 * row);
+        length[i] = between(1, MOST_LENGTH);
+        taps += length[i];
+        const ptrdiff_t end = start[i] + (length[i] - 1) * row;
+        *last = end > *last ? end : *last;
+    }
+    return taps;
+}
+
+static real stencil_sum(const stencil_t *s, const real *strip, ptrdiff_t p, ptrdiff_t q) {
+    const real *w = s->w;
+    real sum = 0;
+    for (ptrdiff_t i = 0; i < s->runs; i++)
+        for (ptrdiff_t j = 0; j < s->length[i]; j++)
+            sum += *w++ * strip[s->start[i] + (p + j) * s->row + q];
+    return sum;
+}
+
 static void check_stencil(const kernels_t *k) {
-    enum { RUNS = 5, MOST_LENGTH = 8 };
     for (ptrdiff_t rows = 1; rows <= 20; rows++)
         for (ptrdiff_t columns = 1; columns <= 50; columns++) {
-            const ptrdiff_t runs = between(1, RUNS), filter = between(0, 3);
-            const ptrdiff_t row = columns + 2 + between(0, 9);
+            const ptrdiff_t filter = between(0, 3), row = columns + 2 + between(0, 9);
             real bias[4];
             epilogue_t values;
-            ptrdiff_t start[RUNS], length[RUNS], last = 0, taps = 0;
-            for (ptrdiff_t i = 0; i < runs; i++) {
-                start[i] = between(0, 4 * row);
-                length[i] = between(1, MOST_LENGTH);
-                taps += length[i];
-                const ptrdiff_t end = start[i] + (length[i] - 1) * row;
-                last = end > last ? end : last;
-            }
-            stencil_t s = {.runs = runs,
-                           .start = start,
-                           .length = length,
-                           .row = row,
-                           .y_column = between(0, 2) ? 1 : between(2, 3),
+            ptrdiff_t start[RUNS], length[RUNS], last = 0;
+            stencil_t s = {.y_column = between(0, 2) ? 1 : between(2, 3),
                            .accumulate = between(0, 2) == 0,
                            .filter = filter};
+            const ptrdiff_t taps = random_runs(&s, row, start, length, &last);
             s.y_row = columns * s.y_column + between(0, 1) * between(1, 5);
             s.e = random_epilogue(&values, bias, 4);
             s.w = random_buffer(WEIGHTS, taps);
             begin("stencil rows %td columns %td runs %td of %td.. taps, row %td y_row %td "
                   "y_column %td accumulate %d bias %d clamp %d",
-                  rows, columns, runs, length[0], row, s.y_row, s.y_column, s.accumulate,
+                  rows, columns, s.runs, length[0], row, s.y_row, s.y_column, s.accumulate,
                   s.e && s.e->bias, s.e && s.e->clamp);
 
             const real *strip =
@@ -115,15 +131,46 @@ static void check_stencil(const kernels_t *k) {
             for (ptrdiff_t p = 0; p < rows; p++)
                 for (ptrdiff_t q = 0; q < columns; q++) {
                     const ptrdiff_t at = p * s.y_row + q * s.y_column;
-                    const real *w = s.w;
-                    real sum = 0;
-                    for (ptrdiff_t i = 0; i < runs; i++)
-                        for (ptrdiff_t j = 0; j < length[i]; j++)
-                            sum += *w++ * strip[start[i] + (p + j) * row + q];
+                    real sum = stencil_sum(&s, strip, p, q);
                     if (s.accumulate) sum += got[at] = small(4);
                     want[at] = finished(sum, s.e, filter);
                 }
             k->stencil(&s, strip, rows, columns, got);
+            compare(got, want, size);
+        }
+}
+
+static void check_stencil_pair(const kernels_t *k) {
+    for (ptrdiff_t rows = 1; rows <= 12; rows++)
+        for (ptrdiff_t cells = 2; cells <= 70; cells++) {
+            const ptrdiff_t columns[] = {cells - cells / 2, cells / 2}, filter = between(0, 3);
+            const ptrdiff_t row = columns[0] + 2 + between(0, 9);
+            real bias[4];
+            epilogue_t values;
+            const epilogue_t *e = random_epilogue(&values, bias, 4);
+            ptrdiff_t start[2][RUNS], length[2][RUNS], taps[2], last = 0;
+            stencil_t s[2] = {{.y_row = cells + between(0, 1) * between(1, 90)}};
+            s[1] = s[0];
+            for (int i = 0; i < 2; i++) {
+                taps[i] = random_runs(s + i, row, start[i], length[i], &last);
+                s[i].y_column = 2, s[i].filter = filter, s[i].e = e;
+            }
+            const real *w = random_buffer(WEIGHTS, taps[0] + taps[1]);
+            s[0].w = w, s[1].w = w + taps[0];
+            begin("stencil_pair rows %td cells %td runs %td and %td, row %td y_row %td bias %d "
+                  "clamp %d",
+                  rows, cells, s[0].runs, s[1].runs, row, s[0].y_row, e && e->bias, e && e->clamp);
+
+            const ptrdiff_t apart = between(0, 3);
+            const real *strip = random_buffer(INPUT, apart + last + (rows - 1) * row + columns[0] +
+                                                         CYCONV_OVERREAD);
+            const ptrdiff_t size = (rows - 1) * s[0].y_row + cells;
+            real *got = buffer(GOT, size), *want = buffer(WANT, size);
+            for (ptrdiff_t p = 0; p < rows; p++)
+                for (ptrdiff_t q = 0; q < cells; q++)
+                    want[p * s[0].y_row + q] = finished(
+                        stencil_sum(s + q % 2, strip + q % 2 * apart, p, q / 2), e, filter);
+            k->stencil_pair(s, strip, strip + apart, rows, columns, got);
             compare(got, want, size);
         }
 }
