@@ -201,8 +201,9 @@ def combine(operation, a, b, out, low=-inf, high=inf):
                 for v in (a, b))  # fmt: skip
         sizes, strides = merged(a, b, out)
         real = np.float64 if wide else np.float32
+        group = out.device.group(GROUP)
         out.device.launch(
-            kernel, (-(-out.size // GROUP) * GROUP,), (GROUP,), a.buffer, b.buffer, out.buffer,
+            kernel, (-(-out.size // group) * group,), (group,), a.buffer, b.buffer, out.buffer,
             *(np.int64(v.offset) for v in (a, b, out)), long8(sizes, 1),
             *(long8(step) for step in strides), np.uint64(out.size), real(low), real(high),
         )  # fmt: skip
@@ -252,8 +253,9 @@ def pad(a, widths, mode):
             "arrays", "border", MODE=mode, A=element, Y=element, **precision(a.dtype),
             **counted(out.size),
         )  # fmt: skip
+        group = a.device.group(GROUP)
         a.device.launch(
-            kernel, (-(-out.size // GROUP) * GROUP,), (GROUP,), a.buffer, out.buffer,
+            kernel, (-(-out.size // group) * group,), (group,), a.buffer, out.buffer,
             np.int64(a.offset), long8(out.shape[::-1], 1), long8([lo for lo, _ in widths[::-1]]),
             long8(a.shape[::-1], 1), long8(a.strides[::-1]), np.uint64(out.size),
         )  # fmt: skip

@@ -77,7 +77,7 @@ class Algorithm(base.Algorithm):
     def layout(self):
         """Segments and chunks: functions of the problem."""
         p = self.problem
-        self.group = 1 if self.device.cpu else GROUP
+        self.group = 1 if self.device.cpu else self.device.group(GROUP)
         lanes = self.lanes = base.lanes(self.device, self.wide) if self.device.cpu else 4
         # One image's, so that a sample alone has the bits it has in a batch.
         taps = Staged(p, p.dilation, p.stride, 1, swapped=True).positions

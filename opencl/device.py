@@ -71,6 +71,10 @@ class Device:
         found = self._kept.get(key)
         return self._kept.setdefault(key, make()) if found is None else found
 
+    def group(self, most):
+        """Work items of a group, a power of two: `most`, or as many as the device takes."""
+        return min(most, 1 << (self.max_group.bit_length() - 1))
+
     def release(self):
         """Give up all that can be made again."""
         with self._lock:

@@ -62,7 +62,7 @@ class Algorithm(base.Algorithm):
             "direct", "direct", **self.macros(LANES=self.lanes, VECTORS=self.vectors)
         )
         d, h, width = three(p.output_spatial, 1)
-        groups, across = p.groups, 1 if self.device.cpu else 32
+        groups, across = p.groups, 1 if self.device.cpu else self.device.group(32)
         columns = -(-width // (self.vectors * self.lanes * across)) * across
         size, group = (columns, d * h, prod(y.shape[:2])), (across, 1, 1)
         x.device.launch(

@@ -40,13 +40,14 @@
 #define PACK 4
 #endif
 
-/* Where position i of the planes lies in y, or -1 if it is no output.
+/* Where position i of the planes lies in y, or NOWHERE if it is no output; y may run backwards.
    out: sizes of y (d, h, w). pitch: positions to the next slice and row. */
+#define NOWHERE LONG_MIN
 long place(uint i, long8 out, long8 pitch, long8 ys) {
     const uint slice = pitch.s0, row = pitch.s1; /* 32 bits: a quotient of 64 is slow on GPUs */
     const uint z = i / slice, rest = MOD(i, slice);
     const uint p = rest / row, q = MOD(rest, row);
-    return p < out.s1 && q < out.s2 ? z * ys.s2 + p * ys.s3 + q * ys.s4 : -1;
+    return p < out.s1 && q < out.s2 ? z * ys.s2 + p * ys.s3 + q * ys.s4 : NOWHERE;
 }
 
 #if FILTERS == 8
@@ -114,7 +115,7 @@ __kernel void multiply_rows(__global const real *restrict x, __global const real
     const uint q = (uint)i % (uint)pitch.s0 % (uint)pitch.s1;
     if (i == begin && i + WIDTH <= size.s0 && q + WIDTH <= out.s2 && ys.s4 == 1) {
         const long at = place(i, out, pitch, ys);
-        if (at >= 0) {
+        if (at != NOWHERE) {
             ROWS(LEAVE_ROW)
         }
         return;
@@ -124,7 +125,7 @@ __kernel void multiply_rows(__global const real *restrict x, __global const real
     ROWS(KEEP_ROW)
     for (long j = begin - i; j < WIDTH && i + j < size.s0; j++) {
         const long at = place(i + j, out, pitch, ys);
-        if (at >= 0)
+        if (at != NOWHERE)
             for (long m = 0; m < rows; m++) {
                 const real value = sums[m * WIDTH + j] + (bias ? bias[k + m] : 0);
                 y[at + m * ys.s1] = CLAMP(value, low, high);
@@ -225,8 +226,8 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
     y += ys.s5 + n * ys.s0;
     for (uint v = 0; v < THREAD_P; v++) {
         const uint i = begin + SPREAD(v, across, ACROSS);
-        const long at = i <= last ? place(i, out, pitch, ys) : -1;
-        if (at < 0) continue;
+        const long at = i <= last ? place(i, out, pitch, ys) : NOWHERE;
+        if (at == NOWHERE) continue;
         for (uint m = 0; m < THREAD_K; m++) {
             const long row = block * TILE_K + SPREAD(m, down, DOWN), k = g * filters + row;
             if (row < filters) {

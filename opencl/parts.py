@@ -66,7 +66,7 @@ class _PartedLeaf(_Leaf):
         super().__init__(leaf.problem, leaf.algorithm, leaf.seconds)
         self.target, self.sums_first = target, sums_first
 
-    def pack(self, w):
+    def pack(self, w, once=False):
         return w  # a part packs its own
 
     def run(self, x, w, y, bias, clamp, threads):

@@ -95,7 +95,7 @@ class Staged:
         depth, rows, columns = self.sizes
         for i, phase in enumerate(self.phases):
             tail = self.tail if i + 1 == len(self.phases) else 0
-            run, across = (columns + tail, 1) if device.cpu else (1, 64)
+            run, across = (columns + tail, 1) if device.cpu else (1, device.group(64))
             lo = [f - low for f, low in zip(phase, self.lo, strict=True)]
             device.launch(
                 kernel, (-(-(columns + tail) // (run * across)) * across, depth * rows, n * c),

@@ -12,7 +12,8 @@ from cyconv.operands import DeviceError
 
 LAYERS = 4  # of a net, that stand for all
 ROUNDS, MOST = 7, 50  # as many as tuning.SECONDS allow, between these
-BEHIND = 1.5  # a choice so many times slower than the fastest is timed no more
+BEHIND = 1.5  # a choice so many times slower than the fastest is timed no more,
+TRIED = 3  # after these rounds: the machine may have been busy during one or two
 BETTER = 0.97  # of the default's time, that a choice must take no more than
 
 
@@ -120,7 +121,7 @@ def _least(opened, name, table, problem, wide, workspace_limit):
             break
         fastest = min(least.values(), default=np.inf)
         for place, call in calls.items():
-            if least.get(place, 0) > BEHIND * fastest:
+            if round_ >= TRIED and least[place] > BEHIND * fastest:
                 continue
             begun = perf_counter()
             call()

@@ -141,7 +141,7 @@ class Algorithm(base.Algorithm):
         count = p.parameters // 9
         shape = (self.points * p.groups, p.filters // p.groups, p.channels // p.groups)
         points = arrays.empty_like(w, shape=shape)
-        group = 1 if self.device.cpu else GROUP
+        group = 1 if self.device.cpu else self.device.group(GROUP)
         size = -(-count // (lanes * group)) * group
         w.device.launch(kernel, (size,), (group,), w.buffer, points.buffer, np.int64(count))
         panels = tiles_of(w.device, self.wide, self.tile).pack(points)
@@ -174,7 +174,7 @@ class Algorithm(base.Algorithm):
         depth, filters = p.channels // p.groups, p.filters // p.groups
         inputs = long8([*p.spatial, *edge, depth])
         kernel, lanes = self._kernel(device, "transform_input")
-        group = (1 if self.device.cpu else GROUP // lanes, 1)
+        group = (1 if self.device.cpu else max(1, device.group(GROUP) // lanes), 1)
         device.launch(
             kernel, (columns // lanes, p.channels), group, x.buffer, v.buffer, volume(x), inputs,
             tiles,

@@ -373,6 +373,16 @@ def test_random_problems_by_the_kernels_of_every_kind(seed, kind):
         np.testing.assert_array_equal(got, expected, f"seed {seed}")
 
 
+@pytest.mark.parametrize("algorithm", EXACT)
+def test_a_result_that_runs_backwards(algorithm, kind):
+    """As the gradient of a rotated kernel: offsets from its first cell are negative."""
+    problem = cyconv.Problem((2, 4, 9, 12), (4, 4, 3, 3), direction="grad_weight", flip=True)
+    rng = np.random.default_rng(20261122)
+    x, g = (rng.integers(-4, 5, s).astype(np.float32) for s in (problem.x_shape, problem.y_shape))
+    got = cyconv.plan(problem, algorithm, device=kind)(x, g)
+    np.testing.assert_array_equal(got, cyconv.plan(problem, "direct")(x, g))
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_gpu_has_groups_of_many_work_items(algorithm, device, monkeypatch):
     """Those that compute the sums of a layer: one item leaves most of a GPU's lanes idle."""
