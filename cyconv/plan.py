@@ -99,10 +99,15 @@ class _Branch:
         early = self.rule.epilogue and unsound is None
         inner = (bias, clamp) if early else (None, None)
 
-        def solve(i, x, y):
-            self.children[i].run(x, packed[i], y, *inner, threads)
-
         target = y if unsound is None else np.empty_like(y)  # mending may stop half-way
+
+        def solve(i, x, y):
+            # Kernels write rows that follow each other: in short, scattered ones lanes are empty.
+            scattered = self.rule.phases and y.shape != target.shape
+            part = np.empty(y.shape, y.dtype) if scattered else y
+            self.children[i].run(x, packed[i], part, *inner, threads)
+            deliver(y, part)
+
         if self.together is None:
             self.rule.run(x, target, solve)
         elif y.size:

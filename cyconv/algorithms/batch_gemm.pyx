@@ -51,6 +51,7 @@ cdef struct Context:
     ptrdiff_t rows, limit       # kernel rows of one block; rows that no block crosses
     ptrdiff_t columns, filters, blocks, chunks  # of one item, and how many of either
     bint contiguous             # columns are neighbours in y
+    bint whole                  # kernel rows follow each other in x: the kernel is the image
     epilogue_t e
 
 
@@ -59,6 +60,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef const Context *c = <const Context *>context
     cdef const kernels_t *k = c.k
     cdef const geometry_t *g = &c.g
+    cdef geometry_t wide = c.g  # of some kernel rows as one
     cdef int size = k.itemsize
     cdef ptrdiff_t nr = k.nr, S = g.w.kernel, R = g.h.kernel, pixels = g.h.out * g.w.out
     cdef ptrdiff_t first = item % c.chunks * c.filters
@@ -66,7 +68,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t group = item // (c.chunks * c.blocks)
     cdef ptrdiff_t j0 = item // c.chunks % c.blocks * c.columns
     cdef ptrdiff_t columns = min(g.N * pixels, j0 + c.columns)
-    cdef ptrdiff_t all_rows = g.D * R, block, count, i, j, n, d, r, h, m, f, pixel
+    cdef ptrdiff_t all_rows = g.D * R, block, count, together, i, j, n, d, r, h, m, f, pixel
     cdef char *panel = scratch
     cdef char *rows_copy = panel + ((c.rows * S + k.lanes) * nr + CYCONV_OVERREAD) * size
     cdef const char *rows[MOST_NR]
@@ -91,14 +93,22 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         block = 0
         while block < all_rows:
             count = min(c.rows, c.limit - block % c.limit)
-            for i in range(count):
+            i = 0
+            while i < count:
                 d, r = (block + i) // R, (block + i) % R
+                together = min(count - i, R - r) if c.whole else 1
                 for j in range(n):
                     h = top[j] + r * g.h.dilation
                     rows[j] = NULL
                     if h >= 0 and h < g.h.in_:
                         rows[j] = images[j] + (d * g.x_c + h * g.h.x_stride) * size
-                k.gather_columns(g, rows, begin, end, rows_copy, panel + i * S * nr * size)
+                for j in range(nr if c.whole else 0):
+                    begin[j], end[j] = 0, together * S
+                    if j >= n:  # a column of which nothing is stored
+                        rows[j] = rows[0]
+                wide.w.kernel = together * S
+                k.gather_columns(&wide, rows, begin, end, rows_copy, panel + i * S * nr * size)
+                i += together
             f = first
             while f < last:
                 m = min(<ptrdiff_t>FILTERS, last - f)
@@ -209,6 +219,10 @@ cdef class Algorithm(Base):
         pixels = c.g.h.out * c.g.w.out
         c.contiguous = ((c.g.N == 1 or c.g.y_n == pixels * c.g.w.y_stride)
                         and (c.g.h.out == 1 or c.g.h.y_stride == c.g.w.out * c.g.w.y_stride))
+        c.whole = (pixels == 1 and c.g.h.pad == c.g.w.pad == 0 and c.g.w.in_ >= c.g.w.kernel
+                   and c.g.h.in_ > (c.g.h.kernel - 1) * c.g.h.dilation
+                   and c.g.w.dilation * c.g.w.x_stride == 1
+                   and (c.g.h.kernel == 1 or c.g.h.dilation * c.g.h.x_stride == c.g.w.kernel))
         piece = divide(c.g.G, c.g.N * pixels, 1, PANELS * c.k.nr, c.g.K, CYCONV_MR, c.k.lanes,
                        GATHER, READ, n, seconds)
         c.columns, c.filters = piece.columns, piece.filters

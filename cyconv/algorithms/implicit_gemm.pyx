@@ -17,7 +17,7 @@ cimport numpy as cnp
 from cyconv._parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, pointer_table
-from cyconv.algorithms.strips cimport Strips, pack_blocks, strips
+from cyconv.algorithms.strips cimport Strips, lies_scattered, pack_blocks, strips
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
@@ -221,7 +221,7 @@ cdef class Algorithm(Base):
 
     def lend(self, w):
         """The weights as they are, where no two pieces of work would pack the same."""
-        return self.lent(w) if self.alone else self.pack(w)
+        return self.pack(w) if not self.alone or lies_scattered(w) else self.lent(w)
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
             double seconds):

@@ -21,4 +21,5 @@ cdef class Strips:
 
 
 cdef Strips strips(Algorithm algorithm)
+cdef bint lies_scattered(w)
 cdef Packed pack_blocks(Algorithm algorithm, w, ptrdiff_t planes, ptrdiff_t together)

@@ -11,9 +11,11 @@ cimport numpy as cnp
 from libc.string cimport memcpy
 
 from cyconv.algorithms.base cimport Algorithm, Packed, in_order
-from cyconv.kernels.kernels cimport geometry_t
+from cyconv.kernels.kernels cimport geometry_t, scattered_t
 
 import numpy as np
+
+from cyconv._calls import in_elements
 
 cnp.import_array()
 
@@ -84,18 +86,30 @@ cdef Strips strips(Algorithm algorithm):
     return s
 
 
+cdef bint lies_scattered(w):
+    """Whether the weights, whole elements apart, are not in order."""
+    return not cnp.PyArray_CHKFLAGS(w, cnp.NPY_ARRAY_C_CONTIGUOUS) and in_elements(w)
+
+
 cdef Packed pack_blocks(Algorithm algorithm, w, ptrdiff_t planes, ptrdiff_t together):
     """[group][block of planes][panel of MR filters][tap][filter], `together` filters at a time."""
     cdef geometry_t *g = &algorithm.g
-    cdef ptrdiff_t taps = g.h.kernel * g.w.kernel, w_row = g.D * taps
+    cdef ptrdiff_t taps = g.h.kernel * g.w.kernel
     cdef ptrdiff_t group, d, row, m, count, size = algorithm.k.itemsize
-    cdef cnp.ndarray dense = in_order(w)
-    cdef Packed packed = algorithm.new_packed(cnp.PyArray_SIZE(dense), ())
-    cdef const char *weights = cnp.PyArray_BYTES(dense)
+    cdef bint scattered = together > 1 and g.outer_rank == 0 and lies_scattered(w)
+    cdef cnp.ndarray source = w if scattered else in_order(w)
+    cdef Packed packed = algorithm.new_packed(cnp.PyArray_SIZE(source), ())
+    cdef const char *weights = cnp.PyArray_BYTES(source)
+    cdef const char *first
     cdef char *panel = packed.panels.data
+    cdef scattered_t s
     if together == 1 and planes >= g.D:
-        memcpy(panel, weights, dense.size * size)
+        memcpy(panel, weights, source.size * size)
         return packed
+    s.rows, s.columns = g.h.kernel, g.w.kernel
+    s.w_filter, s.w_plane = g.D * taps, taps
+    if scattered:
+        s.w_filter, s.w_plane, s.w_row, s.w_column = (step // size for step in w.strides)
     with nogil:
         for group in range(g.G):
             d = 0
@@ -104,9 +118,12 @@ cdef Packed pack_blocks(Algorithm algorithm, w, ptrdiff_t planes, ptrdiff_t toge
                 row = 0
                 while row < g.K:
                     m = min(together, g.K - row)
-                    algorithm.k.pack_filters(
-                        weights + ((group * g.K + row) * w_row + d * taps) * size, w_row, m,
-                        count * taps, panel)
+                    first = weights + ((group * g.K + row) * s.w_filter + d * s.w_plane) * size
+                    s.planes = count
+                    if scattered:
+                        algorithm.k.pack_scattered(first, &s, m, panel)
+                    else:
+                        algorithm.k.pack_filters(first, s.w_filter, m, count * taps, panel)
                     panel += m * count * taps * size
                     row += m
                 d += count

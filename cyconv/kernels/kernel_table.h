@@ -90,6 +90,12 @@ typedef struct {
                   ptrdiff_t column, ptrdiff_t tiles, void *y, const epilogue_t *e);
 } winograd_t;
 
+/* Weights as they lie: the sizes of a filter, and from one to the next in elements. */
+typedef struct {
+    ptrdiff_t planes, rows, columns;
+    ptrdiff_t w_filter, w_plane, w_row, w_column;
+} scattered_t;
+
 typedef struct {
     int itemsize, lanes;
     int nr; /* columns of a full register tile: the width of packed panels of B */
@@ -99,6 +105,8 @@ typedef struct {
                      ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e);
     /* A as `multiply` reads it, from w[i * w_row + t], i < m, t < taps. */
     void (*pack_filters)(const void *w, ptrdiff_t w_row, ptrdiff_t m, ptrdiff_t taps, void *A);
+    /* The same, from weights of any strides: the taps (plane, row, column) in that order. */
+    void (*pack_scattered)(const void *w, const scattered_t *s, ptrdiff_t m, void *A);
     /* Up to a vector past the strip is written. No element outside the planes is read. */
     void (*fill_strip)(const geometry_t *g, const strip_t *s, const char *const *planes,
                        ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0, void *strip);

@@ -56,12 +56,17 @@ cdef extern from "kernel_table.h" nogil:
         int (*output)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                       ptrdiff_t, void *, const epilogue_t *) noexcept nogil
 
+    ctypedef struct scattered_t:
+        ptrdiff_t planes, rows, columns
+        ptrdiff_t w_filter, w_plane, w_row, w_column
+
     ctypedef struct kernels_t:
         int itemsize, lanes, nr
         void (*multiply)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const void *, ptrdiff_t,
                          ptrdiff_t, const ptrdiff_t *, void *, ptrdiff_t, ptrdiff_t, int,
                          const epilogue_t *) noexcept nogil
         void (*pack_filters)(const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*pack_scattered)(const void *, const scattered_t *, ptrdiff_t, void *) noexcept nogil
         void (*fill_strip)(const geometry_t *, const strip_t *, const char **, ptrdiff_t,
                            ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*stencil)(const stencil_t *, const void *, ptrdiff_t, ptrdiff_t,

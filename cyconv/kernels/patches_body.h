@@ -27,6 +27,35 @@ static void pack_filters(const void *weights, ptrdiff_t w_row, ptrdiff_t m, ptrd
     }
 }
 
+/* One tap of `rows` filters, w_row apart. */
+INLINE real *pack_tap(const ptrdiff_t rows, const real *w, ptrdiff_t w_row, real *A) {
+    if (w_row == 1)
+        memcpy(A, w, (size_t)rows * sizeof(real));
+    else
+#pragma GCC unroll 6
+        for (ptrdiff_t j = 0; j < rows; j++) A[j] = w[j * w_row];
+    return A + rows;
+}
+
+/* Neighbouring filters of one plane are read before the next plane, which may be a page away. */
+static void pack_scattered(const void *weights, const scattered_t *s, ptrdiff_t m, void *panels) {
+    enum { TOGETHER = 8 * CYCONV_MR };
+    const ptrdiff_t taps = s->rows * s->columns;
+    for (ptrdiff_t i0 = 0; i0 < m; i0 += TOGETHER)
+        for (ptrdiff_t d = 0; d < s->planes; d++)
+            for (ptrdiff_t i = i0; i < m && i < i0 + TOGETHER; i += CYCONV_MR) {
+                const real *w = (const real *)weights + i * s->w_filter + d * s->w_plane;
+                const ptrdiff_t rows = m - i < CYCONV_MR ? m - i : CYCONV_MR;
+                real *A = (real *)panels + (i * s->planes + d * rows) * taps;
+                for (ptrdiff_t r = 0; r < s->rows; r++)
+                    for (ptrdiff_t c = 0; c < s->columns; c++) {
+                        const real *tap = w + r * s->w_row + c * s->w_column;
+                        A = rows == CYCONV_MR ? pack_tap(CYCONV_MR, tap, s->w_filter, A)
+                                              : pack_tap(rows, tap, s->w_filter, A);
+                    }
+            }
+}
+
 /* row[j] = from[(j - begin) * stride] for begin <= j < end, zero for the other j < n. */
 INLINE void bordered_row(real *row, ptrdiff_t n, const real *from, ptrdiff_t stride,
                          ptrdiff_t begin, ptrdiff_t end) {
@@ -135,15 +164,21 @@ static void gather(ptrdiff_t taps, const void *source, const ptrdiff_t *offset, 
     }
 }
 
-/* One kernel row for each column of a panel: copied with its zero border, then transposed. */
+/* One kernel row for each column of a panel, transposed: copied first, with its zero border, unless
+ * all rows are whole and contiguous; then only what is left of them after whole vectors. */
 static void gather_columns(const geometry_t *g, const char *const *rows, const ptrdiff_t *begin,
                            const ptrdiff_t *end, void *scratch, void *panel) {
     const ptrdiff_t S = g->w.kernel, step = g->w.dilation * g->w.x_stride;
-    const ptrdiff_t ld = (S + LANES - 1) / LANES * LANES;
+    ptrdiff_t whole = step == 1 ? S / LANES * LANES : 0;
+    for (int j = 0; j < NR; j++)
+        if (!rows[j] || begin[j] || end[j] < S) whole = 0;
+    const ptrdiff_t ld = (S - whole + LANES - 1) / LANES * LANES;
     real *to = panel;
     for (int j = 0; j < NR; j++) {
         real *row = (real *)scratch + j * ld;
-        if (rows[j])
+        if (whole)
+            copy_row(row, (const real *)rows[j] + whole, 1, S - whole);
+        else if (rows[j])
             bordered_row(row, S, (const real *)rows[j] + begin[j] * step, step, begin[j], end[j]);
         else
             zero_row(row, S);
@@ -152,7 +187,9 @@ static void gather_columns(const geometry_t *g, const char *const *rows, const p
         for (int j = 0; j < NR; j += LANES) {
             vec block[LANES];
 #pragma GCC unroll 16
-            for (int l = 0; l < LANES; l++) block[l] = load((real *)scratch + (j + l) * ld + s);
+            for (int l = 0; l < LANES; l++)
+                block[l] = load(s < whole ? (const real *)rows[j + l] + s
+                                          : (const real *)scratch + (j + l) * ld + s - whole);
             transpose(block);
 #pragma GCC unroll 16
             for (int l = 0; l < LANES; l++) store(to + l * NR + j, block[l]);

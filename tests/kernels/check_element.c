@@ -103,6 +103,7 @@ void CHECK(const kernels_t *k) {
     if (k->itemsize != sizeof(real) || k->lanes < 1 || k->nr % k->lanes)
         fail("itemsize %d, lanes %d, nr %d", k->itemsize, k->lanes, k->nr);
     check_pack_filters(k);
+    check_pack_scattered(k);
     check_multiply(k);
     check_stencil(k);
     check_stencil_pair(k);

@@ -1,4 +1,4 @@
-/* multiply, pack_filters, stencil and stencil_pair. */
+/* multiply, pack_filters, pack_scattered, stencil and stencil_pair. */
 
 enum { ROWS = 20, MOST_ROWS = 53, MOST_COLUMNS = 70, MOST_TAPS = 100 };
 
@@ -23,6 +23,40 @@ static void check_pack_filters(const kernels_t *k) {
             pack(w, w_row, m, taps, want);
             compare(got, want, m * taps);
         }
+}
+
+/* Filters, planes, rows and columns in any order in memory, the kernel reversed or not. */
+static void check_pack_scattered(const kernels_t *k) {
+    for (int turn = 0; turn < 300; turn++) {
+        const ptrdiff_t m = between(1, MOST_ROWS + 50), gap = between(0, 2);
+        scattered_t s = {between(1, 9), between(1, 3), between(1, 3), 0, 0, 0, 0};
+        const ptrdiff_t size[4] = {m, s.planes, s.rows, s.columns};
+        ptrdiff_t *const step[4] = {&s.w_filter, &s.w_plane, &s.w_row, &s.w_column};
+        ptrdiff_t total = 1, start = 0;
+        for (ptrdiff_t i = 0, first = between(0, 3), back = between(0, 1); i < 4; i++) {
+            const ptrdiff_t axis = (first + i) % 4;
+            *step[axis] = total;
+            total *= size[axis] + gap;
+            if (axis >= 2 && back) {
+                start += (size[axis] - 1) * *step[axis];
+                *step[axis] *= -1;
+            }
+        }
+        const ptrdiff_t taps = s.planes * s.rows * s.columns;
+        begin("pack_scattered m %td planes %td rows %td columns %td strides %td %td %td %td", m,
+              s.planes, s.rows, s.columns, s.w_filter, s.w_plane, s.w_row, s.w_column);
+        const real *w = (const real *)random_buffer(WEIGHTS, total) + start;
+        real *dense = buffer(OTHER, m * taps), *got = buffer(GOT, m * taps);
+        real *want = buffer(WANT, m * taps), *to = dense;
+        for (ptrdiff_t i = 0; i < m; i++)
+            for (ptrdiff_t d = 0; d < s.planes; d++)
+                for (ptrdiff_t r = 0; r < s.rows; r++)
+                    for (ptrdiff_t c = 0; c < s.columns; c++)
+                        *to++ = w[i * s.w_filter + d * s.w_plane + r * s.w_row + c * s.w_column];
+        k->pack_scattered(w, &s, m, got);
+        pack(dense, taps, m, taps, want);
+        compare(got, want, m * taps);
+    }
 }
 
 /* B by pitch or by offsets, of neighbouring columns or in panels; C by rows, by every second or
