@@ -9,7 +9,8 @@
 - :mod:`cyconv.api`: the functions; each builds a Problem, gets a Plan and runs it.
 - :mod:`cyconv.problem`: *what* is computed: the only validation, the only geometry.
 - :mod:`cyconv.lowering`: rewrites that leave a few primitive problems.
-- :mod:`cyconv.plan`, :mod:`cyconv.choose`: *how*: the algorithm, its cost, the packed weights.
+- :mod:`cyconv.plan`, :mod:`cyconv.lowered`, :mod:`cyconv.choose`: *how*: the algorithm, its cost,
+  the packed weights.
 - :mod:`cyconv.registry`, :mod:`cyconv.algorithms`: a line and a file for each algorithm.
 - :mod:`cyconv.kernels`: C, one table for each instruction set behind one contract.
 

@@ -7,117 +7,15 @@ import threading
 from dataclasses import replace
 from itertools import count as counter
 
-import numpy as np
-
 import cyconv.kernels
 from cyconv import choose, lowering, registry, tuning
 from cyconv._parallel import SLICE, check_threads
 from cyconv.explanation import Candidate, Explanation
-from cyconv.operands import (
-    check_activation,
-    check_bias,
-    check_operand,
-    check_out,
-    deliver,
-    finish,
-    strided,
-)
+from cyconv.lowered import Branch, Leaf
+from cyconv.operands import check_activation, check_bias, check_operand, check_out, deliver
 from cyconv.problem import Problem, as_int
 
 EFFORTS = ("estimate", "measure")
-
-
-class _Leaf:
-    """A primitive problem and the algorithm that solves it."""
-
-    measured, source, over = {}, "named by caller", ()
-
-    def __init__(self, problem, algorithm, seconds):
-        self.problem, self.algorithm, self.seconds = problem, algorithm, seconds
-        self.clamps = problem.dtype.kind == "f"  # in the kernels
-
-    def leaves(self):
-        yield self
-
-    def calls(self):
-        yield self.algorithm
-
-    def chain(self):
-        return ()
-
-    def pack(self, w, once=False):
-        return self.algorithm.lend(w) if once else self.algorithm.pack(w)
-
-    def run(self, x, packed, y, bias, clamp, threads):
-        if not y.size:
-            return
-        now = clamp if self.clamps else None
-        self.algorithm.run(strided(x), packed, y, bias, now, threads, self.seconds)
-        if clamp is not now:
-            finish(y, None, clamp)
-
-
-class _Branch:
-    """A rewritten problem: its rule, and the plans of what the rule leaves."""
-
-    def __init__(self, rule, children):
-        self.rule, self.children = rule, children
-        self.together = self._together()  # one call for all children, or None
-
-    def _together(self):
-        if not all(isinstance(child, _Leaf) for child in self.children):
-            return None
-        algorithms = [child.algorithm for child in self.children]
-        kinds = set(map(type, algorithms))
-        together = getattr(kinds.pop(), "together", None) if len(kinds) == 1 else None
-        return together and together(self.rule, algorithms)
-
-    def leaves(self):
-        for child in self.children:
-            yield from child.leaves()
-
-    def calls(self):
-        """What has the workspace of a call of the kernels, and says whether it can fail."""
-        if self.together is not None:
-            yield self.together
-            return
-        for child in self.children:
-            yield from child.calls()
-
-    def chain(self):
-        first = str(self.rule) + (", in one pass" if self.together is not None else "")
-        return (first, *(self.children[0].chain() if self.children else ()))
-
-    def pack(self, w, once=False):
-        w, unsound = self.rule.sound(w)
-        operands = self.rule.second(w)
-        children = tuple(c.pack(b, once) for c, b in zip(self.children, operands, strict=True))
-        return children, unsound
-
-    def run(self, x, packed, y, bias, clamp, threads):
-        packed, unsound = packed
-        early = self.rule.epilogue and unsound is None
-        inner = (bias, clamp) if early else (None, None)
-
-        target = y if unsound is None else np.empty_like(y)  # mending may stop half-way
-
-        def solve(i, x, y):
-            # Kernels write rows that follow each other: in short, scattered ones lanes are empty.
-            scattered = self.rule.phases and y.shape != target.shape
-            part = np.empty(y.shape, y.dtype) if scattered else y
-            self.children[i].run(x, packed[i], part, *inner, threads)
-            deliver(y, part)
-
-        if self.together is None:
-            self.rule.run(x, target, solve)
-        elif y.size:
-            seconds = sum(child.seconds for child in self.children)
-            self.together.run(strided(x), packed, target, *inner, threads, seconds)
-        if unsound is not None:
-            self.rule.mend(x, target, unsound)
-        if not early:
-            finish(target, bias, clamp)
-        deliver(y, target)
 
 
 class Plan:
@@ -150,7 +48,7 @@ class Plan:
         self._frozen = True
 
     _frozen = False
-    _leaf, _branch, _registry = _Leaf, _Branch, registry
+    _leaf, _branch, _registry = Leaf, Branch, registry
 
     def __setattr__(self, name, value):
         if self._frozen:
@@ -274,7 +172,7 @@ class Plan:
         """
         leaf = next(self._root.leaves(), None)
         if leaf is None:  # nothing to compute
-            leaf, candidates = _Leaf, ()
+            leaf, candidates = Leaf, ()
         else:
             candidates = tuple(
                 replace(c, measured_seconds=leaf.measured.get(c.name))

@@ -17,9 +17,9 @@ from math import prod
 
 import numpy as np
 
+from cyconv.lowered import Branch, Leaf
 from cyconv.opencl import arrays
 from cyconv.operands import finish
-from cyconv.plan import _Branch, _Leaf
 from cyconv.problem import slab
 
 ENOUGH = 0.95  # of the memory, that halves may need at most for being worth it
@@ -55,11 +55,11 @@ def parted(node, target, sums_first):
     """The nodes of a plan as the CPU runs them, their leaves in parts on `target`."""
     if hasattr(node, "rule"):
         children = [parted(child, target, sums_first) for child in node.children]
-        return _Branch(node.rule, children)
+        return Branch(node.rule, children)
     return _PartedLeaf(node, target, sums_first)
 
 
-class _PartedLeaf(_Leaf):
+class _PartedLeaf(Leaf):
     """A primitive problem, whose operands lie on the host."""
 
     def __init__(self, leaf, target, sums_first):

@@ -7,6 +7,7 @@ import numpy as np
 
 from cyconv import lowering
 from cyconv._parallel import check_threads
+from cyconv.lowered import Branch, Leaf
 from cyconv.opencl import arrays, device, parts
 from cyconv.opencl.order import marker, ordered
 from cyconv.opencl.registry import ON_HOST, check_name, refusal, registry_of
@@ -18,11 +19,11 @@ from cyconv.operands import (
     deliver,
     is_on_device,
 )
-from cyconv.plan import PackedConv, Plan, _Branch, _Leaf
+from cyconv.plan import PackedConv, Plan
 from cyconv.problem import ROLES, argument_name
 
 
-class _DeviceLeaf(_Leaf):
+class _DeviceLeaf(Leaf):
     """A primitive problem, whose algorithm enqueues kernels."""
 
     def run(self, x, packed, y, bias, clamp, threads):
@@ -30,7 +31,7 @@ class _DeviceLeaf(_Leaf):
             self.algorithm.run(x, packed, y, bias, clamp)
 
 
-class _DeviceBranch(_Branch):
+class _DeviceBranch(Branch):
     """A rewritten problem: the rule's own steps run on the device too."""
 
     def _together(self):

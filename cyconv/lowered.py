@@ -1,0 +1,107 @@
+"""A lowered problem: a tree of rewrite rules, whose leaves algorithms solve."""
+
+import numpy as np
+
+from cyconv.operands import deliver, finish, strided
+
+
+class Leaf:
+    """A primitive problem and the algorithm that solves it."""
+
+    measured, source, over = {}, "named by caller", ()
+
+    def __init__(self, problem, algorithm, seconds):
+        self.problem, self.algorithm, self.seconds = problem, algorithm, seconds
+        self.clamps = problem.dtype.kind == "f"  # in the kernels
+
+    def leaves(self):
+        """The primitive problems with their algorithms."""
+        yield self
+
+    def calls(self):
+        """What computes: see :meth:`Branch.calls`."""
+        yield self.algorithm
+
+    def chain(self):
+        """The rules that lead here: none."""
+        return ()
+
+    def pack(self, w, once=False):
+        """The weights as `run` reads them; if only `once`, perhaps packed as they are read."""
+        return self.algorithm.lend(w) if once else self.algorithm.pack(w)
+
+    def run(self, x, packed, y, bias, clamp, threads):
+        """y = clamp(x correlated with the packed weights + bias)."""
+        if not y.size:
+            return
+        now = clamp if self.clamps else None
+        self.algorithm.run(strided(x), packed, y, bias, now, threads, self.seconds)
+        if clamp is not now:
+            finish(y, None, clamp)
+
+
+class Branch:
+    """A rewritten problem: its rule, and the plans of what the rule leaves."""
+
+    def __init__(self, rule, children):
+        self.rule, self.children = rule, children
+        self.together = self._together()  # one call for all children, or None
+
+    def _together(self):
+        if not all(isinstance(child, Leaf) for child in self.children):
+            return None
+        algorithms = [child.algorithm for child in self.children]
+        kinds = set(map(type, algorithms))
+        together = getattr(kinds.pop(), "together", None) if len(kinds) == 1 else None
+        return together and together(self.rule, algorithms)
+
+    def leaves(self):
+        """The leaves below."""
+        for child in self.children:
+            yield from child.leaves()
+
+    def calls(self):
+        """What has the workspace of a call of the kernels, and says whether it can fail."""
+        if self.together is not None:
+            yield self.together
+            return
+        for child in self.children:
+            yield from child.calls()
+
+    def chain(self):
+        """The rules from here down to the first leaf."""
+        first = str(self.rule) + (", in one pass" if self.together is not None else "")
+        return (first, *(self.children[0].chain() if self.children else ()))
+
+    def pack(self, w, once=False):
+        """As :meth:`Leaf.pack`, and where the weights need mending."""
+        w, unsound = self.rule.sound(w)
+        operands = self.rule.second(w)
+        children = tuple(c.pack(b, once) for c, b in zip(self.children, operands, strict=True))
+        return children, unsound
+
+    def run(self, x, packed, y, bias, clamp, threads):
+        """As :meth:`Leaf.run`."""
+        packed, unsound = packed
+        early = self.rule.epilogue and unsound is None
+        inner = (bias, clamp) if early else (None, None)
+
+        target = y if unsound is None else np.empty_like(y)  # mending may stop half-way
+
+        def solve(i, x, y):
+            # Kernels write rows that follow each other: in short, scattered ones lanes are empty.
+            scattered = self.rule.phases and y.shape != target.shape
+            part = np.empty(y.shape, y.dtype) if scattered else y
+            self.children[i].run(x, packed[i], part, *inner, threads)
+            deliver(y, part)
+
+        if self.together is None:
+            self.rule.run(x, target, solve)
+        elif y.size:
+            seconds = sum(child.seconds for child in self.children)
+            self.together.run(strided(x), packed, target, *inner, threads, seconds)
+        if unsound is not None:
+            self.rule.mend(x, target, unsound)
+        if not early:
+            finish(target, bias, clamp)
+        deliver(y, target)
