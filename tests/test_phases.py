@@ -140,6 +140,19 @@ def test_a_non_finite_value_touches_what_its_taps_do(value):
         operand[...] = kept
 
 
+@pytest.mark.parametrize("height", [1, 2, 7, 8])
+def test_one_column_is_no_pair_of_phases(height):
+    """Its phases are rows of it: written to no cell beside it."""
+    case = Case("column", (2, 3, height, 1), (3, 1, 3, 3), 2, 1, 1, 3)
+    _, w, g = normal(case, "float32")
+    expected = apart(case)(g, w)
+    beside, after = np.zeros((*case.x[:3], 4), np.float32), np.zeros(6 * height + 4, np.float32)
+    for whole, out in ((beside, beside[..., 1:2]), (after, after[:-4].reshape(case.x))):
+        np.testing.assert_array_equal(plan_of(case)(g, w, out=out), expected)
+        out[...] = 0
+        assert not whole.any()
+
+
 def test_an_empty_batch():
     case = replace(STRIDED, x=(0, *STRIDED.x[1:]))
     g = np.empty(out_shape(case), np.float32)

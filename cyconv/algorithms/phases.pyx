@@ -165,7 +165,8 @@ cdef class Phases:
         c.phases = phase = <Phase *>memory.data
         for i in range(c.count):
             self.place(i, packed[self.order[i]], &c.g, phase + i)
-        c.together = 2 if self.stride[1] == 2 and c.count % 2 == 0 and c.g.w.y_stride == 1 else 1
+        # Columns of two phases, which one column has not: neighbours in `order` share their rows.
+        c.together = 2 if self.stride[1] == 2 and y.shape[3] > 1 and c.g.w.y_stride == 1 else 1
         c.slabs = max(1, PIECE // max(1, c.g.K * y[0, 0].size))
         parallel_for(run_item, &c, ceil_div(c.g.slabs, c.slabs) * c.row_strips,
                      self.threads_for(threads), self.workspace_per_thread, seconds)
