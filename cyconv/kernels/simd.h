@@ -224,6 +224,19 @@ INLINE void transpose(vec *rows) {
         rows[i] = SHUFFLE(four[i], four[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
         rows[i + 4] = SHUFFLE(four[i], four[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     }
+#elif LANES == 4
+    const vec low = SHUFFLE(rows[0], rows[1], 0, 4, 1, 5);
+    const vec high = SHUFFLE(rows[0], rows[1], 2, 6, 3, 7);
+    const vec low2 = SHUFFLE(rows[2], rows[3], 0, 4, 1, 5);
+    const vec high2 = SHUFFLE(rows[2], rows[3], 2, 6, 3, 7);
+    rows[0] = SHUFFLE(low, low2, 0, 1, 4, 5);
+    rows[1] = SHUFFLE(low, low2, 2, 3, 6, 7);
+    rows[2] = SHUFFLE(high, high2, 0, 1, 4, 5);
+    rows[3] = SHUFFLE(high, high2, 2, 3, 6, 7);
+#elif LANES == 2
+    const vec first = SHUFFLE(rows[0], rows[1], 0, 2);
+    rows[1] = SHUFFLE(rows[0], rows[1], 1, 3);
+    rows[0] = first;
 #else
     real block[LANES][LANES];
     for (int i = 0; i < LANES; i++)
