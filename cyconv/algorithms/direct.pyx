@@ -43,6 +43,7 @@ cnp.import_array()
 cdef enum:
     STRIP_BYTES = 192 << 10
     COLUMNS = 1024
+    PRODUCTS = 1 << 30  # of one strip, about 20 ms
     STENCIL_BYTES = 24 << 10  # most of a first-level cache
     STENCIL_COLUMNS = 512
     FEW = 3  # filters of a group that are taken one at a time
@@ -180,6 +181,8 @@ cdef class Algorithm(Base):
         most = s.below + max(1, min(h.out, 3 * s.below))
         planes = max(1, min(self.g.D, room // (one * most)))
         rows = max(1, min(h.out, room // (one * planes) - s.below))
+        each = columns * int(self.g.D) * int(h.kernel) * int(w.kernel) * max(1, int(self.g.K))
+        rows = max(1, min(rows, PRODUCTS // max(1, each)))
         if few:  # a strip that stays in the first-level cache, if most of it is not border
             rows = min(rows, max(4 * s.below, STENCIL_BYTES // (one * self.k.itemsize), 4))
         needed = fixed + planes * one * (rows + s.below) * self.k.itemsize
