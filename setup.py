@@ -70,7 +70,7 @@ class BuildExt(build_ext):
             flags += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-O1"]
         openmp = self.openmp_flags()
         for extension in self.extensions:
-            extra = openmp if extension.name == "cyconv._parallel" else []
+            extra = openmp if extension.name == "cyconv.runtime.parallel" else []
             extension.extra_compile_args = flags + extra
             extension.extra_link_args = [f for f in flags if "sanitize" in f] + extra
         super().build_extensions()

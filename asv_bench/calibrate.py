@@ -4,7 +4,7 @@
 
 Random convolutions of many kinds are computed by every algorithm that may (within the default
 accuracy, one thread, packed weights, taking turns), and the choice is compared with the fastest.
-``--fit`` then changes the constants of ``cyconv/choose.py`` one after the other as long as
+``--fit`` then changes the constants of ``cyconv/cost.py`` one after the other as long as
 choices and predictions improve on every other problem, and prints them with the score on the rest.
 """
 
@@ -22,8 +22,8 @@ from time import perf_counter
 import numpy as np
 
 import cyconv
-from cyconv import choose
 from cyconv.algorithms.tiling import best_tiling
+from cyconv.planning import cost
 
 ROUNDS = 5
 TURN = 2e-3  # seconds of one algorithm's turn, or one call
@@ -89,7 +89,7 @@ def measured(problem, rng):
             plan = cyconv.plan(problem, name, threads=1)
             leaves = plan._root.leaves()
             bound = max(leaf.algorithm.error_bound(leaf.problem) for leaf in leaves)
-            if bound <= choose.BALANCED:
+            if bound <= cost.BALANCED:
                 plans[name] = plan
     fastest = min(plan.seconds for plan in plans.values())
     plans = {name: plan for name, plan in plans.items() if plan.seconds < PASSED * fastest}
@@ -138,23 +138,23 @@ def score(results):
 
 
 def fit(results):
-    """Change one constant of `choose` after the other, as long as that helps."""
+    """Change one constant of `cost` after the other, as long as that helps."""
     least, before = score(results)[0], None
     while before is None or least < 0.99 * before:
         before = least
         for name in FITTED:
-            for i in range(len(np.atleast_1d(getattr(choose, name)))):
+            for i in range(len(np.atleast_1d(getattr(cost, name)))):
                 for factor in FACTORS:
-                    old = getattr(choose, name)
+                    old = getattr(cost, name)
                     new = np.atleast_1d(old) * np.where(np.arange(np.size(old)) == i, factor, 1)
                     if name in SHARES and max(new) > 0.98:
                         continue
-                    setattr(choose, name, tuple(new) if isinstance(old, tuple) else new[0])
+                    setattr(cost, name, tuple(new) if isinstance(old, tuple) else new[0])
                     now = score(results)[0]
                     if now < least - 1e-5:
                         least = now
                         break
-                    setattr(choose, name, old)
+                    setattr(cost, name, old)
 
 
 def main():
@@ -192,7 +192,7 @@ def main():
         before = score(rest)
         fit(results[::2])
         for name in FITTED:
-            print(name, "=", getattr(choose, name))
+            print(name, "=", getattr(cost, name))
         print(f"on the other half: {before[1]:.1%} before, {score(rest)[1]:.1%} with these")
 
 

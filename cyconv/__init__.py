@@ -23,7 +23,6 @@ filters), :mod:`cyconv.opencl` (GPUs of any vendor), :mod:`cyconv.ndimage` and :
 from importlib import import_module
 
 import cyconv.algorithms  # noqa: F401  (the package, before the function takes its name here)
-from cyconv._parallel import get_num_threads, set_num_threads
 from cyconv.api import (
     conv,
     conv1d,
@@ -38,11 +37,11 @@ from cyconv.api import (
     conv_transpose3d,
     conv_vjp,
 )
-from cyconv.plan import PackedConv, Plan, algorithms, plan
+from cyconv.planning.plan import PackedConv, Plan, algorithms, plan
 from cyconv.problem import Problem
+from cyconv.runtime.parallel import get_num_threads, set_num_threads
+from cyconv.runtime.version import __version__
 from cyconv.unfolding import fold, unfold
-
-__version__ = "0.1.0"
 
 _ROOMS = ("cli", "filters", "ndimage", "opencl", "signal", "toeplitz")
 

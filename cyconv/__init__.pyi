@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from cyconv.plan import Explanation as Explanation
+from cyconv.planning.plan import Explanation as Explanation
 
 __version__: str
 

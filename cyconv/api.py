@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from cyconv import documentation
-from cyconv._calls import key
-from cyconv.operands import as_array, check_on_host, is_on_device
-from cyconv.plan import cache, plan
+from cyconv.lowering.transposed import transposed
+from cyconv.planning.plan import cache, plan
 from cyconv.problem import (
     DATA_FORMATS,
     ROLES,
@@ -16,9 +14,11 @@ from cyconv.problem import (
     argument_name,
     as_shape,
     checked_dtype,
+    documentation,
     sum_dtype,
 )
-from cyconv.transposed import transposed
+from cyconv.problem.operands import as_array, check_on_host, is_on_device
+from cyconv.runtime.calls import key
 
 
 def _solve(operation, direction, shapes, dtypes, geometry, options):

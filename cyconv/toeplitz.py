@@ -40,20 +40,12 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
-from cyconv._borders import BORDERS
 from cyconv.api import conv, conv_grad_input
-from cyconv.operands import as_array, on_host
+from cyconv.lowering.borders import BORDERS, SCIPY_NAMES
 from cyconv.problem import Problem
+from cyconv.problem.operands import as_array, on_host
 
 __all__ = ["matrix", "operator", "sparse"]
-
-SCIPY_MODES = {
-    "reflect": "mirror",
-    "replicate": "nearest",
-    "circular": "wrap",
-    "symmetric": "reflect",
-}
-"""``cyconv._borders``'s names of the padding modes."""
 
 
 def _described(operation, w, input_shape, geometry, padding_mode, flip):
@@ -81,7 +73,7 @@ def _met(p, axis):
     dilation = p.dilation[axis] if taps > 1 else 0
     cells = np.arange(outputs)[:, None] * stride + np.arange(taps) * dilation - p.padding[axis][0]
     if p.padding_mode != "zeros":
-        return BORDERS[SCIPY_MODES[p.padding_mode]](cells, size)
+        return BORDERS[SCIPY_NAMES[p.padding_mode]](cells, size)
     cells[(cells < 0) | (cells >= size)] = -1
     return cells
 

@@ -4,8 +4,8 @@ from math import prod
 
 import numpy as np
 
-from cyconv.operands import as_array, on_host
 from cyconv.problem import SUM_DTYPES, Problem, per_axis, sum_dtype
+from cyconv.problem.operands import as_array, on_host
 
 
 def _problem(operation, shape, kernel, dilation, padding, stride):

@@ -11,8 +11,8 @@ from math import inf, prod
 
 import numpy as np
 
-from cyconv import choose
 from cyconv.opencl.device import long8
+from cyconv.planning import cost
 
 RANK = 3  # spatial axes of the kernels
 ROUNDS = 30_000  # of all loops of a work item, that Mesa's llvmpipe surely lets pass
@@ -33,7 +33,7 @@ class Algorithm:
     all_or_nothing = False
     workspace_per_image = 0
 
-    def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, _=None, allowed=4.0):
+    def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, _=None, allowed=4.0):
         self.problem, self.workspace_limit, self.allowed = problem, workspace_limit, allowed
         self._table = lru_cache(maxsize=8)(self._built)  # steps are few
         self.choice = {}
@@ -90,7 +90,7 @@ class Algorithm:
 
     def one(self):
         """What packed weights depend on: the problem of one image."""
-        return choose.one_image(self.problem)
+        return cost.one_image(self.problem)
 
     def packed_bytes(self):
         """Bytes of the buffers of packed weights."""

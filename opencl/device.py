@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from cyconv.opencl import probe, programs
-from cyconv.operands import DeviceError
-from cyconv.plan import cache
+from cyconv.planning.plan import cache
+from cyconv.problem.operands import DeviceError
 
 INSTALL = "pip install 'cyconv[opencl]'"
 PINNED = 1 << 20  # bytes from which a transfer to a device with its own memory goes by pinned pages

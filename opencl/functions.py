@@ -5,9 +5,9 @@ import numpy as np
 from cyconv.opencl import arrays, device
 from cyconv.opencl.order import ordered
 from cyconv.opencl.plan import device_of
-from cyconv.operands import is_on_device, native
-from cyconv.plan import plan
+from cyconv.planning.plan import plan
 from cyconv.problem import Problem
+from cyconv.problem.operands import is_on_device, native
 
 
 def surrounded(x, widths):

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 from cyconv.opencl.device import pyopencl
-from cyconv.operands import is_on_device
+from cyconv.problem.operands import is_on_device
 
 
 def marker(queue):

@@ -17,10 +17,10 @@ from math import prod
 
 import numpy as np
 
-from cyconv.lowered import Branch, Leaf
+from cyconv.lowering.tree import Branch, Leaf
 from cyconv.opencl import arrays
-from cyconv.operands import finish
 from cyconv.problem import slab
+from cyconv.problem.operands import finish
 
 ENOUGH = 0.95  # of the memory, that halves may need at most for being worth it
 ALL = slice(None)

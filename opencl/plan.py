@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from cyconv import lowering
-from cyconv._parallel import check_threads
-from cyconv.lowered import Branch, Leaf
+from cyconv.lowering.tree import Branch, Leaf
 from cyconv.opencl import arrays, device, parts
 from cyconv.opencl.order import marker, ordered
 from cyconv.opencl.registry import ON_HOST, check_name, refusal, registry_of
-from cyconv.operands import (
+from cyconv.planning.plan import PackedConv, Plan
+from cyconv.problem import ROLES, argument_name
+from cyconv.problem.operands import (
     check_activation,
     check_bias,
     check_operand,
@@ -19,8 +20,7 @@ from cyconv.operands import (
     deliver,
     is_on_device,
 )
-from cyconv.plan import PackedConv, Plan
-from cyconv.problem import ROLES, argument_name
+from cyconv.runtime.parallel import check_threads
 
 
 class _DeviceLeaf(Leaf):

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from cyconv.operands import DeviceError
+from cyconv.problem.operands import DeviceError
 
 SECONDS = 60
 VENDORS = "/etc/OpenCL/vendors"

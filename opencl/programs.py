@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cyconv.algorithms.winograd_matrices import VARIANTS, header
-from cyconv.operands import DeviceError
+from cyconv.problem.operands import DeviceError
 
 FOLDER = Path(__file__).parent
 DIGEST = 32  # bytes of the content's hash before it
@@ -21,7 +21,7 @@ DIGEST = 32  # bytes of the content's hash before it
 
 def folder():
     """Where binaries are kept: ``CYCONV_OPENCL_CACHE``, else the user's cache folder; or None."""
-    from cyconv import tuning
+    from cyconv.planning import tuning
 
     named = os.environ.get("CYCONV_OPENCL_CACHE")
     if named is not None:

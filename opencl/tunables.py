@@ -10,7 +10,8 @@ a sum.
 from contextlib import contextmanager
 from itertools import product
 
-from cyconv import tuning
+from cyconv.planning import tuning
+from cyconv.runtime.version import __version__
 
 _forced = {}  # {(table, key of a device, wide): choice}: while candidates are measured
 _read = {}  # {(file, question): entry}: what the file held when it was first asked
@@ -58,10 +59,8 @@ class Tunables:
 
     def question(self, device, wide):
         """The choice's key in the tuning file."""
-        import cyconv
-
         dtype = "float64" if wide else "float32"
-        return f"tunables={self.name} {dtype} isa={device.key} cyconv={cyconv.__version__}"
+        return f"tunables={self.name} {dtype} isa={device.key} cyconv={__version__}"
 
     def recorded(self, device, wide):
         """What the tuning file holds, whatever it is; read once in a process."""

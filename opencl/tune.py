@@ -5,10 +5,11 @@ from time import perf_counter
 
 import numpy as np
 
-from cyconv import lowering, tuning
+from cyconv import lowering
 from cyconv.opencl.plan import DevicePlan
 from cyconv.opencl.registry import ON_HOST, registry_of
-from cyconv.operands import DeviceError
+from cyconv.planning import tuning
+from cyconv.problem.operands import DeviceError
 
 LAYERS = 4  # of a net, that stand for all
 ROUNDS, MOST = 7, 50  # as many as tuning.SECONDS allow, between these

@@ -11,7 +11,6 @@ from math import prod
 
 import numpy as np
 
-from cyconv import choose
 from cyconv.algorithms.winograd import ERROR
 from cyconv.algorithms.winograd_matrices import VARIANTS as ALL
 from cyconv.opencl import arrays, base
@@ -20,6 +19,7 @@ from cyconv.opencl.device import long8
 from cyconv.opencl.implicit_gemm import TUNABLES as TILES
 from cyconv.opencl.implicit_gemm import filled, narrowed, no_tile, sides, tiles_of
 from cyconv.opencl.tunables import Tunables
+from cyconv.planning import cost
 
 WORKSPACE = 4 << 20  # bytes of transformed tiles that stay in a last-level cache
 # Of the time that as many bytes take from memory, measured as the constants of base.py:
@@ -66,7 +66,7 @@ class Algorithm(base.Algorithm):
 
         For one image: it decides the bits, which may not depend on the batch.
         """
-        one = choose.one_image(problem)
+        one = cost.one_image(problem)
         fitting = [v for v in cls.VARIANTS if ERROR[v] <= allowed]
         return min(fitting or cls.VARIANTS[:1], key=lambda v: cls._cost(one, v[0][0]))
 

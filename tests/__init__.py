@@ -7,5 +7,5 @@ from pathlib import Path
 # `python -m pytest` puts the checkout first on the path. Where it is not built in place it must not
 # hide the installed package.
 _CHECKOUT = Path(__file__).parents[1]
-if not (_CHECKOUT / f"cyconv/_parallel{sysconfig.get_config_var('EXT_SUFFIX')}").exists():
+if not (_CHECKOUT / f"cyconv/runtime/parallel{sysconfig.get_config_var('EXT_SUFFIX')}").exists():
     sys.path[:] = [entry for entry in sys.path if entry != str(_CHECKOUT)]

@@ -17,7 +17,7 @@ from . import oracle
 from .variants import WAYS, Way, label, reason
 
 FUNCTIONS = {1: "conv1d", 2: "conv2d", 3: "conv3d"}
-ALGORITHMS = cyconv.registry.names()
+ALGORITHMS = cyconv.planning.registry.names()
 DTYPES = ("float32", "float64")
 TIMES = int(os.environ.get("CYCONV_TEST_TIMES", "1"))
 """How many times the usual number of random problems is drawn."""

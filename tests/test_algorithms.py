@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import cyconv
-from cyconv import choose
+from cyconv import lowering
 from cyconv.algorithms import winograd, winograd_matrices
+from cyconv.planning import cost
 
 from . import oracle, tolerances
 from .cases import ALGORITHMS, CASES, DTYPES, TILES, WIDTHS, named, refused, supported
@@ -274,7 +275,7 @@ def test_each_accuracy_has_its_variants():
     """Of the squares; "strict" allows no other one, so it is exact on small integers."""
     said = {
         accuracy: {variant for variant, error in ERROR.items() if error <= most}
-        for accuracy, most in choose.ACCURACY.items()
+        for accuracy, most in cost.ACCURACY.items()
     }
     f23, f43, _ = SQUARES
     assert said["strict"] == {f23}
@@ -282,12 +283,12 @@ def test_each_accuracy_has_its_variants():
     assert said["fast"] == set(ERROR)
 
 
-@pytest.mark.parametrize("accuracy", [*choose.ACCURACY, 1e-3, 1e-5, 2e-6, 1e-7])
+@pytest.mark.parametrize("accuracy", [*cost.ACCURACY, 1e-3, 1e-5, 2e-6, 1e-7])
 @supported(CASES, algorithms=[Way("winograd")])
 def test_the_variant_is_one_that_the_accuracy_allows(algorithm, case, dtype, accuracy):
-    cls = cyconv.registry.get(algorithm)
-    for problem in cyconv.lowering.primitives(case.problem(dtype)):
-        most = choose.allowed(problem, accuracy)
+    cls = cyconv.planning.registry.get(algorithm)
+    for problem in lowering.primitives(case.problem(dtype)):
+        most = cost.allowed(problem, accuracy)
         variant = cls.variant(problem, most)
         assert cls.error_bound(problem, most) == ERROR[variant]
         least = min(ERROR[v] for v in possible(problem.kernel, problem.stride))
@@ -306,6 +307,6 @@ def test_a_call_has_the_bits_of_a_variant_that_its_accuracy_allows(algorithm, ca
             with forced(way):
                 bits[way.variant] = case.run(x, w, bias, algorithm=way).tobytes()
     assert len(set(bits.values())) == len(SQUARES), "a variant was not forced"
-    for accuracy, most in choose.ACCURACY.items():
+    for accuracy, most in cost.ACCURACY.items():
         y = case.run(x, w, bias, algorithm=algorithm, accuracy=accuracy).tobytes()
         assert y in {same for variant, same in bits.items() if ERROR[variant] <= most}, accuracy

@@ -9,7 +9,7 @@ import pytest
 
 import cyconv
 
-ALGORITHMS = ("auto", *cyconv.registry.names())
+ALGORITHMS = ("auto", *cyconv.planning.registry.names())
 NAN = float("nan")
 
 

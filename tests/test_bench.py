@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import cyconv
-from cyconv import cli, tuning
+from cyconv import cli
 from cyconv.cli import common, contest, networks, reference, report
 from cyconv.cli.contestants import CONTESTANTS, PEERS
 from cyconv.cli.networks import Layer
 from cyconv.cli.peers import Task
+from cyconv.planning import tuning
 
 from . import oracle
 
@@ -37,7 +38,7 @@ def _tiny_nets(monkeypatch, tmp_path):
     monkeypatch.setenv("CYCONV_TUNING_FILE", str(tmp_path / "tuning.json"))
     monkeypatch.setattr(tuning, "SECONDS", 0.01)
     monkeypatch.setattr(tuning, "_remembered", {})
-    planning = sys.modules["cyconv.plan"]  # the function has its name
+    planning = sys.modules["cyconv.planning.plan"]  # the function has its name
     monkeypatch.setattr(planning, "cache", planning._Cache(256))
     monkeypatch.setitem(networks.NETS, "tiny", lambda: [TINY["dense"], *[TINY["strided"]] * 3])
 
@@ -218,7 +219,7 @@ def test_bench_writes_json_chart_and_table(capsys):
             assert result["seconds"] > 0
             assert result["gflops"] == pytest.approx(row["flops"] / result["seconds"] / 1e9)
             assert result["error"] < 1e-5
-            assert result["algorithm"] in cyconv.registry.names()
+            assert result["algorithm"] in cyconv.planning.registry.names()
             assert result["rounds"] == 2
     for text in ("dense", "strided", "GFLOP/s", "ratio", "one-shot ms"):
         assert text in out
@@ -353,7 +354,7 @@ def test_tune_fills_the_file_that_plans_read(capsys, tmp_path):
 def test_tune_takes_what_is_there_unless_told_to_measure_again(capsys, monkeypatch):
     line = "tune tiny --layers dense --threads 1 --json"
     told = [json.loads(run(capsys, line)[1])]
-    planning = sys.modules["cyconv.plan"]
+    planning = sys.modules["cyconv.planning.plan"]
     for more in ("", " --again"):
         monkeypatch.setattr(tuning, "_remembered", {})
         monkeypatch.setattr(planning, "cache", planning._Cache(256))

@@ -95,7 +95,7 @@ def test_every_method_runs_on_the_smallest_layer(cls, child):
                 child(result)
 
 
-@pytest.mark.parametrize("name", cyconv.registry.names())
+@pytest.mark.parametrize("name", cyconv.planning.registry.names())
 def test_the_registry_is_the_list_of_measured_algorithms(name):
     assert name in common.algorithms()
 

@@ -29,7 +29,7 @@ def test_explain_tells_shape_parameters_flops_and_every_algorithm(capsys):
     assert (code, err) == (0, "")
     assert "1, 64, 56, 56" in out or "1x64x56x56" in out
     assert "36,864" in out or "36864" in out
-    for name in cyconv.registry.names():
+    for name in cyconv.planning.registry.names():
         assert name in out
 
 
@@ -40,8 +40,8 @@ def test_explain_json_is_the_plans_explanation(capsys):
     assert report["output_shape"] == [1, 64, 56, 56]
     assert report["parameters"] == 64 * 64 * 3 * 3
     assert report["flops"] == 2 * 64 * 56 * 56 * 64 * 3 * 3
-    assert {c["name"] for c in report["candidates"]} == set(cyconv.registry.names())
-    assert report["algorithm"] in cyconv.registry.names()
+    assert {c["name"] for c in report["candidates"]} == set(cyconv.planning.registry.names())
+    assert report["algorithm"] in cyconv.planning.registry.names()
 
 
 @pytest.mark.parametrize(

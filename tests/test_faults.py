@@ -58,7 +58,7 @@ import cyconv
 x = np.full((2, 3, 30, 30), 1e-42, np.float32)
 w = np.full((4, 3, 3, 3), 0.5, np.float32)
 before = mode()
-for name in cyconv.registry.names():
+for name in cyconv.planning.registry.names():
     for threads in (1, 3):
         cyconv.conv2d(x, w, padding=1, algorithm=name, threads=threads)
         assert mode() == before, (name, before, mode())

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import cyconv
-from cyconv import tuning
 from cyconv.opencl.registry import ALGORITHMS
+from cyconv.planning import tuning
 
 pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'cyconv[opencl]'")
 

@@ -74,7 +74,7 @@ def test_readme_example_runs_in_ten_lines(capsys):
 
 
 def test_readme_table_lists_the_registry():
-    assert tuple(algorithm_table()) == cyconv.registry.names()
+    assert tuple(algorithm_table()) == cyconv.planning.registry.names()
 
 
 def test_readme_table_has_the_columns_that_are_checked():
@@ -83,7 +83,7 @@ def test_readme_table_has_the_columns_that_are_checked():
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-@pytest.mark.parametrize("name", cyconv.registry.names())
+@pytest.mark.parametrize("name", cyconv.planning.registry.names())
 def test_readme_table_is_what_algorithms_says(name, column):
     reason = cyconv.algorithms(cyconv.Problem(**COLUMNS[column]))[name]
     assert algorithm_table()[name][column] == ("yes" if reason is None else "no"), reason

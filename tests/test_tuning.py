@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cyconv
-from cyconv import tuning
+from cyconv.planning import tuning
 
 PROBLEM = cyconv.Problem((2, 6, 12, 13), (5, 6, 3, 3), padding=1)
 QUESTION = {
@@ -36,7 +36,7 @@ def _forget(monkeypatch):
     """As if in a new process: nothing planned, remembered or warned of."""
     monkeypatch.setattr(tuning, "_remembered", {})
     monkeypatch.setattr(tuning, "_warned", set())
-    planning = sys.modules["cyconv.plan"]  # the function has its name
+    planning = sys.modules["cyconv.planning.plan"]  # the function has its name
     monkeypatch.setattr(planning, "cache", planning._Cache(256))
 
 
@@ -274,7 +274,7 @@ def test_the_file_is_bounded(file, monkeypatch):
 
 def test_concurrent_writers_leave_a_valid_file(child, file):
     code = (
-        "from cyconv import tuning\n"
+        "from cyconv.planning import tuning\n"
         "for i in range(40): tuning.write({!r}, {{f'{}-{{i}}': {{'direct': 1.0}}}})\n"
     )
     writers = [

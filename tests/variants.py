@@ -14,9 +14,9 @@ import pytest
 
 import cyconv
 from cyconv.algorithms import winograd
-from cyconv.choose import BALANCED
+from cyconv.planning.cost import BALANCED
 
-cache = import_module("cyconv.plan").cache  # of the module: cyconv.plan is also a function
+cache = import_module("cyconv.planning.plan").cache  # of the module: cyconv.plan is also a function
 
 ERROR = dict(winograd.ERROR)  # as it is when no variant is forced
 SQUARES = tuple(pair for pair in ERROR if pair[0] == pair[1] and pair[0][1] == 3)
@@ -54,7 +54,7 @@ def _ways(name):
     return [Way(name, variant) for variant in (*SQUARES, "small", "large")]
 
 
-WAYS = tuple(way for name in cyconv.registry.names() for way in _ways(name))
+WAYS = tuple(way for name in cyconv.planning.registry.names() for way in _ways(name))
 by_every_way = pytest.mark.parametrize("algorithm", WAYS, ids=label)
 IMAGE_WAYS = tuple(way for way in WAYS if way.variant not in ("small", "large"))
 by_way = pytest.mark.parametrize("algorithm", IMAGE_WAYS, ids=label)  # that can do 3 x 3

@@ -1,4 +1,4 @@
-from cyconv._memory cimport Buffer
+from cyconv.runtime.memory cimport Buffer
 from cyconv.kernels.kernels cimport epilogue_t, geometry_t, kernels_t
 
 

@@ -23,13 +23,14 @@ several variants takes the fastest within it.
 cimport numpy as cnp
 from libc.math cimport INFINITY
 
-from cyconv._memory cimport Buffer
+from cyconv.runtime.memory cimport Buffer
 from cyconv.kernels.kernels cimport CYCONV_OVERREAD, axis_t, epilogue_t, geometry_t, kernels_for
 
 import numpy as np
 
 import cyconv.kernels
-from cyconv import choose
+from cyconv.planning import cost
+from cyconv.planning.cost import BALANCED
 
 cnp.import_array()
 
@@ -57,8 +58,8 @@ cdef class Algorithm:
 
     all_or_nothing = True  # run() cannot fail once it has begun to write
 
-    def __init__(self, problem, workspace_limit=choose.WORKSPACE_LIMIT, isa=None,
-                 allowed=choose.BALANCED):
+    def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, isa=None,
+                 allowed=BALANCED):
         cdef int i, rank = problem.rank
         cdef ptrdiff_t planes, slabs
         self.problem = problem
@@ -92,7 +93,7 @@ cdef class Algorithm:
             )
 
     @classmethod
-    def error_bound(cls, problem, allowed=choose.BALANCED):
+    def error_bound(cls, problem, allowed=BALANCED):
         """Error relative to direct summation: that of the same products in any order."""
         return 1.0
 

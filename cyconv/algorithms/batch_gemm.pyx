@@ -13,7 +13,7 @@ The sum runs over blocks of whole kernel rows in a fixed order.
 
 cimport numpy as cnp
 
-from cyconv._parallel cimport divide, parallel_for, piece_t
+from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, in_order
 from cyconv.kernels.kernels cimport (
@@ -27,7 +27,8 @@ from cyconv.kernels.kernels cimport (
 
 from math import prod
 
-from cyconv import choose
+from cyconv.planning import cost
+from cyconv.planning.cost import BALANCED
 
 cdef enum:
     TAPS = 256      # of one block, about: a panel of 16 KiB
@@ -147,7 +148,7 @@ cdef class Algorithm(Base):
         return None
 
     @classmethod
-    def cost(cls, problem, threads, allowed=choose.BALANCED):
+    def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: panels and their gathering.
 
         A kernel so much larger than its output comes from a gradient of weights, whose many images
@@ -155,19 +156,19 @@ cdef class Algorithm(Base):
         """
         pixels = prod(problem.output_spatial)
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
-        full = choose.vectors(problem, 9)  # columns of a panel
+        full = cost.vectors(problem, 9)  # columns of a panel
         share = pixels / full
         if prod(problem.kernel) < TAPS_PER_PIXEL * pixels:
             share = -(-pixels // full)
         share *= problem.batch * problem.groups
-        work = share * choose.products(problem, filters, full, taps)
-        work += share * full * taps * choose.COLUMN * problem.dtype.itemsize / 4
-        work += share * full * taps / problem.kernel[-1] * choose.COLUMN_ROW
+        work = share * cost.products(problem, filters, full, taps)
+        work += share * full * taps * cost.COLUMN * problem.dtype.itemsize / 4
+        work += share * full * taps / problem.kernel[-1] * cost.COLUMN_ROW
         weights = problem.parameters * problem.dtype.itemsize
         met = min(1.0, share)
         traffic = problem.bytes - (1 - met) * weights
-        work += met * weights / choose.WEIGHTS
-        return choose.seconds(problem, threads, work, share, traffic=traffic)
+        work += met * weights / cost.WEIGHTS
+        return cost.seconds(problem, threads, work, share, traffic=traffic)
 
     def layout(self):
         """Kernel rows of one block of taps."""

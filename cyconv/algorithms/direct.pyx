@@ -13,7 +13,7 @@ micro-kernel then walks the taps through a table of those offsets: no patch is e
 
 cimport numpy as cnp
 
-from cyconv._parallel cimport divide, parallel_for, piece_t
+from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
 from cyconv.algorithms.strips cimport Strips, pack_blocks, strips
@@ -33,7 +33,8 @@ from math import prod
 
 import numpy as np
 
-from cyconv import choose
+from cyconv.planning import cost
+from cyconv.planning.cost import BALANCED
 from cyconv.algorithms.phases import phases
 from cyconv.algorithms.threes import few_on_a_plane, gradient_seconds, image_seconds
 
@@ -136,7 +137,7 @@ cdef class Algorithm(Base):
         return None
 
     @classmethod
-    def cost(cls, problem, threads, allowed=choose.BALANCED):
+    def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: register tiles row by row, the strips they read, the weights once."""
         if few_on_a_plane(problem, FEW):
             seconds = image_seconds(problem, threads) or gradient_seconds(problem, threads)
@@ -145,16 +146,16 @@ cdef class Algorithm(Base):
         *above, q = problem.output_spatial
         rows = problem.batch * problem.groups * prod(above)
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
-        copy = choose.copied(problem)
-        weights = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
-        row, item = choose.products(problem, filters, q, taps) / choose.OFFSETS, choose.ITEM
+        copy = cost.copied(problem)
+        weights = problem.parameters * problem.dtype.itemsize / cost.WEIGHTS
+        row, item = cost.products(problem, filters, q, taps) / cost.OFFSETS, cost.ITEM
         if filters <= FEW:
             run = problem.kernel[-2] // problem.stride[-2] if problem.dilation[-2] == 1 else 1
-            products = choose.vectors(problem, q) * taps / choose.peak(problem)
-            row = filters * (2 * products / choose.STENCIL[run > 3] + choose.STENCIL_ROW)
-            item = choose.STENCIL_ITEM
+            products = cost.vectors(problem, q) * taps / cost.peak(problem)
+            row = filters * (2 * products / cost.STENCIL[run > 3] + cost.STENCIL_ROW)
+            item = cost.STENCIL_ITEM
         work = rows * row + copy + weights
-        return choose.seconds(problem, threads, work, problem.batch * problem.groups, item)
+        return cost.seconds(problem, threads, work, problem.batch * problem.groups, item)
 
     def layout(self):
         """Rows, columns and planes of a strip that fit."""
@@ -255,7 +256,7 @@ cdef class Algorithm(Base):
 
 def repairer(algorithm):
     """What :func:`repair` computes one image with, within the same limit."""
-    one = choose.one_image(algorithm.problem)
+    one = cost.one_image(algorithm.problem)
     return Algorithm(one, algorithm.workspace_limit, algorithm.isa)
 
 

@@ -24,12 +24,13 @@ import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import as_strided
 
-from cyconv import choose
-from cyconv._parallel import share
 from cyconv.algorithms.direct import Algorithm as Direct
 from cyconv.algorithms.tiling import PIECE, best_tiling
-from cyconv.operands import finish
+from cyconv.planning import cost
+from cyconv.planning.cost import BALANCED
 from cyconv.problem import Problem
+from cyconv.problem.operands import finish
+from cyconv.runtime.parallel import share
 
 EVEN = 1024
 """Between a tile's parts: more of the smaller one's digits than this are lost to the larger's."""
@@ -41,9 +42,7 @@ class Algorithm:
     name = "fft"
     all_or_nothing = False  # every piece allocates
 
-    def __init__(
-        self, problem, workspace_limit=choose.WORKSPACE_LIMIT, isa=None, allowed=choose.BALANCED
-    ):
+    def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, isa=None, allowed=BALANCED):
         self.problem, self.isa, self.workspace_limit = problem, isa, workspace_limit
         self.tiling = best_tiling(problem, workspace_limit)
         self.complex = np.result_type(problem.dtype, np.complex64)
@@ -66,12 +65,12 @@ class Algorithm:
         return None
 
     @classmethod
-    def cost(cls, problem, threads, allowed=choose.BALANCED):
+    def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: the transforms of all tiles and the products of their spectra."""
-        return best_tiling(problem, choose.WORKSPACE_LIMIT).seconds
+        return best_tiling(problem, cost.WORKSPACE_LIMIT).seconds
 
     @classmethod
-    def error_bound(cls, problem, allowed=choose.BALANCED):
+    def error_bound(cls, problem, allowed=BALANCED):
         """Error relative to direct summation's.
 
         It is of sqrt(log2 length) roundings, not sqrt(n), but of the largest value in the tile.

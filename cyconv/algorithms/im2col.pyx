@@ -14,8 +14,8 @@ References
 
 cimport numpy as cnp
 
-from cyconv._blas cimport gemm
-from cyconv._parallel cimport parallel_for
+from cyconv.runtime.blas cimport gemm
+from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport (
     Packed,
@@ -30,8 +30,10 @@ from cyconv.kernels.kernels cimport epilogue_t, geometry_slab, geometry_t, kerne
 
 from math import prod
 
-from cyconv import _blas, choose
-from cyconv._parallel import single_threaded_blas
+from cyconv.planning import cost
+from cyconv.planning.cost import BALANCED
+from cyconv.runtime import blas
+from cyconv.runtime.parallel import single_threaded_blas
 
 cnp.import_array()
 
@@ -86,16 +88,16 @@ cdef class Algorithm(Base):
         return None
 
     @classmethod
-    def cost(cls, problem, threads, allowed=choose.BALANCED):
+    def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: patches into columns, their product at BLAS's rate, and the way back."""
         pixels = problem.batch * prod(problem.output_spatial)
         filters = problem.filters // problem.groups
-        rate = choose.peak(problem) * min(choose.GEMM, choose.GEMM_ROW * filters)
-        patch = choose.PATCH[problem.stride[-1] > 1] * pixels * prod(problem.w_shape[1:])
-        few = 1 + choose.GEMM_PIXELS * problem.batch / max(1, pixels)
+        rate = cost.peak(problem) * min(cost.GEMM, cost.GEMM_ROW * filters)
+        patch = cost.PATCH[problem.stride[-1] > 1] * pixels * prod(problem.w_shape[1:])
+        few = 1 + cost.GEMM_PIXELS * problem.batch / max(1, pixels)
         work = problem.flops / rate * few + patch * problem.groups
-        work += choose.STORE * pixels * problem.filters + choose.GEMM_CALL
-        return choose.seconds(problem, threads, work, problem.batch * problem.groups)
+        work += cost.STORE * pixels * problem.filters + cost.GEMM_CALL
+        return cost.seconds(problem, threads, work, problem.batch * problem.groups)
 
     def layout(self):
         """Pixels of one tile: bounded columns and results."""
@@ -129,7 +131,7 @@ cdef class Algorithm(Base):
         c.pixels = self.pixels
         c.tiles = ceil_div(c.g.h.out * c.g.w.out, c.pixels)
         c.e = epilogue(bias, clamp)
-        _blas.load()
+        blas.load()
         with single_threaded_blas():
             parallel_for(run_item, &c, c.g.slabs * c.tiles, self.threads_for(threads),
                          self.workspace_per_thread, seconds)

@@ -14,7 +14,7 @@ kernel of stride 1 needs no strip: the image itself is its matrix X.
 
 cimport numpy as cnp
 
-from cyconv._parallel cimport divide, parallel_for, piece_t
+from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, pointer_table
 from cyconv.algorithms.strips cimport Strips, lies_scattered, pack_blocks, strips
@@ -31,7 +31,8 @@ from cyconv.kernels.kernels cimport (
 
 from math import prod
 
-from cyconv import choose
+from cyconv.planning import cost
+from cyconv.planning.cost import BALANCED
 
 cdef enum:
     TAPS = 256              # of one block: a panel of 16 KiB, half of a first-level cache
@@ -171,19 +172,19 @@ cdef class Algorithm(Base):
         return None
 
     @classmethod
-    def cost(cls, problem, threads, allowed=choose.BALANCED):
+    def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: full register tiles, the gathering of patches, strips, the weights once."""
         *above, p, q = problem.output_spatial
         slabs = problem.batch * problem.groups * prod(above)
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
-        work = choose.products(problem, filters, p * q, taps)
+        work = cost.products(problem, filters, p * q, taps)
         copied = not pointwise(problem)
-        gather = choose.GATHER[q < NARROW and copied]
-        work += gather * choose.vectors(problem, p * q) * taps * problem.dtype.itemsize / 4
-        once = problem.parameters * problem.dtype.itemsize / choose.WEIGHTS
+        gather = cost.GATHER[q < NARROW and copied]
+        work += gather * cost.vectors(problem, p * q) * taps * problem.dtype.itemsize / 4
+        once = problem.parameters * problem.dtype.itemsize / cost.WEIGHTS
         if copied:
-            once += choose.copied(problem)
-        return choose.seconds(problem, threads, slabs * work + once, slabs)
+            once += cost.copied(problem)
+        return cost.seconds(problem, threads, slabs * work + once, slabs)
 
     def layout(self):
         """Planes of one block of taps; rows and columns of one strip."""

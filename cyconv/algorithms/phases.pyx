@@ -8,8 +8,8 @@ kernel_table.h). Each cell is the sum that its own problem makes of it, to the b
 
 cimport numpy as cnp
 
-from cyconv._memory cimport Buffer
-from cyconv._parallel cimport parallel_for
+from cyconv.runtime.memory cimport Buffer
+from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm, Packed, ceil_div, epilogue, from_row
 from cyconv.algorithms.strips cimport Strips, strips
 from cyconv.kernels.kernels cimport (

@@ -15,7 +15,7 @@ from cyconv.kernels.kernels cimport geometry_t, scattered_t
 
 import numpy as np
 
-from cyconv._calls import in_elements
+from cyconv.runtime.calls import in_elements
 
 cnp.import_array()
 

@@ -5,11 +5,11 @@ in kernel_table.h). A strip would cost more to copy than either has to compute.
 
 cimport numpy as cnp
 
-from cyconv._parallel cimport parallel_for
+from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport ceil_div
 from cyconv.kernels.kernels cimport epilogue_t, geometry_t, kernels_t
 
-from cyconv import choose
+from cyconv.planning import cost
 
 cnp.import_array()
 
@@ -93,8 +93,8 @@ def row_fits(problem, count, step):
 
 def _work(problem, planes, rows, columns, rate):
     """Seconds of one core for nine products with each of `planes` x `rows` x `columns` elements."""
-    products = planes * rows * choose.vectors(problem, columns) * 9
-    return 2 * products / (rate * choose.peak(problem)) + planes * choose.IMAGE3_PLANE
+    products = planes * rows * cost.vectors(problem, columns) * 9
+    return 2 * products / (rate * cost.peak(problem)) + planes * cost.IMAGE3_PLANE
 
 
 def image_seconds(problem, threads):
@@ -105,18 +105,18 @@ def image_seconds(problem, threads):
             and problem.stride[0] == stride and row_fits(problem, q, stride)):
         return None
     planes = problem.batch * problem.filters
-    work = _work(problem, planes, p, q, choose.IMAGE3[stride - 1])
-    return choose.seconds(problem, threads, work, ceil_div(planes * p * q, PIECE))
+    work = _work(problem, planes, p, q, cost.IMAGE3[stride - 1])
+    return cost.seconds(problem, threads, work, ceil_div(planes * p * q, PIECE))
 
 
 def gradient_seconds(problem, threads):
     """Predicted seconds of `gradient3`, or None if the problem is not for it."""
     (p, q), step = problem.kernel, problem.dilation[1]
     if not (problem.output_spatial == (3, 3) and problem.stride == (1, 1)
-            and problem.dilation[0] == step and p * q >= choose.GRADIENT3_TAPS
+            and problem.dilation[0] == step and p * q >= cost.GRADIENT3_TAPS
             and row_fits(problem, q, step)):
         return None
     planes = problem.batch * problem.filters * problem.w_shape[1]
-    work = _work(problem, planes, p, q, choose.GRADIENT3[step - 1])
+    work = _work(problem, planes, p, q, cost.GRADIENT3[step - 1])
     pieces = ceil_div(planes * p * q, PIECE)
-    return choose.seconds(problem, threads, work, min(problem.batch * problem.groups, pieces))
+    return cost.seconds(problem, threads, work, min(problem.batch * problem.groups, pieces))

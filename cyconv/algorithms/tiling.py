@@ -10,7 +10,7 @@ from math import ceil, log2, prod
 
 import scipy.fft
 
-from cyconv import choose
+from cyconv.planning import cost
 
 FACTORS = (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 256)
 """Tile lengths that are tried, in multiples of the kernel's extent."""
@@ -88,23 +88,23 @@ class Tiling:
     def predict(self, p):
         """Seconds on one thread, for one image and for all."""
         logarithms = sum(log2(max(2, n)) for n in self.transformed_lengths)
-        transform = choose.FFT_TRANSFORM * logarithms + choose.FFT_AXIS * len(self.axes)
-        size = (p.dtype.itemsize / 4) ** choose.FFT_WIDER
-        transform *= choose.FFT_FAR if self.bytes > FAR else 1
+        transform = cost.FFT_TRANSFORM * logarithms + cost.FFT_AXIS * len(self.axes)
+        size = (p.dtype.itemsize / 4) ** cost.FFT_WIDER
+        transform *= cost.FFT_FAR if self.bytes > FAR else 1
         # SciPy transforms `lanes` rows at a time, and those left over one by one.
-        lone = choose.FFT_LONE if self.row else 1
+        lone = cost.FFT_LONE if self.row else 1
         each = p.channels * self.rate(self.channels, lone) + p.filters * self.rate(
             self.filters, lone
         )
         tile = self.points * size * (
             each * transform
-            + (p.channels + p.filters) * choose.FFT_POINT
-            + p.filters * self.channels * choose.FFT_PRODUCT
+            + (p.channels + p.filters) * cost.FFT_POINT
+            + p.filters * self.channels * cost.FFT_PRODUCT
         )  # fmt: skip
         pieces = ceil(p.groups / self.groups) * prod(self.counts[:-1])
         pieces *= ceil(self.counts[-1] / self.tiles)
         packing = p.filters * self.channels * self.points * transform * size
-        self.seconds_of_one = pieces * choose.FFT_CALL + prod(self.counts) * tile + packing
+        self.seconds_of_one = pieces * cost.FFT_CALL + prod(self.counts) * tile + packing
         self.seconds = p.batch * (self.seconds_of_one - packing) + packing
 
     def rate(self, planes, lone):

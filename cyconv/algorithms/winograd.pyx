@@ -22,7 +22,7 @@ References
 
 cimport numpy as cnp
 
-from cyconv._parallel cimport divide, parallel_for, piece_t
+from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport (
     Packed,
@@ -48,7 +48,8 @@ from math import prod
 
 import numpy as np
 
-from cyconv import choose
+from cyconv.planning import cost
+from cyconv.planning.cost import BALANCED
 from cyconv.algorithms.decimation import decimated, decimated_axes
 from cyconv.algorithms.direct import repair, repairer
 from cyconv.algorithms.winograd_matrices import VARIANTS
@@ -267,16 +268,16 @@ cdef class Algorithm(Base):
         """The pair of F(m, r) of least cost among those within `allowed` times direct's error."""
         fitting = _fitting(decimated_axes(problem))
         accurate = [v for v in fitting if ERROR[v] <= allowed]
-        one = choose.one_image(problem)
+        one = cost.one_image(problem)
         return min(accurate or fitting[:1], key=lambda v: _seconds(one, 1, v))
 
     @classmethod
-    def cost(cls, problem, threads, allowed=choose.BALANCED):
+    def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: products at all points, the transforms, the transformed weights once."""
         return _seconds(problem, threads, cls.variant(problem, allowed))
 
     @classmethod
-    def error_bound(cls, problem, allowed=choose.BALANCED):
+    def error_bound(cls, problem, allowed=BALANCED):
         """Error relative to direct summation: F(2, 3) sums fewer, larger terms."""
         return ERROR[cls.variant(problem, allowed)]
 
@@ -418,10 +419,10 @@ def _seconds(problem, threads, variant):
             [a.phases * (e - 1) + a.full for a, e in zip(axes, alpha, strict=True)])
     else:
         planes, products = planes * h.phases * w.phases, prod(alpha)
-    work = products * choose.products(problem, filters, rows * columns, planes) / choose.WINOGRAD
+    work = products * cost.products(problem, filters, rows * columns, planes) / cost.WINOGRAD
     planes = prod(problem.w_shape[1:-2]) * h.phases * w.phases
-    transformed = rows * choose.vectors(problem, columns) * (planes + filters) * size / 4
-    work += transformed * choose.TRANSFORM * prod(alpha) / 16
-    work += choose.WINOGRAD_ROW * rows * (planes + filters)
-    weights = filters * problem.groups * planes * prod(alpha) * size / choose.WEIGHTS
-    return choose.seconds(problem, threads, slabs * work + weights, slabs)
+    transformed = rows * cost.vectors(problem, columns) * (planes + filters) * size / 4
+    work += transformed * cost.TRANSFORM * prod(alpha) / 16
+    work += cost.WINOGRAD_ROW * rows * (planes + filters)
+    weights = filters * problem.groups * planes * prod(alpha) * size / cost.WEIGHTS
+    return cost.seconds(problem, threads, slabs * work + weights, slabs)

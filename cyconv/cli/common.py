@@ -7,8 +7,8 @@ import secrets
 from contextlib import contextmanager
 from pathlib import Path
 
-from cyconv.operands import DeviceError
 from cyconv.problem import PADDING_MODES
+from cyconv.problem.operands import DeviceError
 
 INSTALL_EXTRA = "pip install 'cyconv[cli]'"
 

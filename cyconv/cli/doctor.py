@@ -73,7 +73,7 @@ def _report():
     from threadpoolctl import threadpool_info
 
     import cyconv
-    from cyconv import _blas, _parallel
+    from cyconv.runtime import blas, parallel
 
     pools = threadpool_info()
     return {
@@ -87,9 +87,9 @@ def _report():
             "available": list(cyconv.kernels.available()),
             "CYCONV_ISA": os.environ.get("CYCONV_ISA"),
         },
-        "openmp": _parallel.openmp(),
+        "openmp": parallel.openmp(),
         "threads": {"used": cyconv.get_num_threads(), "cpus": os.cpu_count()},
-        "blas": _blas.info(),
+        "blas": blas.info(),
         "openmp_runtimes": [
             {key: pool[key] for key in ("prefix", "filepath", "num_threads")}
             for pool in pools

@@ -2,7 +2,7 @@
 
 import json
 
-from cyconv.plan import EFFORTS
+from cyconv.planning.plan import EFFORTS
 from cyconv.problem import PADDING_MODES
 
 from .common import (

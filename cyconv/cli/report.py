@@ -18,7 +18,7 @@ _INK, _SLOWER = "#2a6f97", "#c1666b"
 def machine(threads):
     """What the figures depend on beside the contestants."""
     import cyconv
-    from cyconv import tuning
+    from cyconv.planning import tuning
 
     return {
         "cpu": tuning.cpu(),

@@ -62,7 +62,7 @@ def add_parser(subparsers):
 
 def run(args):
     """Measure layer by layer, then print the table."""
-    from cyconv import tuning
+    from cyconv.planning import tuning
 
     check_device(args)
     layers = select(args)
@@ -86,7 +86,7 @@ def run(args):
 @contextmanager
 def _tuning_file(named):
     """The file's path; `named` takes the place of the environment's."""
-    from cyconv import tuning
+    from cyconv.planning import tuning
 
     before = os.environ.get("CYCONV_TUNING_FILE")
     if named:
@@ -106,15 +106,15 @@ def _tuning_file(named):
 def _tunables(layers, args):
     """One row for each algorithm's kernels on the device."""
     import cyconv
-    from cyconv import choose
     from cyconv.opencl.plan import opened
     from cyconv.opencl.tune import tune
+    from cyconv.planning import cost
 
     with bad_input():
         given = [problem for layer in layers for problem in layer.problems]
         problems = [cyconv.Problem(dtype=args.dtype, **arguments) for arguments in given]
         device = opened("tune", args.device, "auto")
-        yield from tune(device, problems, choose.WORKSPACE_LIMIT)
+        yield from tune(device, problems, cost.WORKSPACE_LIMIT)
 
 
 def _rows(layer, args):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from cyconv.api import conv2d
-from cyconv.operands import as_array, check_on_host, is_on_device
-from cyconv.plan import plan
+from cyconv.planning.plan import plan
 from cyconv.problem import Problem
+from cyconv.problem.operands import as_array, check_on_host, is_on_device
 
 from .kernels import GRADIENTS, get_kernel
 from .separable import check_kernel, separate

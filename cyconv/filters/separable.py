@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cyconv.operands import on_host
+from cyconv.problem.operands import on_host
 
 
 def check_kernel(operation, kernel):

@@ -1,7 +1,7 @@
 """The correlations of `scipy.ndimage`: its names, arguments, border modes, dtypes and errors.
 
     arguments ──► widths of the border, result array ──► explicit border ──► conv ──► cast
-    arguments.py                                         ../_borders.py      sums.py
+    arguments.py                                         lowering/borders.py sums.py
 
 - :mod:`.correlation`: any kernel, over all axes or along one.
 - :mod:`.smoothing`, :mod:`.derivatives`: what is made of passes along one axis.

@@ -7,7 +7,7 @@ from operator import index
 import numpy as np
 from numpy.exceptions import AxisError
 
-from cyconv.operands import on_host
+from cyconv.problem.operands import on_host
 
 MODES = {
     "reflect": "reflect",

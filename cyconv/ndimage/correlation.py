@@ -15,7 +15,7 @@ from cyconv.ndimage.arguments import (
     window,
 )
 from cyconv.ndimage.sums import EPS, axis_terms, correlate_into
-from cyconv.operands import on_host
+from cyconv.problem.operands import on_host
 
 
 def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None):  # noqa: A002

@@ -6,7 +6,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from cyconv.ndimage.arguments import bools, chosen_axes, per_axis, result_array
 from cyconv.ndimage.correlation import along_axis
 from cyconv.ndimage.smoothing import gaussian_passes
-from cyconv.operands import on_host
+from cyconv.problem.operands import on_host
 
 
 def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):  # noqa: A002

@@ -8,7 +8,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from cyconv.ndimage.arguments import bools, chosen_axes, per_axis, result_array
 from cyconv.ndimage.correlation import along_axis
-from cyconv.operands import on_host
+from cyconv.problem.operands import on_host
 
 
 def gaussian_kernel(sigma, order, radius):

@@ -4,8 +4,9 @@ from math import prod
 
 import numpy as np
 
-import cyconv
-from cyconv._borders import extended, sum_of_taps
+from cyconv import api
+from cyconv.lowering.borders import extended
+from cyconv.lowering.taps import sum_of_taps
 from cyconv.ndimage.arguments import as_bytes, check_dtype, store
 from cyconv.problem import MAX_RANK
 
@@ -22,7 +23,7 @@ def correlate_into(output, x, w, widths, mode, cval, terms=None, divisor=1):
     widths : sequence of (before, after), one pair per axis
         Of the border; before + after + 1 is w's size.
     mode, cval
-        See :func:`cyconv._borders.extended`.
+        See :func:`cyconv.lowering.borders.extended`.
     terms : sequence of (weight, tap, sign, other tap), optional
         The order of summation of one axis, see :func:`axis_terms`. None: the taps that are not
         zero, as they lie; only they touch a non-finite cell.
@@ -53,7 +54,7 @@ def _correlate_inside(y, x, w, algorithm, skip_zeros):
         y[...] = full[tuple(slice(k - 1, n) for n, k in zip(x.shape, w.shape, strict=True))]
         return
     sizes = [n - k + 1 for n, k in zip(shape[1:], kernel, strict=True)]
-    cyconv.conv(
+    api.conv(
         x.reshape(shape[0], 1, *shape[1:]), w.reshape(1, 1, *kernel), algorithm=algorithm,
         out=y.reshape(shape[0], 1, *sizes),
     )  # fmt: skip

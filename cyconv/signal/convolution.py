@@ -5,7 +5,7 @@ from timeit import Timer
 
 import numpy as np
 
-from cyconv.operands import on_host
+from cyconv.problem.operands import on_host
 from cyconv.signal.slices import check_valid, convolved, slices
 from cyconv.signal.spectral import fftconvolve
 

@@ -4,8 +4,8 @@ from math import isfinite, trunc
 
 import numpy as np
 
-from cyconv._borders import extended
-from cyconv.operands import on_host
+from cyconv.lowering.borders import extended
+from cyconv.problem.operands import on_host
 from cyconv.signal.slices import check_valid, convolved, slices
 
 BOUNDARIES = {

@@ -12,9 +12,9 @@ from math import prod
 
 import numpy as np
 
-import cyconv
-from cyconv._borders import sum_of_taps
-from cyconv.choose import WORKSPACE_LIMIT
+from cyconv import api
+from cyconv.lowering.taps import sum_of_taps
+from cyconv.planning.cost import WORKSPACE_LIMIT
 from cyconv.problem import MAX_RANK
 
 SLICES = {
@@ -94,7 +94,7 @@ def _by_conv(x, w, rank, window, algorithm):
         inside.append(slice(max(-before, 0), n + min(after, 0)))
     x = x[(slice(None), *inside)]
     x, groups = (x[:, None], 1) if kernels == 1 else (x[None], images)
-    y = cyconv.conv(
+    y = api.conv(
         x, w[:, None], padding=tuple(padding), groups=groups, flip=True, algorithm=algorithm,
         accuracy="strict" if x.dtype.kind == "c" else "balanced",
         workspace_limit=max(WORKSPACE_LIMIT, 8 * (x.nbytes + w.nbytes)),  # for the spectra

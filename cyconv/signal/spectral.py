@@ -4,7 +4,7 @@ from operator import index
 
 import numpy as np
 
-from cyconv.operands import on_host
+from cyconv.problem.operands import on_host
 from cyconv.signal.slices import check_valid, convolved, slices
 
 

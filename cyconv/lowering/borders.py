@@ -1,8 +1,20 @@
-"""What the SciPy faces share: borders made explicit, and the sums for what kernels do not have."""
+"""Borders: which cell stands where the image has none, by a map of indices; their rules."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+
+from cyconv.lowering.rule import Rule
+
+SCIPY_NAMES = {
+    "zeros": "constant",
+    "reflect": "mirror",
+    "replicate": "nearest",
+    "circular": "wrap",
+    "symmetric": "reflect",
+}
+"""SciPy's names of the padding modes, which are the keys of BORDERS."""
 
 BORDERS = {
     "reflect": lambda i, n: _folded(i % (2 * n), 2 * n - 1),
@@ -68,16 +80,52 @@ def extended(x, widths, mode, cval=0.0, dtype=None):
     return result
 
 
-def sum_of_taps(x, w, skip_zeros=False):
-    r"""The full convolution of `x` with `w`, tap by tap, in their own arithmetic.
+class Border(Rule):
+    """padding mode -> an explicit border, then no padding."""
 
-    .. math:: y[p] = \sum_r w[r] \, x[p - r], \quad 0 <= p < n + k - 1
+    def __init__(self, problem):
+        padded = tuple(
+            n + lo + hi for n, (lo, hi) in zip(problem.spatial, problem.padding, strict=True)
+        )
+        super().__init__(
+            problem,
+            replace(problem, x_shape=problem.x_shape[:2] + padded, padding=0, padding_mode="zeros"),
+        )
+        self.mode = SCIPY_NAMES[problem.padding_mode]
 
-    For dtypes and numbers of axes that :func:`cyconv.conv` does not have. With `skip_zeros` a tap
-    that is zero is left out: a non-finite cell of x reaches only what the other taps hold.
-    """
-    dtype = np.result_type(x, w)
-    y = np.zeros([n + k - 1 for n, k in zip(x.shape, w.shape, strict=True)], dtype)
-    for tap in zip(*np.nonzero(w), strict=True) if skip_zeros else np.ndindex(*w.shape):
-        y[tuple(slice(r, r + n) for r, n in zip(tap, x.shape, strict=True))] += w[tap] * x
-    return y
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return problem.padding_mode != "zeros" and problem.direction != "grad_input"
+
+    def run(self, a, out, solve):  # noqa: D102
+        solve(0, extended(a, ((0, 0), (0, 0), *self.problem.padding), self.mode), out)
+
+    def __str__(self):
+        return f"padding mode {self.problem.padding_mode} -> an explicit border, no padding"
+
+
+class BorderAdjoint(Border):
+    """gradient of a padding mode -> the border's gradient is added to the cells it copied."""
+
+    epilogue = False
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return problem.padding_mode != "zeros"
+
+    def run(self, a, out, solve):  # noqa: D102
+        sums = np.empty_like(out, shape=self.children[0].x_shape)
+        solve(0, a, sums)
+        for axis, (size, pair) in enumerate(
+            zip(self.problem.spatial, self.problem.padding, strict=True), 2
+        ):
+            source = BORDERS[self.mode](np.arange(-pair[0], size + pair[1]), size)
+            folded = sums[(slice(None),) * axis + (slice(pair[0], pair[0] + size),)]
+            moved, border = np.moveaxis(folded, axis, 0), np.moveaxis(sums, axis, 0)
+            for i in (*range(pair[0]), *range(pair[0] + size, len(source))):
+                moved[source[i]] += border[i]
+            sums = folded
+        out[...] = sums
+
+    def __str__(self):
+        return f"padding mode {self.problem.padding_mode} -> its border's gradient, folded back"

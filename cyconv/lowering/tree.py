@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cyconv.operands import deliver, finish, strided
+from cyconv.problem.operands import deliver, finish, strided
 
 
 class Leaf:

@@ -7,7 +7,7 @@ here: what is not plain goes the long way, which says what is wrong.
 cimport numpy as cnp
 
 import cyconv.kernels
-from cyconv._parallel import get_num_threads
+from cyconv.runtime.parallel import get_num_threads
 
 cnp.import_array()
 

@@ -1,177 +1,26 @@
-r"""The problem: what is to be computed, checked once, with the library's only geometry.
-
-For one axis of input size H, kernel size R, padding (lo, hi), stride s and dilation d, the
-cross-correlation
-
-.. math:: y[p] = \sum_r w[r] \, x[p s + r d - lo]
-
-has :math:`P = \lfloor (H + lo + hi - d (R - 1) - 1) / s \rfloor + 1` outputs [1]_.
-
-References
-----------
-.. [1] V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning",
-   arXiv:1603.07285.
-"""
+"""The problem: what is to be computed, checked once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
-from operator import index
 
 import numpy as np
 
-ROLES = {
-    "forward": ("x", "w", "y"),
-    "grad_input": ("y", "w", "x"),
-    "grad_weight": ("x", "y", "w"),
-}
-"""For each direction: the two operands' roles and the result's."""
-NAMES = {
-    "conv_transpose": {"x": "output", "y": "x"},
-    "conv_grad_input": {"x": "input_shape"},
-    "conv_grad_weight": {"w": "weight_shape"},
-    "toeplitz": {"x": "input_shape"},
-}
-"""What callers call the arrays in these roles, if not x, w and grad_output."""
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
-DATA_FORMATS = {
-    "channels_first": False, "NCW": False, "NCHW": False, "NCDHW": False,
-    "channels_last": True, "NWC": True, "NHWC": True, "NDHWC": True,
-}  # fmt: skip
+from cyconv.problem.geometry import LIMIT, as_shape, extent, output_size, pad_pairs, per_axis
+from cyconv.problem.names import (
+    DATA_FORMATS,
+    PADDING_MODES,
+    ROLES,
+    argument_name,
+    checked_dtype,
+    shape_name,
+    sum_dtype,
+)
+from cyconv.runtime.arguments import as_int
+
 MAX_RANK = 8  # six outer axes beside the plane's two, as in kernels/geometry.h
-LIMIT = 2**62  # index arithmetic in the kernels is 64-bit and adds two such numbers at most
-
-
-_SEQUENCES = (tuple, list, range, np.ndarray)
-
-
-def argument_name(operation, role):
-    """What the caller of `operation` calls the array in this role, or its shape."""
-    family = "conv_transpose" if "transpose" in operation else operation.partition(".")[0]
-    return NAMES.get(family, {}).get(role, "grad_output" if role == "y" else role)
-
-
-def shape_name(operation, role):
-    """What the caller of `operation` calls the shape of the array in this role."""
-    name = argument_name(operation, role)
-    return name if name.endswith("_shape") else f"{name}.shape"
-
-
-def as_int(operation, name, value, minimum):
-    """`value` as a Python int of at least `minimum`; bool and fractions are refused."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{operation}: {name} must be an int, got {value!r}")
-    try:
-        number = index(value)
-    except TypeError:
-        raise TypeError(f"{operation}: {name} must be an int, got {value!r}") from None
-    if number < minimum:
-        raise ValueError(f"{operation}: {name} must be >= {minimum}, got {number}")
-    return number
-
-
-def as_shape(operation, name, shape):
-    """`shape` as a tuple of ints >= 0."""
-    try:
-        sizes = tuple(shape)
-    except TypeError:
-        raise TypeError(f"{operation}: {name} must be a tuple of sizes, got {shape!r}") from None
-    return tuple(as_int(operation, f"{name}[{i}]", n, 0) for i, n in enumerate(sizes))
-
-
-def per_axis(operation, name, value, rank, minimum):
-    """An int for every axis, or a sequence of one int per axis, as a tuple of `rank` ints."""
-    if getattr(value, "ndim", None) == 0:
-        value = value.item()
-    if not isinstance(value, _SEQUENCES):
-        value = (value,) * rank
-    if len(value) != rank:
-        raise ValueError(
-            f"{operation}: {name} must be an int or {rank} ints, one per axis, got {value!r}"
-        )
-    return tuple(as_int(operation, f"{name}[{i}]", v, minimum) for i, v in enumerate(value))
-
-
-def extent(kernel, dilation):
-    """Input elements from a kernel's first tap to its last."""
-    return dilation * (kernel - 1) + 1
-
-
-def same_padding(size, kernel, stride, dilation, lower=False):
-    """(lo, hi) for ceil(size / stride) outputs: ONNX SAME_UPPER, or SAME_LOWER."""
-    outputs = -(-size // stride)
-    total = max(0, (outputs - 1) * stride + extent(kernel, dilation) - size)
-    return (total - total // 2, total // 2) if lower else (total // 2, total - total // 2)
-
-
-def pad_pairs(operation, padding, spatial, kernel, stride, dilation):
-    """`padding` in any of its forms as one (lo, hi) pair per axis."""
-    rank = len(kernel)
-    if isinstance(padding, str):
-        if padding == "valid":
-            return ((0, 0),) * rank
-        if padding in ("same", "same_lower"):
-            lower = padding == "same_lower"
-            return tuple(
-                same_padding(n, k, s, d, lower)
-                for n, k, s, d in zip(spatial, kernel, stride, dilation, strict=True)
-            )
-        raise ValueError(
-            f"{operation}: padding must be ints, (lo, hi) pairs or one of "
-            f"'valid', 'same', 'same_lower', got {padding!r}"
-        )
-    scalar = not isinstance(padding, _SEQUENCES) or getattr(padding, "ndim", 1) == 0
-    if scalar or len(padding) != rank:
-        return tuple((p, p) for p in per_axis(operation, "padding", padding, rank, 0))
-    pairs = []
-    for axis, value in enumerate(padding):
-        name = f"padding[{axis}]"
-        if not isinstance(value, _SEQUENCES) or getattr(value, "ndim", 1) == 0:
-            value = (value, value)
-        if len(value) != 2:
-            raise ValueError(f"{operation}: {name} must be an int or (lo, hi), got {value!r}")
-        pairs.append(tuple(as_int(operation, name, v, 0) for v in value))
-    return tuple(pairs)
-
-
-def output_size(size, kernel, stride, padding, dilation):
-    """Outputs along one axis (see the module's formula); <= 0 where the kernel does not fit."""
-    return (size + sum(padding) - extent(kernel, dilation)) // stride + 1
-
-
-def slab(problem, axis, outputs, taps):
-    """Some outputs of one spatial axis by some taps, of a forward problem between zeros.
-
-    Parameters
-    ----------
-    problem : Problem
-    axis : int
-    outputs, taps : (first, last)
-        Not empty; the last is left out.
-
-    Returns
-    -------
-    part : Problem
-        Theirs; the zeros that they see are its padding.
-    cells : slice
-        What they see of x along the axis.
-    """
-    size, step, dilation = problem.spatial[axis], problem.stride[axis], problem.dilation[axis]
-    begin = outputs[0] * step + taps[0] * dilation - problem.padding[axis][0]
-    span = (outputs[1] - 1 - outputs[0]) * step + extent(taps[1] - taps[0], dilation)
-    cells = slice(min(max(begin, 0), size), min(max(begin + span, 0), size))
-    before = min(max(-begin, 0), span)
-    shapes = x_shape, w_shape = list(problem.x_shape), list(problem.w_shape)
-    x_shape[axis - problem.rank], w_shape[axis - problem.rank] = (
-        cells.stop - cells.start,
-        taps[1] - taps[0],
-    )
-    padding = list(problem.padding)
-    padding[axis] = (before, span - before - x_shape[axis - problem.rank])
-    x_shape, w_shape = map(tuple, shapes)
-    return replace(problem, x_shape=x_shape, w_shape=w_shape, padding=tuple(padding)), cells
 
 
 @dataclass(frozen=True)
@@ -470,27 +319,34 @@ class Problem:
         return tuple(map(extent, self.kernel, self.dilation))
 
 
-SUM_DTYPES = {
-    "float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64",
-    "complex64": "complex64", "complex128": "complex128",
-    "int8": "int32", "uint8": "int32", "int16": "int32", "uint16": "int64", "int32": "int64",
-    "int64": "int64", "uint32": "uint64", "uint64": "uint64",
-}  # fmt: skip
-"""The dtypes of x and w, and in which each is summed. Integer sums wrap, as NumPy's do."""
+def slab(problem, axis, outputs, taps):
+    """Some outputs of one spatial axis by some taps, of a forward problem between zeros.
 
+    Parameters
+    ----------
+    problem : Problem
+    axis : int
+    outputs, taps : (first, last)
+        Not empty; the last is left out.
 
-def sum_dtype(dtype):
-    """In which dtype products of `dtype` are summed."""
-    return np.dtype(SUM_DTYPES[dtype.name])
-
-
-def checked_dtype(operation, name, dtype):
-    """`dtype` in native byte order, if it is one of SUM_DTYPES; else TypeError."""
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"{operation}: {name} must be a NumPy dtype, got {dtype!r}") from None
-    if found.name not in SUM_DTYPES:
-        found = found.newbyteorder("=")
-        raise TypeError(f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}")
-    return np.dtype(found.type)  # the one object that native arrays have
+    Returns
+    -------
+    part : Problem
+        Theirs; the zeros that they see are its padding.
+    cells : slice
+        What they see of x along the axis.
+    """
+    size, step, dilation = problem.spatial[axis], problem.stride[axis], problem.dilation[axis]
+    begin = outputs[0] * step + taps[0] * dilation - problem.padding[axis][0]
+    span = (outputs[1] - 1 - outputs[0]) * step + extent(taps[1] - taps[0], dilation)
+    cells = slice(min(max(begin, 0), size), min(max(begin + span, 0), size))
+    before = min(max(-begin, 0), span)
+    shapes = x_shape, w_shape = list(problem.x_shape), list(problem.w_shape)
+    x_shape[axis - problem.rank], w_shape[axis - problem.rank] = (
+        cells.stop - cells.start,
+        taps[1] - taps[0],
+    )
+    padding = list(problem.padding)
+    padding[axis] = (before, span - before - x_shape[axis - problem.rank])
+    x_shape, w_shape = map(tuple, shapes)
+    return replace(problem, x_shape=x_shape, w_shape=w_shape, padding=tuple(padding)), cells

@@ -25,6 +25,8 @@ from time import perf_counter
 
 import numpy as np
 
+from cyconv.runtime.version import __version__
+
 FORMAT, SCHEMA = "cyconv tuning", 1
 MOST = 20_000  # entries of a file; the oldest go
 
@@ -92,7 +94,6 @@ def cpu():
 
 def question(problem, threads, accuracy, workspace_limit, isa):
     """The key of one measured choice: all that it depends on, in one line of text."""
-    import cyconv
 
     def sizes(values):
         return ",".join(map(str, values))
@@ -102,7 +103,7 @@ def question(problem, threads, accuracy, workspace_limit, isa):
         f"stride={sizes(problem.stride)} dilation={sizes(problem.dilation)} "
         f"padding={sizes(f'{lo}:{hi}' for lo, hi in problem.padding)} groups={problem.groups} "
         f"threads={threads} accuracy={accuracy} workspace={workspace_limit} "
-        f"isa={isa} cyconv={cyconv.__version__} cpu={cpu()}"
+        f"isa={isa} cyconv={__version__} cpu={cpu()}"
     )
 
 

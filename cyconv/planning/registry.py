@@ -1,4 +1,4 @@
-"""The table of algorithms: a line each, and nothing else to edit to add one.
+"""The table of algorithms: a line each, and nothing else to edit to add one; and of devices.
 
 The room ``cyconv.algorithms.<name>`` holds a class ``Algorithm`` with the interface of
 :class:`cyconv.algorithms.base.Algorithm`. It is imported when first asked for.
@@ -26,6 +26,11 @@ def names():
 def get(name):
     """The class of algorithm `name`; the caller has checked it with :func:`check_name`."""
     return import_module(f"cyconv.algorithms.{name}").Algorithm
+
+
+def devices():
+    """The room that plans for OpenCL devices, which is above this one: imported when asked for."""
+    return import_module("cyconv.opencl.plan")
 
 
 def check_name(operation, name):

@@ -5,8 +5,8 @@ from math import ceil, floor, inf
 import numpy as np
 from numpy import ndarray
 
-from cyconv._calls import in_elements, is_plain, may_overlap
 from cyconv.problem import ROLES, argument_name
+from cyconv.runtime.calls import in_elements, is_plain, may_overlap
 
 ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
 

@@ -8,10 +8,10 @@ from time import perf_counter
 
 from cython.parallel cimport parallel, prange
 
-from cyconv._memory cimport Buffer
+from cyconv.runtime.memory cimport Buffer
 
-from cyconv._memory import workspace
-from cyconv.problem import as_int
+from cyconv.runtime.memory import workspace
+from cyconv.runtime.arguments import as_int
 
 MOST_THREADS = 4096
 
@@ -283,8 +283,8 @@ def _find_blas():
     """Handles of the BLAS that SciPy calls, or of all if that cannot be told."""
     from threadpoolctl import ThreadpoolController
 
-    from cyconv import _blas
+    from cyconv.runtime import blas
 
-    _blas.load()
+    blas.load()
     found = ThreadpoolController().select(user_api="blas").lib_controllers
-    return [library for library in found if _blas.is_scipys(library.filepath)] or found
+    return [library for library in found if blas.is_scipys(library.filepath)] or found

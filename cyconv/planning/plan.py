@@ -8,12 +8,13 @@ from dataclasses import replace
 from itertools import count as counter
 
 import cyconv.kernels
-from cyconv import choose, lowering, registry, tuning
-from cyconv._parallel import SLICE, check_threads
-from cyconv.explanation import Candidate, Explanation
-from cyconv.lowered import Branch, Leaf
-from cyconv.operands import check_activation, check_bias, check_operand, check_out, deliver
+from cyconv import lowering
+from cyconv.lowering.tree import Branch, Leaf
+from cyconv.planning import cost, registry, tuning
+from cyconv.planning.explanation import Candidate, Explanation
 from cyconv.problem import Problem, as_int
+from cyconv.problem.operands import check_activation, check_bias, check_operand, check_out, deliver
+from cyconv.runtime.parallel import SLICE, check_threads
 
 EFFORTS = ("estimate", "measure")
 
@@ -83,14 +84,14 @@ class Plan:
         if not fitting:
             candidate, _, refusal = max(candidates, key=lambda c: c[2] is MemoryError)
             raise refusal(f"{problem.operation}: {candidate.reason}")
-        allowed = choose.allowed(problem, self.accuracy)
+        allowed = cost.allowed(problem, self.accuracy)
         accurate = [(c, a) for c, a in fitting if c.error <= allowed]
         if not accurate:
             raise ValueError(
                 f"{problem.operation}: accuracy={self.accuracy!r} is beyond every algorithm for "
                 f"this problem in {problem.dtype}"
             )
-        one = choose.one_image(problem)
+        one = cost.one_image(problem)
         accurate.sort(key=lambda pair: type(pair[1]).cost(one, 1, allowed))
         return self._choose(problem, one, accurate)
 
@@ -117,7 +118,7 @@ class Plan:
         those may depend neither on the number of threads nor on the batch an image is in.
         """
         found = []
-        allowed = choose.allowed(problem, self.accuracy)
+        allowed = cost.allowed(problem, self.accuracy)
         for name in self._registry.names():
             cls = self._registry.get(name)
             reason, refusal = cls.supports(problem), ValueError
@@ -131,8 +132,8 @@ class Plan:
                 found.append((Candidate(name, reason), None, refusal))
                 continue
             workspace = instance.workspace(self._count)
-            cost, error = cls.cost(problem, 1, allowed), cls.error_bound(problem, allowed)
-            found.append((Candidate(name, None, cost, workspace, error), instance, None))
+            seconds, error = cls.cost(problem, 1, allowed), cls.error_bound(problem, allowed)
+            found.append((Candidate(name, None, seconds, workspace, error), instance, None))
         return found
 
     @property
@@ -360,10 +361,10 @@ def plan(
     kind, hardware = _hardware(op, algorithm, device)
     if not isinstance(effort, str) or effort not in EFFORTS:
         raise ValueError(f"{op}: effort must be one of {EFFORTS}, got {effort!r}")
-    accuracy = choose.check_accuracy(op, accuracy)
+    accuracy = cost.check_accuracy(op, accuracy)
     count = check_threads(op, threads)
     if workspace_limit is None:
-        workspace_limit = choose.WORKSPACE_LIMIT
+        workspace_limit = cost.WORKSPACE_LIMIT
     workspace_limit = min(as_int(op, "workspace_limit", workspace_limit, 0), 2**62)
     file = tuning.path() if effort == "measure" else None
     key = (op, problem, algorithm, count, accuracy, workspace_limit, hardware, effort, file)
@@ -377,9 +378,8 @@ def plan(
 def _hardware(operation, algorithm, device):
     """The class of plans for `device`, and what the cache knows it by."""
     if isinstance(device, str) and device.partition(":")[0] == "opencl":
-        from cyconv.opencl.plan import DevicePlan, opened
-
-        return DevicePlan, opened(operation, device, algorithm)
+        devices = registry.devices()
+        return devices.DevicePlan, devices.opened(operation, device, algorithm)
     if not isinstance(device, str) or device != "cpu":
         raise ValueError(
             f"{operation}: device must be 'cpu', 'opencl', 'opencl:<number>' or "

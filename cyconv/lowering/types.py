@@ -1,0 +1,99 @@
+"""Rules that leave dtypes that kernels have: sums in a wider type, complex numbers by real ones."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cyconv.lowering.rule import Rule
+
+KERNEL_DTYPES = tuple(
+    np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint32", "uint64")
+)
+
+
+class Cast(Rule):
+    """storage dtype -> the dtype of the sums; one rounding at the end."""
+
+    def __init__(self, problem):
+        self.dtype = problem.sum_dtype
+        super().__init__(problem, replace(problem, dtype=self.dtype, out_dtype=self.dtype))
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return not problem.dtype == problem.sum_dtype == problem.out_dtype
+
+    def second(self, b):  # noqa: D102
+        return (b.astype(self.dtype, copy=False),)
+
+    def run(self, a, out, solve):  # noqa: D102
+        sums = out if out.dtype == self.dtype else np.empty_like(out, self.dtype)
+        solve(0, a.astype(self.dtype, copy=False), sums)
+        if sums is not out:
+            with np.errstate(over="ignore"):  # to infinity, as rounding does
+                out[...] = sums
+
+    def __str__(self):
+        return f"{self.problem.dtype} -> sums in {self.dtype}, rounded once"
+
+
+class Complex(Rule):
+    """complex -> three real convolutions (Gauss).
+
+    (a + ib)(c + id) = (t1 - t3) + i (t1 + t2) with t1 = c (a + b), t2 = a (d - c), t3 = b (c + d).
+    Those sums may overflow, or spread a non-finite part, where the four products of the definition
+    do not: they are taken where a result is not finite.
+    """
+
+    epilogue = False
+    spares = 1
+
+    def __init__(self, problem):
+        real = np.dtype(f"f{problem.dtype.itemsize // 2}")
+        super().__init__(problem, *[replace(problem, dtype=real, out_dtype=real)] * 4)
+
+    @staticmethod
+    def applies(problem):  # noqa: D102
+        return problem.dtype.kind == "c"
+
+    def second(self, b):  # noqa: D102
+        with np.errstate(over="ignore", invalid="ignore"):
+            return b.real, b.imag - b.real, b.real + b.imag, b.imag
+
+    def run(self, a, out, solve):  # noqa: D102
+        t1, t2, t3 = (np.empty(out.shape, self.children[0].dtype) for _ in range(3))
+        with np.errstate(over="ignore", invalid="ignore"):
+            solve(0, a.real + a.imag, t1)
+            solve(1, a.real, t2)
+            solve(2, a.imag, t3)
+            np.subtract(t1, t3, out=out.real)
+            np.add(t1, t2, out=out.imag)
+        wrong = ~np.isfinite(out)
+        if wrong.any():
+            self.four_products(a, out, wrong, solve)
+
+    def four_products(self, a, out, cells, solve):
+        """Fill these cells of `out` by the definition: (ac - bd) + i (ad + bc)."""
+        ac, bd, ad, bc = (np.empty_like(out, self.children[0].dtype) for _ in range(4))
+        solve(0, a.real, ac)
+        solve(-1, a.imag, bd)
+        solve(-1, a.real, ad)
+        solve(0, a.imag, bc)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.subtract(ac, bd, out=out.real, where=cells)
+            np.add(ad, bc, out=out.imag, where=cells)
+
+
+class ComplexStrict(Complex):
+    """complex -> four real convolutions, none of a sum."""
+
+    spares = 0
+
+    def __init__(self, problem):
+        super().__init__(problem)
+        self.children = self.children[:2]
+
+    def second(self, b):  # noqa: D102
+        return b.real, b.imag
+
+    def run(self, a, out, solve):  # noqa: D102
+        self.four_products(a, out, True, solve)

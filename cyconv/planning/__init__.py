@@ -1,0 +1,8 @@
+"""*How* a problem is computed: which algorithm, at what cost, and why.
+
+plan.py         Plan: a lowered problem with an algorithm at each leaf; the cache; packed weights
+registry.py     the table of algorithms and of devices
+cost.py         the cost model, one scale in seconds
+tuning.py       choices measured once and remembered in a file
+explanation.py  why a plan is as it is, as text and as values
+"""

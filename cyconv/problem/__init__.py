@@ -1,0 +1,51 @@
+"""*What* is computed: the only validation, the only geometry.
+
+problem.py    Problem: shapes, dtype, geometry and direction of one convolution
+geometry.py   the formulas of one axis: output size, padding, extent
+names.py      roles, what callers call the arrays, words and dtypes
+operands.py   the arrays of a call, checked against the problem
+"""
+
+from cyconv.problem.geometry import (
+    LIMIT,
+    as_shape,
+    extent,
+    output_size,
+    pad_pairs,
+    per_axis,
+    same_padding,
+)
+from cyconv.problem.names import (
+    DATA_FORMATS,
+    PADDING_MODES,
+    ROLES,
+    SUM_DTYPES,
+    argument_name,
+    checked_dtype,
+    shape_name,
+    sum_dtype,
+)
+from cyconv.problem.problem import MAX_RANK, Problem, slab
+from cyconv.runtime.arguments import as_int
+
+__all__ = [
+    "DATA_FORMATS",
+    "LIMIT",
+    "MAX_RANK",
+    "PADDING_MODES",
+    "ROLES",
+    "SUM_DTYPES",
+    "Problem",
+    "argument_name",
+    "as_int",
+    "as_shape",
+    "checked_dtype",
+    "extent",
+    "output_size",
+    "pad_pairs",
+    "per_axis",
+    "same_padding",
+    "shape_name",
+    "slab",
+    "sum_dtype",
+]

@@ -1,0 +1,60 @@
+"""Names: the arrays' roles, what callers call them, and the arguments that are words or dtypes."""
+
+import numpy as np
+
+ROLES = {
+    "forward": ("x", "w", "y"),
+    "grad_input": ("y", "w", "x"),
+    "grad_weight": ("x", "y", "w"),
+}
+"""For each direction: the two operands' roles and the result's."""
+NAMES = {
+    "conv_transpose": {"x": "output", "y": "x"},
+    "conv_grad_input": {"x": "input_shape"},
+    "conv_grad_weight": {"w": "weight_shape"},
+    "toeplitz": {"x": "input_shape"},
+}
+"""What callers call the arrays in these roles, if not x, w and grad_output."""
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
+DATA_FORMATS = {
+    "channels_first": False, "NCW": False, "NCHW": False, "NCDHW": False,
+    "channels_last": True, "NWC": True, "NHWC": True, "NDHWC": True,
+}  # fmt: skip
+
+
+def argument_name(operation, role):
+    """What the caller of `operation` calls the array in this role, or its shape."""
+    family = "conv_transpose" if "transpose" in operation else operation.partition(".")[0]
+    return NAMES.get(family, {}).get(role, "grad_output" if role == "y" else role)
+
+
+def shape_name(operation, role):
+    """What the caller of `operation` calls the shape of the array in this role."""
+    name = argument_name(operation, role)
+    return name if name.endswith("_shape") else f"{name}.shape"
+
+
+SUM_DTYPES = {
+    "float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64",
+    "complex64": "complex64", "complex128": "complex128",
+    "int8": "int32", "uint8": "int32", "int16": "int32", "uint16": "int64", "int32": "int64",
+    "int64": "int64", "uint32": "uint64", "uint64": "uint64",
+}  # fmt: skip
+"""The dtypes of x and w, and in which each is summed. Integer sums wrap, as NumPy's do."""
+
+
+def sum_dtype(dtype):
+    """In which dtype products of `dtype` are summed."""
+    return np.dtype(SUM_DTYPES[dtype.name])
+
+
+def checked_dtype(operation, name, dtype):
+    """`dtype` in native byte order, if it is one of SUM_DTYPES; else TypeError."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{operation}: {name} must be a NumPy dtype, got {dtype!r}") from None
+    if found.name not in SUM_DTYPES:
+        found = found.newbyteorder("=")
+        raise TypeError(f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}")
+    return np.dtype(found.type)  # the one object that native arrays have
