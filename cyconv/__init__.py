@@ -40,7 +40,7 @@ from cyconv.api import (
 from cyconv.planning.plan import PackedConv, Plan, algorithms, plan
 from cyconv.problem import Problem
 from cyconv.runtime.parallel import get_num_threads, set_num_threads
-from cyconv.runtime.version import __version__
+from cyconv.runtime.version import __version__  # noqa: F401  (as packages have it)
 from cyconv.unfolding import fold, unfold
 
 _ROOMS = ("cli", "filters", "ndimage", "opencl", "signal", "toeplitz")

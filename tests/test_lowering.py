@@ -8,6 +8,7 @@ import pytest
 
 import cyconv
 from cyconv import lowering
+from cyconv.lowering.rule import Views
 
 from .cases import Case
 from .test_directions import random_case
@@ -254,7 +255,7 @@ def test_the_rules_that_look_only_share_memory():
     for here, rule in rewritten(found):
         if rule is None:
             break
-        assert isinstance(rule, lowering.Views)
+        assert isinstance(rule, Views)
         for role, array in {"x": x, "w": w, **seen}.items():
             view = rule.view(role, array)
             assert np.shares_memory(view, x if role == "x" else w)

@@ -183,7 +183,7 @@ def test_the_key_holds_all_that_the_answer_depends_on(monkeypatch, change):
     before = tuning.question(PROBLEM, **QUESTION)
     asked = {"problem": PROBLEM, **QUESTION, **change}
     if "version" in asked:
-        monkeypatch.setattr(cyconv, "__version__", asked.pop("version"))
+        monkeypatch.setattr(tuning, "__version__", asked.pop("version"))
     if "cpu" in asked:
         model = asked.pop("cpu")
         monkeypatch.setattr(tuning, "cpu", lambda: model)
