@@ -12,6 +12,7 @@ import pytest
 
 import cyconv
 from cyconv.planning import tuning
+from cyconv.runtime import machine
 
 PROBLEM = cyconv.Problem((2, 6, 12, 13), (5, 6, 3, 3), padding=1)
 QUESTION = {
@@ -172,6 +173,7 @@ def test_explain_shows_predicted_beside_measured():
         {"isa": "other"},
         {"version": "9.9.9"},
         {"cpu": "another processor"},
+        {"caches": machine.Caches(*machine.ASSUMED, "assumed")},
         {"problem": replace(PROBLEM, dtype="float64", out_dtype="float64")},
         {"problem": replace(PROBLEM, padding=((1, 0), (0, 1)))},
         {"problem": replace(PROBLEM, dilation=2)},
@@ -184,6 +186,8 @@ def test_the_key_holds_all_that_the_answer_depends_on(monkeypatch, change):
     asked = {"problem": PROBLEM, **QUESTION, **change}
     if "version" in asked:
         monkeypatch.setattr(tuning, "__version__", asked.pop("version"))
+    if "caches" in asked:
+        monkeypatch.setattr(machine, "_caches", asked.pop("caches"))
     if "cpu" in asked:
         model = asked.pop("cpu")
         monkeypatch.setattr(tuning, "cpu", lambda: model)

@@ -16,7 +16,7 @@ cimport numpy as cnp
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
-from cyconv.algorithms.strips cimport Strips, pack_blocks, strips
+from cyconv.algorithms.strips cimport Strips, pack_blocks, strip_bytes, strips
 from cyconv.algorithms.threes cimport gradient_workspace, run_gradient, run_image
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
@@ -37,15 +37,14 @@ from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 from cyconv.algorithms.phases import phases
 from cyconv.algorithms.threes import few_on_a_plane, gradient_seconds, image_seconds
+from cyconv.runtime import machine
 
 cnp.import_array()
 
 # A strip stays in half of a 512 KiB second-level cache beside the panels of weights.
 cdef enum:
-    STRIP_BYTES = 192 << 10
     COLUMNS = 1024
     PRODUCTS = 1 << 30  # of one strip, about 20 ms
-    STENCIL_BYTES = 24 << 10  # most of a first-level cache
     STENCIL_COLUMNS = 512
     FEW = 3  # filters of a group that are taken one at a time
 
@@ -172,7 +171,7 @@ cdef class Algorithm(Base):
         self.strips = s = strips(self)
         fixed = self.g.D * sizeof(void *) + CYCONV_OVERREAD * self.k.itemsize
         few = self.g.K <= FEW
-        room = max(min(STRIP_BYTES, self.workspace_limit - fixed), 1) // self.k.itemsize
+        room = max(min(strip_bytes(), self.workspace_limit - fixed), 1) // self.k.itemsize
         columns = STENCIL_COLUMNS if few and h.out > 1 else COLUMNS
         columns = max(1, min(w.out, max(columns, 2 * s.right)))
         columns = ceil_div(w.out, max(1, ceil_div(w.out, columns)))
@@ -185,7 +184,8 @@ cdef class Algorithm(Base):
         each = columns * int(self.g.D) * int(h.kernel) * int(w.kernel) * max(1, int(self.g.K))
         rows = max(1, min(rows, PRODUCTS // max(1, each)))
         if few:  # a strip that stays in the first-level cache, if most of it is not border
-            rows = min(rows, max(4 * s.below, STENCIL_BYTES // (one * self.k.itemsize), 4))
+            stencil = machine.caches().l1 * 3 // 4
+            rows = min(rows, max(4 * s.below, stencil // (one * self.k.itemsize), 4))
         needed = fixed + planes * one * (rows + s.below) * self.k.itemsize
         taps = planes * int(h.kernel) * int(w.kernel)
         self.check_workspace(needed + taps * sizeof(ptrdiff_t))

@@ -32,14 +32,13 @@ from math import prod
 
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
-from cyconv.runtime import blas
+from cyconv.runtime import blas, machine
 from cyconv.runtime.parallel import single_threaded_blas
 
 cnp.import_array()
 
 # Wide enough for BLAS to reach its rate, small enough for the shared cache: about 2 MiB of columns.
 cdef enum:
-    COLUMN_BYTES = 2 << 20
     MOST_PIXELS = 1024
     FEWEST_PIXELS = 64
 
@@ -105,7 +104,7 @@ cdef class Algorithm(Base):
         depth = self.g.D * self.g.h.kernel * self.g.w.kernel
         fixed = pointer_table(self.g.D)
         per_pixel = max(1, (depth + self.g.K) * size)
-        best = max(FEWEST_PIXELS, min(MOST_PIXELS, COLUMN_BYTES // per_pixel))
+        best = max(FEWEST_PIXELS, min(MOST_PIXELS, machine.caches().l3 // 16 // per_pixel))
         allowed = max(1, (self.workspace_limit - fixed) // per_pixel)
         self.pixels = max(1, min(best, allowed, self.g.h.out * self.g.w.out))
         needed = fixed + self.pixels * per_pixel

@@ -17,7 +17,7 @@ cimport numpy as cnp
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, pointer_table
-from cyconv.algorithms.strips cimport Strips, lies_scattered, pack_blocks, strips
+from cyconv.algorithms.strips cimport Strips, lies_scattered, pack_blocks, strip_bytes, strips
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
@@ -33,13 +33,11 @@ from math import prod
 
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
+from cyconv.runtime import machine
 
 cdef enum:
     TAPS = 256              # of one block: a panel of 16 KiB, half of a first-level cache
-    STRIP_BYTES = 192 << 10  # a share of a 512 KiB second-level cache
     FILTERS = 192           # whose weights for one block stay in a share of it
-    GROUP_BYTES = 64 << 10  # panels that they meet one after another,
-    L1_BYTES = 20 << 10     # or together, writing longer rows
     COLUMNS = 2048
     PIXELS = 1024           # of one piece of work, at least a row,
     PRODUCTS = 1 << 30      # and this many products, about 20 ms
@@ -199,11 +197,13 @@ cdef class Algorithm(Base):
         planes = ceil_div(self.g.D, max(1, blocks))
         fixed = pointer_table(self.g.D)
         panel = planes * taps * self.k.nr
-        few = 4 * panel * size <= L1_BYTES  # taps: panels that stay there are multiplied together
-        group = (L1_BYTES if few else GROUP_BYTES) // max(1, panel * size)
+        # Panels of few taps stay in the first-level cache and are multiplied together, which writes
+        # longer rows; others are met one after another, in a share of the second.
+        near, far = machine.caches().l1 * 5 // 8, machine.caches().l2 // 8
+        group = (near if 4 * panel * size <= near else far) // max(1, panel * size)
         self.group = self.k.nr * max(1, min(MOST_PANELS, group))
         fixed += (self.group // self.k.nr * panel + 2 * CYCONV_OVERREAD) * size
-        room = max(min(STRIP_BYTES, self.workspace_limit - fixed), 1) // size
+        room = max(min(strip_bytes(), self.workspace_limit - fixed), 1) // size
         columns = s.fitting(max(1, min(w.out, max(COLUMNS, 2 * s.right))), planes, room)
         one = s.phases * (columns + s.right) * planes  # elements of one row of a strip
         most = min(PIXELS, PRODUCTS // max(1, self.g.D * taps * min(self.g.K, FILTERS)))

@@ -22,10 +22,12 @@ from cyconv.kernels.kernels cimport (
     strip_t,
 )
 
+from cyconv.runtime import machine
+
 cnp.import_array()
 
+
 cdef enum:
-    STRIP_BYTES = 8 << 10  # of a first-level cache, which holds the outputs too: s^2 times as many
     PIECE = 16384          # cells of the result in one piece of work
     TILE = 4               # rows of a register tile
 
@@ -129,7 +131,9 @@ cdef class Phases:
         pitch = max(columns.end for _, columns in phases) - left
         for (down, _), s in zip(self.phases, self.strips, strict=True):
             below = max(below, down.begin - top + s.below)
-        rows = max(TILE, (STRIP_BYTES // (pitch * item) - below) // TILE * TILE)
+        # The first-level cache holds the outputs too: s^2 times as many.
+        strip = machine.caches().l1 // 4
+        rows = max(TILE, (strip // (pitch * item) - below) // TILE * TILE)
         rows = min(rows, max(down.count for down, _ in phases))
         needed = ((rows + below) * pitch + CYCONV_OVERREAD) * item
         self.one.check_workspace(needed + 64)

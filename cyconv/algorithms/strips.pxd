@@ -20,6 +20,7 @@ cdef class Strips:
     cdef by_runs(self, w)
 
 
+cdef strip_bytes()
 cdef Strips strips(Algorithm algorithm)
 cdef bint lies_scattered(w)
 cdef Packed pack_blocks(Algorithm algorithm, w, ptrdiff_t planes, ptrdiff_t together)

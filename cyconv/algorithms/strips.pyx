@@ -15,6 +15,7 @@ from cyconv.kernels.kernels cimport geometry_t, scattered_t
 
 import numpy as np
 
+from cyconv.runtime import machine
 from cyconv.runtime.calls import in_elements
 
 cnp.import_array()
@@ -65,6 +66,11 @@ cdef class Strips:
     cdef by_runs(self, w):
         """The weights in the order of the runs."""
         return w if self._rows is None else w[..., self._rows, :].swapaxes(-1, -2)
+
+
+cdef strip_bytes():
+    """How large a strip may be: a share of the second-level cache, beside what else is read."""
+    return machine.caches().l2 * 3 // 8
 
 
 cdef Strips strips(Algorithm algorithm):

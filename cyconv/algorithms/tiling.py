@@ -11,13 +11,13 @@ from math import ceil, log2, prod
 import scipy.fft
 
 from cyconv.planning import cost
+from cyconv.runtime import machine
 
 FACTORS = (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 256)
 """Tile lengths that are tried, in multiples of the kernel's extent."""
 
 SHORTEST = 32  # of those lengths
 PIECE = 1 << 18  # points of a piece, unless one tile has more
-FAR = 24 << 20  # bytes of a piece that no cache holds
 WIDE = 1024  # inputs of a tile along an axis that is not transformed
 LINE = 64  # bytes of a cache line
 VECTOR = 16  # bytes in which SciPy transforms several rows side by side
@@ -90,7 +90,7 @@ class Tiling:
         logarithms = sum(log2(max(2, n)) for n in self.transformed_lengths)
         transform = cost.FFT_TRANSFORM * logarithms + cost.FFT_AXIS * len(self.axes)
         size = (p.dtype.itemsize / 4) ** cost.FFT_WIDER
-        transform *= cost.FFT_FAR if self.bytes > FAR else 1
+        transform *= cost.FFT_FAR if self.bytes > machine.caches().l3 * 3 // 4 else 1
         # SciPy transforms `lanes` rows at a time, and those left over one by one.
         lone = cost.FFT_LONE if self.row else 1
         each = p.channels * self.rate(self.channels, lone) + p.filters * self.rate(

@@ -53,6 +53,7 @@ from cyconv.planning.cost import BALANCED
 from cyconv.algorithms.decimation import decimated, decimated_axes
 from cyconv.algorithms.direct import repair, repairer
 from cyconv.algorithms.winograd_matrices import VARIANTS
+from cyconv.runtime import machine
 
 cnp.import_array()
 
@@ -66,9 +67,7 @@ ERROR = {pair: max(1.0, _ERROR[pair[0]] * _ERROR[pair[1]]) for pair in VARIANTS}
 
 cdef enum:
     PLANES = 256         # of one product: a panel of tiles, 16 KiB, stays in the first-level cache
-    V_BYTES = 3 << 20    # transformed tiles of one block: a share of the last-level cache
     FILTERS = 96         # filters whose products are kept before they are transformed back
-    OWN_BYTES = 1 << 20  # of weights that a piece of work transforms for itself at a time
     MOST_TILES = 64      # of one block with
     MOST_POINTS = 36     # so many points; more where there are fewer
     FEW_PLANES = 32      # under so many the phases of a stride are multiplied together
@@ -298,7 +297,8 @@ cdef class Algorithm(Base):
         fixed = pointer_table(self.g.D)
         fixed += (2 * points * PITCH + CYCONV_OVERREAD) * size
         per_panel = points * (nr * (depth + kept) + PITCH) * size
-        wanted = V_BYTES // max(1, points * depth * size * nr)
+        block = max(machine.caches().l2 * 3 // 4, machine.caches().l3 * 3 // 32)
+        wanted = block // max(1, points * depth * size * nr)
         most = MOST_TILES * max(1, MOST_POINTS // points) // nr
         wanted = max(ceil_div(32, nr), min(most, wanted))
         panels = max(1, min(wanted, (self.workspace_limit - fixed) // per_panel))
@@ -380,7 +380,8 @@ cdef class Algorithm(Base):
         if packed.panels is None:
             c.weights = cnp.PyArray_BYTES(packed.arrays[1])
             points, depth = c.f.alpha[0] * c.f.alpha[1], c.parts * c.depth
-            rows = OWN_BYTES // (points * depth * self.k.itemsize)
+            # A piece transforms weights for itself, so many at a time.
+            rows = machine.caches().l3 // 32 // (points * depth * self.k.itemsize)
             c.kept = min(<ptrdiff_t>FILTERS, c.filters, max(1, rows // CYCONV_MR) * CYCONV_MR)
             own = points * (c.kept * depth + PITCH) + CYCONV_OVERREAD
             scratch += ceil_div(own * self.k.itemsize, 64) * 64

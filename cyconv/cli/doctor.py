@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 
 from .common import add_device, bad_input, check_device
 
@@ -73,7 +74,7 @@ def _report():
     from threadpoolctl import threadpool_info
 
     import cyconv
-    from cyconv.runtime import blas, parallel
+    from cyconv.runtime import blas, machine, parallel
 
     pools = threadpool_info()
     return {
@@ -87,6 +88,8 @@ def _report():
             "available": list(cyconv.kernels.available()),
             "CYCONV_ISA": os.environ.get("CYCONV_ISA"),
         },
+        "cpu": machine.cpu(),
+        "caches": {**asdict(machine.caches()), "text": str(machine.caches())},
         "openmp": parallel.openmp(),
         "threads": {"used": cyconv.get_num_threads(), "cpus": os.cpu_count()},
         "blas": blas.info(),
@@ -186,6 +189,7 @@ def _text(report):
     isa, threads = report["isa"], report["threads"]
     forced = f", CYCONV_ISA={isa['CYCONV_ISA']}" if isa["CYCONV_ISA"] else ""
     rows = [(name, report[name]) for name in ("cyconv", "python", "platform", "numpy", "scipy")]
+    rows += [("processor", report["cpu"]), ("caches", report["caches"]["text"])]
     rows.append(("ISA", f"{isa['active']} (available: {', '.join(isa['available'])}{forced})"))
     rows.append(("OpenMP", "yes" if report["openmp"] else "no: a serial build, always one thread"))
     rows.append(("threads", f"{threads['used']} of {threads['cpus']} CPUs"))

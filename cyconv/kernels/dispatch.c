@@ -1,9 +1,11 @@
 /* Which tables this machine can run, best first: of those that were built (CYCONV_<isa>, from
  * setup.py), each for which the processor says it can. Every processor can run the baseline.
- * What has run: the baseline and AVX2 on processors; NEON and the baseline of 64-bit Arm only under
- * qemu, kernel by kernel (tests/test_kernels.py). AVX-512 has been compiled and not run: no machine
- * at hand has it; its code has run only with its vectors made of two of AVX2. */
+ * What has run: the baseline, AVX2 and AVX-512 on processors; NEON and the baseline of 64-bit Arm
+ * only under qemu, kernel by kernel (tests/test_kernels.py). */
 #include "kernel_table.h"
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
 #include <string.h>
 
 #define TABLE(isa)                                                                        \
@@ -48,4 +50,25 @@ const kernel_table_t *kernel_table(const char *name) {
     for (const kernel_table_t **table = kernel_tables(); *table; table++)
         if (!strcmp((*table)->name, name)) return *table;
     return NULL;
+}
+
+/* Bytes of the data caches of levels 1 to 3, as the processor tells them; 0 where it does not.
+ * Leaf 4 of Intel and leaf 0x8000001D of AMD have one layout: in eax the kind (1 data, 3 unified)
+ * and from bit 5 the level; ways, partitions and bytes of a line, each less one, in ebx; sets less
+ * one in ecx. */
+void cpuid_caches(size_t sizes[3]) {
+    memset(sizes, 0, 3 * sizeof *sizes);
+#if defined(__x86_64__) || defined(__i386__)
+    static const unsigned leaves[] = {0x8000001D, 4};
+    for (int l = 0; l < 2 && !sizes[0]; l++) {
+        unsigned a, b, c, d;
+        for (unsigned i = 0; i < 16 && __get_cpuid_count(leaves[l], i, &a, &b, &c, &d); i++) {
+            const unsigned kind = a & 31, level = a >> 5 & 7;
+            if (!kind) break;
+            if ((kind == 1 || kind == 3) && level >= 1 && level <= 3)
+                sizes[level - 1] = (size_t)((b >> 22) + 1) * ((b >> 12 & 1023) + 1) *
+                                   ((b & 4095) + 1) * ((size_t)c + 1);
+        }
+    }
+#endif
 }

@@ -163,4 +163,5 @@ typedef struct {
 /* dispatch.c */
 const kernel_table_t **kernel_tables(void);           /* all this machine can run, best first */
 const kernel_table_t *kernel_table(const char *name); /* NULL: unknown, or not on this machine */
+void cpuid_caches(size_t sizes[3]);                   /* 0: the processor does not say */
 #endif

@@ -8,6 +8,7 @@ from cyconv.kernels.kernels cimport kernel_table_t, kernels_t
 cdef extern from "kernel_table.h" nogil:
     const kernel_table_t **kernel_tables()
     const kernel_table_t *kernel_table(const char *)
+    void cpuid_caches_of "cpuid_caches"(size_t *)
 
 
 def available():
@@ -18,6 +19,13 @@ def available():
         names.append(table[0].name.decode())
         table += 1
     return tuple(names)
+
+
+def cpuid_caches():
+    """Bytes of the data caches, the first level's first, as the processor tells them; or none."""
+    cdef size_t sizes[3]
+    cpuid_caches_of(sizes)
+    return [int(size) for size in sizes[:3] if size]
 
 
 _isa = None

@@ -13,18 +13,17 @@ with one warning. Concurrent writers may lose each other's latest entries, never
 
 import json
 import os
-import platform
 import secrets
-import subprocess
 import sys
 import threading
 import warnings
 from contextlib import contextmanager
-from functools import cache
 from time import perf_counter
 
 import numpy as np
 
+from cyconv.runtime import machine
+from cyconv.runtime.machine import cpu
 from cyconv.runtime.version import __version__
 
 FORMAT, SCHEMA = "cyconv tuning", 1
@@ -74,24 +73,6 @@ def cache_folder():
     return os.path.join(folder, "cyconv") if os.path.isabs(folder) else None
 
 
-@cache
-def cpu():
-    """The processor's model, as the system names it."""
-    name = ""
-    try:
-        if sys.platform == "darwin":
-            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            name = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        elif sys.platform != "win32":
-            with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-                fields = (line.partition(":") for line in file)
-                name = next((v for k, _, v in fields if k.strip() == "model name"), "")
-    except OSError:
-        pass
-    name = name or platform.processor() or platform.machine()
-    return " ".join(name.split()) or "unknown"
-
-
 def question(problem, threads, accuracy, workspace_limit, isa):
     """The key of one measured choice: all that it depends on, in one line of text."""
 
@@ -103,7 +84,7 @@ def question(problem, threads, accuracy, workspace_limit, isa):
         f"stride={sizes(problem.stride)} dilation={sizes(problem.dilation)} "
         f"padding={sizes(f'{lo}:{hi}' for lo, hi in problem.padding)} groups={problem.groups} "
         f"threads={threads} accuracy={accuracy} workspace={workspace_limit} "
-        f"isa={isa} cyconv={__version__} cpu={cpu()}"
+        f"isa={isa} cyconv={__version__} cpu={cpu()} caches={sizes(machine.caches().sizes)}"
     )
 
 

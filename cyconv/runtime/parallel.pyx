@@ -11,6 +11,7 @@ from cython.parallel cimport parallel, prange
 from cyconv.runtime.memory cimport Buffer
 
 from cyconv.runtime.memory import workspace
+from cyconv.runtime import machine
 from cyconv.runtime.arguments import as_int
 
 MOST_THREADS = 4096
@@ -63,9 +64,7 @@ def _default_threads():
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if text.strip().isdigit() and int(text) > 0:
         return min(int(text), MOST_THREADS)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return machine.cores()
 
 
 _threads = _default_threads() if CYCONV_OPENMP else 1
