@@ -21,30 +21,37 @@ from cyconv.problem.operands import as_array, check_on_host, is_on_device
 from cyconv.runtime.calls import key
 
 
-def _solve(operation, direction, shapes, dtypes, geometry, options):
-    """The cached Plan for this question; `options` are the arguments of `_planned`, in order."""
-    asked = key(operation, direction, shapes, dtypes, geometry, options)
+def _solve(operation, direction, shapes, dtypes, geometry, what, how):
+    """The cached Plan for this question.
+
+    `geometry` is (stride, padding, dilation, groups), `what` is (padding_mode, data_format, flip,
+    out_dtype), and `how` is (algorithm, device, threads, accuracy, workspace_limit).
+    """
+    asked = key(operation, direction, shapes, dtypes, geometry, what + how)
     try:
         found = cache.get(asked)
     except TypeError:  # an option that cannot be a key, and so is wrong: Problem will say
         asked = found = None
     if found is None:
-        found = _planned(operation, direction, shapes, dtypes, geometry, *options)
+        found = plan(_problem(operation, direction, shapes, dtypes, geometry, *what), *how)
         if asked is not None:
             cache.put(asked, found)
     return found
 
 
-def _planned(
-    operation, direction, shapes, dtypes, geometry, padding_mode, data_format, flip, out_dtype,
-    algorithm, device, threads, accuracy, workspace_limit,
-):  # fmt: skip
-    problem = Problem(
-        *shapes, _promoted(operation, direction, dtypes), *geometry, padding_mode=padding_mode,
-        data_format=data_format, flip=flip, out_dtype=out_dtype, direction=direction,
+def _problem(operation, direction, shapes, dtypes, geometry, mode, data_format, flip, out_dtype):
+    """The Problem of a call; its operands meet in one dtype."""
+    return Problem(
+        *shapes,
+        _promoted(operation, direction, dtypes),
+        *geometry,
+        padding_mode=mode,
+        data_format=data_format,
+        flip=flip,
+        out_dtype=out_dtype,
+        direction=direction,
         operation=operation,
-    )  # fmt: skip
-    return plan(problem, algorithm, device, threads, accuracy, workspace_limit)
+    )
 
 
 def _promoted(operation, direction, dtypes):
@@ -95,20 +102,41 @@ def _forward(name, rank):
     """The public cross-correlation `name`; all ranks share one signature and one body."""
 
     def convolution(
-        x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros",
-        data_format="channels_first", flip=False, activation=None, algorithm="auto", device="cpu",
-        threads=None, accuracy="balanced", workspace_limit=None, out=None, out_dtype=None,
-    ):  # fmt: skip
+        x,
+        w,
+        bias=None,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        *,
+        padding_mode="zeros",
+        data_format="channels_first",
+        flip=False,
+        activation=None,
+        algorithm="auto",
+        device="cpu",
+        threads=None,
+        accuracy="balanced",
+        workspace_limit=None,
+        out=None,
+        out_dtype=None,
+    ):
         if type(x) is not ndarray or type(w) is not ndarray:  # most are
             x, w = as_array(name, "x", x), as_array(name, "w", w)
         if rank is not None and w.ndim != rank + 2:
             raise _wrong_rank(name, rank, w.shape)
+        what = (padding_mode, data_format, flip, out_dtype)
+        how = (algorithm, device, threads, accuracy, workspace_limit)
         found = _solve(
-            name, "forward", (x.shape, w.shape), (x.dtype, w.dtype),
+            name,
+            "forward",
+            (x.shape, w.shape),
+            (x.dtype, w.dtype),
             (stride, padding, dilation, groups),
-            (padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
-             workspace_limit),
-        )  # fmt: skip
+            what,
+            how,
+        )
         return _call(found, x, w, bias, out, activation)
 
     return _named(convolution, name, rank, documentation.FORWARD)
@@ -118,24 +146,54 @@ def _transpose(name, rank):
     """The public transposed convolution `name`."""
 
     def convolution(
-        x, w, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
-        output_shape=None, padding_mode="zeros", data_format="channels_first", flip=False,
-        activation=None, algorithm="auto", device="cpu", threads=None, accuracy="balanced",
-        workspace_limit=None, out=None, out_dtype=None,
-    ):  # fmt: skip
+        x,
+        w,
+        bias=None,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        dilation=1,
+        *,
+        output_shape=None,
+        padding_mode="zeros",
+        data_format="channels_first",
+        flip=False,
+        activation=None,
+        algorithm="auto",
+        device="cpu",
+        threads=None,
+        accuracy="balanced",
+        workspace_limit=None,
+        out=None,
+        out_dtype=None,
+    ):
         x, w = as_array(name, "x", x), as_array(name, "w", w)
         if rank is not None and w.ndim != rank + 2:
             raise _wrong_rank(name, rank, w.shape)
         shape, padding, beyond = transposed(
-            name, x.shape, w.shape, stride, padding, output_padding, dilation, groups,
-            output_shape, data_format,
-        )  # fmt: skip
+            name,
+            x.shape,
+            w.shape,
+            stride,
+            padding,
+            output_padding,
+            dilation,
+            groups,
+            output_shape,
+            data_format,
+        )
+        what = (padding_mode, data_format, flip, out_dtype)
+        how = (algorithm, device, threads, accuracy, workspace_limit)
         found = _solve(
-            name, "grad_input", (shape, w.shape), (x.dtype, w.dtype),
+            name,
+            "grad_input",
+            (shape, w.shape),
+            (x.dtype, w.dtype),
             (stride, padding, dilation, groups),
-            (padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
-             workspace_limit),
-        )  # fmt: skip
+            what,
+            how,
+        )
         if any(n for pair in beyond for n in pair):
             x = _surrounded(x, beyond)
         return _call(found, x, w, bias, out, activation)
@@ -169,11 +227,25 @@ conv_transpose3d = _transpose("conv_transpose3d", 3)
 
 
 def conv_grad_input(
-    input_shape, w, grad_output, stride=1, padding=0, dilation=1, groups=1, *,
-    padding_mode="zeros", data_format="channels_first", flip=False, algorithm="auto",
-    device="cpu", threads=None, accuracy="balanced", workspace_limit=None, out=None,
+    input_shape,
+    w,
+    grad_output,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    padding_mode="zeros",
+    data_format="channels_first",
+    flip=False,
+    algorithm="auto",
+    device="cpu",
+    threads=None,
+    accuracy="balanced",
+    workspace_limit=None,
+    out=None,
     out_dtype=None,
-):  # fmt: skip
+):
     r"""Gradient of a convolution with respect to its input.
 
     .. math:: dx[n, c, h] = \sum_{k, r, p:\, p s + r d - lo = h} \bar{w}[k, c, r] \, g[n, k, p]
@@ -202,21 +274,40 @@ def conv_grad_input(
     """
     name = "conv_grad_input"
     w, g = as_array(name, "w", w), as_array(name, "grad_output", grad_output)
+    what = (padding_mode, data_format, flip, out_dtype)
+    how = (algorithm, device, threads, accuracy, workspace_limit)
     found = _solve(
-        name, "grad_input", (as_shape(name, "input_shape", input_shape), w.shape),
-        (g.dtype, w.dtype), (stride, padding, dilation, groups),
-        (padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
-         workspace_limit),
-    )  # fmt: skip
+        name,
+        "grad_input",
+        (as_shape(name, "input_shape", input_shape), w.shape),
+        (g.dtype, w.dtype),
+        (stride, padding, dilation, groups),
+        what,
+        how,
+    )
     return _call(found, g, _conjugate(name, "w", w), None, out, None)
 
 
 def conv_grad_weight(
-    x, weight_shape, grad_output, stride=1, padding=0, dilation=1, groups=1, *,
-    padding_mode="zeros", data_format="channels_first", flip=False, algorithm="auto",
-    device="cpu", threads=None, accuracy="balanced", workspace_limit=None, out=None,
+    x,
+    weight_shape,
+    grad_output,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    padding_mode="zeros",
+    data_format="channels_first",
+    flip=False,
+    algorithm="auto",
+    device="cpu",
+    threads=None,
+    accuracy="balanced",
+    workspace_limit=None,
+    out=None,
     out_dtype=None,
-):  # fmt: skip
+):
     r"""Gradient of a convolution with respect to its weights.
 
     .. math:: dw[k, c, r] = \sum_{n, p} g[n, k, p] \, \bar{x}[n, c, p s + r d - lo]
@@ -244,12 +335,17 @@ def conv_grad_weight(
     """
     name = "conv_grad_weight"
     x, g = as_array(name, "x", x), as_array(name, "grad_output", grad_output)
+    what = (padding_mode, data_format, flip, out_dtype)
+    how = (algorithm, device, threads, accuracy, workspace_limit)
     found = _solve(
-        name, "grad_weight", (x.shape, as_shape(name, "weight_shape", weight_shape)),
-        (x.dtype, g.dtype), (stride, padding, dilation, groups),
-        (padding_mode, data_format, flip, out_dtype, algorithm, device, threads, accuracy,
-         workspace_limit),
-    )  # fmt: skip
+        name,
+        "grad_weight",
+        (x.shape, as_shape(name, "weight_shape", weight_shape)),
+        (x.dtype, g.dtype),
+        (stride, padding, dilation, groups),
+        what,
+        how,
+    )
     return _call(found, _conjugate(name, "x", x), g, None, out, None)
 
 

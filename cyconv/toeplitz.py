@@ -53,9 +53,14 @@ def _described(operation, w, input_shape, geometry, padding_mode, flip):
     w = as_array(operation, "w", w)
     on_host(f"{operation}: w", w)
     problem = Problem(
-        input_shape, w.shape, w.dtype, *geometry, padding_mode=padding_mode, flip=flip,
+        input_shape,
+        w.shape,
+        w.dtype,
+        *geometry,
+        padding_mode=padding_mode,
+        flip=flip,
         operation=operation,
-    )  # fmt: skip
+    )
     return w.astype(problem.sum_dtype, copy=False), problem
 
 

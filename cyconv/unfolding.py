@@ -11,9 +11,13 @@ from cyconv.problem.operands import as_array, on_host
 def _problem(operation, shape, kernel, dilation, padding, stride):
     """The one-filter convolution whose windows are the columns."""
     return Problem(
-        shape, (1, shape[1] if len(shape) == len(kernel) + 2 else shape[0], *kernel),
-        stride=stride, padding=padding, dilation=dilation, operation=operation,
-    )  # fmt: skip
+        shape,
+        (1, shape[1] if len(shape) == len(kernel) + 2 else shape[0], *kernel),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        operation=operation,
+    )
 
 
 def _check_padded(problem, head, dtype):

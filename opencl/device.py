@@ -349,12 +349,19 @@ def devices():
     """
     return [
         DeviceInfo(
-            index, d.platform.name.strip(), d.name.strip(), d.version.strip(),
-            d.driver_version.strip(), kind_of(d), d.max_compute_units, d.local_mem_size,
-            d.global_mem_size, "cl_khr_fp64" in d.extensions.split(),
+            index,
+            d.platform.name.strip(),
+            d.name.strip(),
+            d.version.strip(),
+            d.driver_version.strip(),
+            kind_of(d),
+            d.max_compute_units,
+            d.local_mem_size,
+            d.global_mem_size,
+            "cl_khr_fp64" in d.extensions.split(),
         )
         for index, d in enumerate(_all_devices()[0])
-    ]  # fmt: skip
+    ]
 
 
 def is_name(device):

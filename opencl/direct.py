@@ -66,9 +66,19 @@ class Algorithm(base.Algorithm):
         columns = -(-width // (self.vectors * self.lanes * across)) * across
         size, group = (columns, d * h, prod(y.shape[:2])), (across, 1, 1)
         x.device.launch(
-            kernel, size, group, x.buffer, w.buffer, y.buffer, volume(x), volume(y),
+            kernel,
+            size,
+            group,
+            x.buffer,
+            w.buffer,
+            y.buffer,
+            volume(x),
+            volume(y),
             long8([*three(p.spatial, 1), p.channels // groups, groups]),
-            long8([d, h, width, p.filters // groups, groups]), long8(three(p.kernel, 1)),
-            long8(three(p.stride, 1)), long8(three(p.dilation, 1)),
-            long8(three((lo for lo, _ in p.padding), 0)), *self.epilogue(bias, clamp),
-        )  # fmt: skip
+            long8([d, h, width, p.filters // groups, groups]),
+            long8(three(p.kernel, 1)),
+            long8(three(p.stride, 1)),
+            long8(three(p.dilation, 1)),
+            long8(three((lo for lo, _ in p.padding), 0)),
+            *self.epilogue(bias, clamp),
+        )

@@ -27,9 +27,13 @@ def _values(device, wide):
         return {"FILTERS": (6, 4, 8), "VECTORS": (2, 1, 3)}
     large, small = ((64, 128, 32), (4, 8)) if wide else ((128, 64, 32), (8, 4))
     return {
-        "TILE_K": large, "TILE_P": large[:2], "TILE_T": (8, 16), "THREAD_K": small,
-        "THREAD_P": small, "PACK": (4, 1),
-    }  # fmt: skip
+        "TILE_K": large,
+        "TILE_P": large[:2],
+        "TILE_T": (8, 16),
+        "THREAD_K": small,
+        "THREAD_P": small,
+        "PACK": (4, 1),
+    }
 
 
 def _fits(device, wide, choice):
@@ -71,10 +75,11 @@ def narrowed(device, wide, choice, filters, positions):
 
     most = sides(device, wide, choice)
     smaller = [
-        other for other in TUNABLES.candidates(device, wide)
+        other
+        for other in TUNABLES.candidates(device, wide)
         if all(n <= side for n, side in zip(sides(device, wide, other), most, strict=True))
         and all(other[macro] == choice[macro] for macro in names)
-    ]  # fmt: skip
+    ]
     best = min(smaller, key=lambda other: (computed(other), -prod(other.values())))
     return tuple(sorted((choice if 4 * computed(choice) <= 5 * computed(best) else best).items()))
 
@@ -144,9 +149,15 @@ class Tiles:
             first, total = 0, (columns * self.group, blocks, images * groups)
             group = (self.group, 1, 1)
         queue.launch(
-            self.kernel, total, group, *operands, *strides,
-            long8([positions, taps, filters, groups, first]), *geometry, *epilogue,
-        )  # fmt: skip
+            self.kernel,
+            total,
+            group,
+            *operands,
+            *strides,
+            long8([positions, taps, filters, groups, first]),
+            *geometry,
+            *epilogue,
+        )
 
 
 class Algorithm(base.Algorithm):
@@ -174,10 +185,13 @@ class Algorithm(base.Algorithm):
         cells = [
             out * stride + dilation * kernel + 2 * stride
             for out, stride, dilation, kernel in zip(
-                problem.output_spatial, problem.stride, problem.dilation, problem.kernel,
+                problem.output_spatial,
+                problem.stride,
+                problem.dilation,
+                problem.kernel,
                 strict=True,
             )
-        ]  # fmt: skip
+        ]
         return problem.channels * prod(cells) * problem.dtype.itemsize
 
     @classmethod
@@ -243,11 +257,14 @@ class Algorithm(base.Algorithm):
             columns, rows, depth = s.positions, 1, 1  # nothing is thrown away: one long row
             pitch = (s.positions, s.positions)
         tiles_of(y.device, self.wide, self.tile).run(
-            y.device, (buffer, panels.buffer, offsets, y.buffer),
+            y.device,
+            (buffer, panels.buffer, offsets, y.buffer),
             (long8(strides), volume(y)),
             (s.positions, taps_of(p), p.filters // p.groups, p.groups, strides[1]),
-            (long8([depth, rows, columns]), long8(pitch)), len(y), self.epilogue(bias, clamp),
-        )  # fmt: skip
+            (long8([depth, rows, columns]), long8(pitch)),
+            len(y),
+            self.epilogue(bias, clamp),
+        )
 
     def _in_a_row(self, y):
         """Whether positions are outputs, all of them, as they lie in y."""

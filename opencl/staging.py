@@ -98,8 +98,15 @@ class Staged:
             run, across = (columns + tail, 1) if device.cpu else (1, device.group(64))
             lo = [f - low for f, low in zip(phase, self.lo, strict=True)]
             device.launch(
-                kernel, (-(-(columns + tail) // (run * across)) * across, depth * rows, n * c),
-                (across, 1, 1), x.buffer, buffer, volume(x), long8([*self.inputs, max(1, c)]),
-                long8([*self.sizes, self.plane, i * self.phase, tail]), long8(self.stride),
-                long8(lo), np.int64(run),
-            )  # fmt: skip
+                kernel,
+                (-(-(columns + tail) // (run * across)) * across, depth * rows, n * c),
+                (across, 1, 1),
+                x.buffer,
+                buffer,
+                volume(x),
+                long8([*self.inputs, max(1, c)]),
+                long8([*self.sizes, self.plane, i * self.phase, tail]),
+                long8(self.stride),
+                long8(lo),
+                np.int64(run),
+            )

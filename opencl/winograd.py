@@ -176,20 +176,39 @@ class Algorithm(base.Algorithm):
         kernel, lanes = self._kernel(device, "transform_input")
         group = (1 if self.device.cpu else max(1, device.group(GROUP) // lanes), 1)
         device.launch(
-            kernel, (columns // lanes, p.channels), group, x.buffer, v.buffer, volume(x), inputs,
+            kernel,
+            (columns // lanes, p.channels),
+            group,
+            x.buffer,
+            v.buffer,
+            volume(x),
+            inputs,
             tiles,
-        )  # fmt: skip
+        )
         tiles_of(device, self.wide, self.tile).run(
-            device, (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
-            (long8([0, depth * self.room, 0]),
-             long8([0, self.room, 0, 0, 1, products.offset])),
+            device,
+            (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
+            (long8([0, depth * self.room, 0]), long8([0, self.room, 0, 0, 1, products.offset])),
             (columns, depth, filters, self.points * p.groups, depth * self.room),
-            (long8([1, 1, columns]), long8([columns, columns])), 1, self.epilogue(None, None),
-        )  # fmt: skip
+            (long8([1, 1, columns]), long8([columns, columns])),
+            1,
+            self.epilogue(None, None),
+        )
         kernel, lanes = self._kernel(device, "transform_output")
         m = products.buffer
         device.launch(
-            kernel, (columns // lanes, p.filters), group, m, y.buffer, volume(y),
-            long8([*p.output_spatial, filters]), tiles, x.buffer, w.buffer, volume(x), inputs,
-            np.int64(products.offset), *self.epilogue(bias, clamp),
-        )  # fmt: skip
+            kernel,
+            (columns // lanes, p.filters),
+            group,
+            m,
+            y.buffer,
+            volume(y),
+            long8([*p.output_spatial, filters]),
+            tiles,
+            x.buffer,
+            w.buffer,
+            volume(x),
+            inputs,
+            np.int64(products.offset),
+            *self.epilogue(bias, clamp),
+        )

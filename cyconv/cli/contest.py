@@ -28,8 +28,11 @@ ENOUGH = 10  # seconds of one contestant on one layer after which its turns end
 REST = 0.01, 0.06  # seconds between turns in which the last one's threads stop to spin; if several
 
 _THREADS = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-)  # fmt: skip
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 class Child:

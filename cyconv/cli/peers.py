@@ -87,9 +87,14 @@ def make_onnxruntime(task):
     layer, rank = task.layer, task.w.ndim - 2
     kind = helper.np_dtype_to_tensor_dtype(task.x.dtype)
     node = helper.make_node(
-        "Conv", ["x", "w"], ["y"], strides=[layer.stride] * rank,
-        pads=[layer.padding] * (2 * rank), group=layer.groups, kernel_shape=task.w.shape[2:],
-    )  # fmt: skip
+        "Conv",
+        ["x", "w"],
+        ["y"],
+        strides=[layer.stride] * rank,
+        pads=[layer.padding] * (2 * rank),
+        group=layer.groups,
+        kernel_shape=task.w.shape[2:],
+    )
     graph = helper.make_graph(
         [node],
         "conv",

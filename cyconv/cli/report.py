@@ -113,11 +113,19 @@ def text(report):
     for row in rows:
         ours, shot = row["results"].get(OURS, {}), row["results"].get(ONE_SHOT, {})
         peer = row["results"].get(row["best_peer"], {})
-        lines.append([
-            row["layer"], str(row["repeats"]), ours.get("algorithm") or "-", _ms(ours),
-            _number(ours.get("gflops"), ".1f"), _number(ours.get("error"), ".1e"),
-            row["best_peer"] or "-", _ms(peer), _number(row["ratio"], ".2f"),
-        ])  # fmt: skip
+        lines.append(
+            [
+                row["layer"],
+                str(row["repeats"]),
+                ours.get("algorithm") or "-",
+                _ms(ours),
+                _number(ours.get("gflops"), ".1f"),
+                _number(ours.get("error"), ".1e"),
+                row["best_peer"] or "-",
+                _ms(peer),
+                _number(row["ratio"], ".2f"),
+            ]
+        )
         if one_shot:
             lines[-1] += [_ms(shot), _number(row["one_shot_ratio"], ".2f")]
     return "\n".join([*_title(report), "", *aligned(lines, (0, 2, 6)), "", *_below(report)])

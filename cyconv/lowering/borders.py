@@ -94,10 +94,10 @@ class Border(Rule):
         self.mode = SCIPY_NAMES[problem.padding_mode]
 
     @staticmethod
-    def applies(problem):  # noqa: D102
+    def applies(problem):
         return problem.padding_mode != "zeros" and problem.direction != "grad_input"
 
-    def run(self, a, out, solve):  # noqa: D102
+    def run(self, a, out, solve):
         solve(0, extended(a, ((0, 0), (0, 0), *self.problem.padding), self.mode), out)
 
     def __str__(self):
@@ -110,10 +110,10 @@ class BorderAdjoint(Border):
     epilogue = False
 
     @staticmethod
-    def applies(problem):  # noqa: D102
+    def applies(problem):
         return problem.padding_mode != "zeros"
 
-    def run(self, a, out, solve):  # noqa: D102
+    def run(self, a, out, solve):
         sums = np.empty_like(out, shape=self.children[0].x_shape)
         solve(0, a, sums)
         for axis, (size, pair) in enumerate(

@@ -22,12 +22,16 @@ class ImageByImage(Rule):
         p, n = problem, problem.batch
         super().__init__(
             p,
-            replace(p, x_shape=(1, n * p.channels, *p.spatial),
-                    w_shape=(n * p.filters, 1, *p.kernel), groups=n * p.groups),
-        )  # fmt: skip
+            replace(
+                p,
+                x_shape=(1, n * p.channels, *p.spatial),
+                w_shape=(n * p.filters, 1, *p.kernel),
+                groups=n * p.groups,
+            ),
+        )
 
     @staticmethod
-    def applies(problem):  # noqa: D102
+    def applies(problem):
         return (
             problem.direction == "grad_weight"
             and problem.batch > 1
@@ -35,10 +39,10 @@ class ImageByImage(Rule):
             and problem.filters <= ImageByImage.FILTERS * problem.groups
         )
 
-    def second(self, b):  # noqa: D102
+    def second(self, b):
         return (b.reshape(self.children[0].y_shape),)
 
-    def run(self, a, out, solve):  # noqa: D102
+    def run(self, a, out, solve):
         sums = np.empty((self.problem.batch, *out.shape), out.dtype)
         solve(0, a.reshape(self.children[0].x_shape), sums.reshape(-1, *out.shape[1:]))
         np.add.reduce(sums, 0, dtype=out.dtype, out=out)
@@ -79,13 +83,13 @@ class GradWeight(Rule):
         )
 
     @staticmethod
-    def applies(problem):  # noqa: D102
+    def applies(problem):
         return problem.direction == "grad_weight"
 
-    def second(self, b):  # noqa: D102
+    def second(self, b):
         return (np.moveaxis(b, 0, 1),)
 
-    def run(self, a, out, solve):  # noqa: D102
+    def run(self, a, out, solve):
         n, groups = self.problem.batch, self.problem.groups
         x = a[(..., *self.keep)]
         x = x.reshape(n, groups, x.shape[1] // groups, *x.shape[2:])
@@ -113,13 +117,20 @@ class GradInput(Rule):
         self.gaps = p.channels > 0 and reached < prod(p.spatial)
         if self.gaps:  # cells that no tap meets: the empty sum, under the others
             children.append(
-                replace(p, direction="forward", x_shape=(p.batch, 0, *p.spatial),
-                        w_shape=(p.channels, 0, *(1,) * p.rank), stride=1, dilation=1, padding=0)
-            )  # fmt: skip
+                replace(
+                    p,
+                    direction="forward",
+                    x_shape=(p.batch, 0, *p.spatial),
+                    w_shape=(p.channels, 0, *(1,) * p.rank),
+                    stride=1,
+                    dilation=1,
+                    padding=0,
+                )
+            )
         self.children = tuple(children)
 
     @staticmethod
-    def applies(problem):  # noqa: D102
+    def applies(problem):
         return problem.direction == "grad_input"
 
     def child(self, phase):
@@ -135,7 +146,7 @@ class GradInput(Rule):
             padding=tuple(one.padding for one in phase),
         )
 
-    def second(self, b):  # noqa: D102
+    def second(self, b):
         p = self.problem
         w = b.reshape(p.groups, p.filters // p.groups, *b.shape[1:])
         w = np.moveaxis(w, 1, 2).reshape(p.channels, p.filters // p.groups, *p.kernel)
@@ -143,14 +154,14 @@ class GradInput(Rule):
         gaps = [np.empty_like(b, shape=self.children[-1].w_shape)] if self.gaps else []
         return subkernels + gaps
 
-    def run(self, a, out, solve):  # noqa: D102
+    def run(self, a, out, solve):
         if self.gaps:
             solve(len(self.phases), np.empty_like(a, shape=self.children[-1].x_shape), out)
         for i, phase in enumerate(self.phases):
             cells = out[(..., *(slice(one.first, None, one.step) for one in phase))]
             solve(i, a[(..., *(one.keep for one in phase))], cells)
 
-    def sound(self, b):  # noqa: D102
+    def sound(self, b):
         if b.dtype.kind != "f" or np.isfinite(b).all():
             return b, None
         return np.where(np.isfinite(b), b, np.copysign(1, b)), b.copy()

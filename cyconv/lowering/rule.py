@@ -58,9 +58,9 @@ class Views(Rule):
         """How the child sees this array: 'x', 'w' or 'y'."""
         raise NotImplementedError
 
-    def second(self, b):  # noqa: D102
+    def second(self, b):
         return (self.view(ROLES[self.problem.direction][1], b),)
 
-    def run(self, a, out, solve):  # noqa: D102
+    def run(self, a, out, solve):
         first, _, last = ROLES[self.problem.direction]
         solve(0, self.view(first, a), self.view(last, out))

@@ -11,9 +11,17 @@ from cyconv.problem import DATA_FORMATS, LIMIT, as_int, extent, output_size, pad
 
 
 def transposed(
-    operation, x_shape, w_shape, stride, padding, output_padding, dilation, groups, output_shape,
+    operation,
+    x_shape,
+    w_shape,
+    stride,
+    padding,
+    output_padding,
+    dilation,
+    groups,
+    output_shape,
     data_format,
-):  # fmt: skip
+):
     """The forward problem whose input's gradient is this transposed convolution.
 
     Returns

@@ -19,13 +19,13 @@ class Cast(Rule):
         super().__init__(problem, replace(problem, dtype=self.dtype, out_dtype=self.dtype))
 
     @staticmethod
-    def applies(problem):  # noqa: D102
+    def applies(problem):
         return not problem.dtype == problem.sum_dtype == problem.out_dtype
 
-    def second(self, b):  # noqa: D102
+    def second(self, b):
         return (b.astype(self.dtype, copy=False),)
 
-    def run(self, a, out, solve):  # noqa: D102
+    def run(self, a, out, solve):
         sums = out if out.dtype == self.dtype else np.empty_like(out, self.dtype)
         solve(0, a.astype(self.dtype, copy=False), sums)
         if sums is not out:
@@ -52,14 +52,14 @@ class Complex(Rule):
         super().__init__(problem, *[replace(problem, dtype=real, out_dtype=real)] * 4)
 
     @staticmethod
-    def applies(problem):  # noqa: D102
+    def applies(problem):
         return problem.dtype.kind == "c"
 
-    def second(self, b):  # noqa: D102
+    def second(self, b):
         with np.errstate(over="ignore", invalid="ignore"):
             return b.real, b.imag - b.real, b.real + b.imag, b.imag
 
-    def run(self, a, out, solve):  # noqa: D102
+    def run(self, a, out, solve):
         t1, t2, t3 = (np.empty(out.shape, self.children[0].dtype) for _ in range(3))
         with np.errstate(over="ignore", invalid="ignore"):
             solve(0, a.real + a.imag, t1)
@@ -92,8 +92,8 @@ class ComplexStrict(Complex):
         super().__init__(problem)
         self.children = self.children[:2]
 
-    def second(self, b):  # noqa: D102
+    def second(self, b):
         return b.real, b.imag
 
-    def run(self, a, out, solve):  # noqa: D102
+    def run(self, a, out, solve):
         self.four_products(a, out, True, solve)

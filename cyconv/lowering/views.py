@@ -14,10 +14,10 @@ class Unbatched(Views):
         super().__init__(problem, replace(problem, x_shape=(1, *problem.x_shape)))
 
     @staticmethod
-    def applies(problem):  # noqa: D102
+    def applies(problem):
         return not problem.batched
 
-    def view(self, role, array):  # noqa: D102
+    def view(self, role, array):
         return array if role == "w" else array[None]
 
 
@@ -31,10 +31,10 @@ class ChannelsLast(Views):
         )
 
     @staticmethod
-    def applies(problem):  # noqa: D102
+    def applies(problem):
         return problem.channels_last
 
-    def view(self, role, array):  # noqa: D102
+    def view(self, role, array):
         return array if role == "w" else np.moveaxis(array, -1, 1)
 
 
@@ -45,10 +45,10 @@ class Flip(Views):
         super().__init__(problem, replace(problem, flip=False))
 
     @staticmethod
-    def applies(problem):  # noqa: D102
+    def applies(problem):
         return problem.flip
 
-    def view(self, role, array):  # noqa: D102
+    def view(self, role, array):
         return np.flip(array, tuple(range(2, array.ndim))) if role == "w" else array
 
 
@@ -69,8 +69,8 @@ class OneAxis(Views):
         )
 
     @staticmethod
-    def applies(problem):  # noqa: D102
+    def applies(problem):
         return problem.rank == 1
 
-    def view(self, role, array):  # noqa: D102
+    def view(self, role, array):
         return array[:, :, None]

@@ -62,9 +62,16 @@ def _gradient(smooth, x, axis, output, mode, cval):
 
 
 def generic_laplace(
-    input, derivative2, output=None, mode="reflect", cval=0.0, extra_arguments=(),  # noqa: A002
-    extra_keywords=None, *, axes=None,
-):  # fmt: skip
+    input,
+    derivative2,
+    output=None,
+    mode="reflect",
+    cval=0.0,
+    extra_arguments=(),  # noqa: A002
+    extra_keywords=None,
+    *,
+    axes=None,
+):
     r"""Sum over the axes of the second derivatives that a function gives.
 
     .. math:: y = \sum_{axis} derivative2(x, axis)
@@ -139,9 +146,16 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
 
 
 def generic_gradient_magnitude(
-    input, derivative, output=None, mode="reflect", cval=0.0, extra_arguments=(),  # noqa: A002
-    extra_keywords=None, *, axes=None,
-):  # fmt: skip
+    input,
+    derivative,
+    output=None,
+    mode="reflect",
+    cval=0.0,
+    extra_arguments=(),  # noqa: A002
+    extra_keywords=None,
+    *,
+    axes=None,
+):
     r"""Length of the gradient whose components a function gives.
 
     .. math:: y = \sqrt{\sum_{axis} derivative(x, axis)^2}
@@ -172,8 +186,15 @@ def generic_gradient_magnitude(
 
 
 def gaussian_gradient_magnitude(
-    input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, **kwargs  # noqa: A002
-):  # fmt: skip
+    input,
+    sigma,
+    output=None,
+    mode="reflect",
+    cval=0.0,
+    *,
+    axes=None,
+    **kwargs,  # noqa: A002
+):
     r"""Length of the gradient, by first derivatives of a Gaussian.
 
     .. math:: y = \sqrt{\sum_{axis} (\partial_{axis} g * x)^2}

@@ -36,9 +36,17 @@ def gaussian_kernel(sigma, order, radius):
 
 
 def gaussian_filter1d(
-    input, sigma, axis=-1, order=0, output=None, mode="reflect", cval=0.0, truncate=4.0, *,  # noqa: A002
+    input,
+    sigma,
+    axis=-1,
+    order=0,
+    output=None,
+    mode="reflect",
+    cval=0.0,
+    truncate=4.0,
+    *,  # noqa: A002
     radius=None,
-):  # fmt: skip
+):
     r"""Convolve the lines of an array along one axis with a Gaussian or a derivative of it.
 
     .. math:: y = g^{(order)} * x, \quad g(r) \propto e^{-r^2 / 2 \sigma^2}
@@ -74,9 +82,17 @@ def _gaussian(x, sigma, axis, order, output, mode, cval, truncate, radius):
 
 
 def gaussian_filter(
-    input, sigma, order=0, output=None, mode="reflect", cval=0.0, truncate=4.0, *,  # noqa: A002
-    radius=None, axes=None,
-):  # fmt: skip
+    input,
+    sigma,
+    order=0,
+    output=None,
+    mode="reflect",
+    cval=0.0,
+    truncate=4.0,
+    *,  # noqa: A002
+    radius=None,
+    axes=None,
+):
     r"""Convolve an array with a Gaussian or a derivative of it, one axis after the other.
 
     .. math:: y = g^{(order_0)} *_0 g^{(order_1)} *_1 \cdots x
@@ -159,8 +175,15 @@ def _uniform(x, size, axis, output, mode, cval, origin):
 
 
 def uniform_filter(
-    input, size=3, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None  # noqa: A002
-):  # fmt: skip
+    input,
+    size=3,
+    output=None,
+    mode="reflect",
+    cval=0.0,
+    origin=0,
+    *,
+    axes=None,  # noqa: A002
+):
     r"""Mean of every box of cells, one axis after the other.
 
     .. math:: y[p] = \frac{1}{\prod size} \sum_r x[p + r - \lfloor size / 2 \rfloor - origin]

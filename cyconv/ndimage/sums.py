@@ -55,9 +55,11 @@ def _correlate_inside(y, x, w, algorithm, skip_zeros):
         return
     sizes = [n - k + 1 for n, k in zip(shape[1:], kernel, strict=True)]
     api.conv(
-        x.reshape(shape[0], 1, *shape[1:]), w.reshape(1, 1, *kernel), algorithm=algorithm,
+        x.reshape(shape[0], 1, *shape[1:]),
+        w.reshape(1, 1, *kernel),
+        algorithm=algorithm,
         out=y.reshape(shape[0], 1, *sizes),
-    )  # fmt: skip
+    )
 
 
 def _planes(shape, kernel):

@@ -38,12 +38,16 @@ class Explanation:
         """The explanation as JSON-ready values."""
         return {
             "problem": {
-                "x_shape": list(self.problem.x_shape), "w_shape": list(self.problem.w_shape),
-                "dtype": str(self.problem.dtype), "stride": list(self.problem.stride),
+                "x_shape": list(self.problem.x_shape),
+                "w_shape": list(self.problem.w_shape),
+                "dtype": str(self.problem.dtype),
+                "stride": list(self.problem.stride),
                 "padding": [list(pair) for pair in self.problem.padding],
-                "dilation": list(self.problem.dilation), "groups": self.problem.groups,
+                "dilation": list(self.problem.dilation),
+                "groups": self.problem.groups,
                 "padding_mode": self.problem.padding_mode,
-                "data_format": self.problem.data_format, "flip": self.problem.flip,
+                "data_format": self.problem.data_format,
+                "flip": self.problem.flip,
                 "direction": self.problem.direction,
             },
             "output_shape": list(self.problem.output_shape),
@@ -58,7 +62,7 @@ class Explanation:
             "threads": self.threads,
             "workspace_limit": self.workspace_limit,
             "candidates": [asdict(candidate) for candidate in self.candidates],
-        }  # fmt: skip
+        }
 
     def __str__(self):
         p = self.problem
@@ -72,13 +76,14 @@ class Explanation:
         if self.tunables:
             values = ", ".join(f"{name}={value}" for name, value in self.tunables.items())
             lines.append(f"  tuned: {values} (tuning file)")
+        width = max((len(c.name) for c in self.candidates), default=0)
         one = " on one thread" if self.device == "cpu" else ""
         for c in self.candidates:
             if c.reason:
-                lines.append(f"    {c.name:10s} no: {c.reason}")
+                lines.append(f"    {c.name:{width}} no: {c.reason}")
             else:
                 lines.append(
-                    f"    {c.name:10s} {c.seconds * 1e3:10.3f} ms predicted{one}, "
+                    f"    {c.name:{width}} {c.seconds * 1e3:10.3f} ms predicted{one}, "
                     f"{c.workspace_bytes / 2**20:8.2f} MiB workspace, error {c.error:g} x direct"
                 )
                 if c.measured_seconds is not None:

@@ -57,8 +57,16 @@ class Plan:
         super().__setattr__(name, value)
 
     def _key(self):
-        return (self.problem, self._requested, self.threads, self.accuracy, self.workspace_limit,
-                self._isa, self.effort, self.algorithm)  # fmt: skip
+        return (
+            self.problem,
+            self._requested,
+            self.threads,
+            self.accuracy,
+            self.workspace_limit,
+            self._isa,
+            self.effort,
+            self.algorithm,
+        )
 
     def __eq__(self, other):
         return self._key() == other._key() if isinstance(other, Plan) else NotImplemented
@@ -180,9 +188,15 @@ class Plan:
                 for c, *_ in self._candidates(leaf.problem)
             )
         return Explanation(
-            self.problem, self._root.chain(), self.algorithm, candidates, self._count,
-            self.workspace_limit, leaf.source, leaf.over,
-        )  # fmt: skip
+            self.problem,
+            self._root.chain(),
+            self.algorithm,
+            candidates,
+            self._count,
+            self.workspace_limit,
+            leaf.source,
+            leaf.over,
+        )
 
     def pack(self, w, bias=None, activation=None):
         """Transform or pack the weights once, for many calls.

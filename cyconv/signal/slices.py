@@ -95,10 +95,15 @@ def _by_conv(x, w, rank, window, algorithm):
     x = x[(slice(None), *inside)]
     x, groups = (x[:, None], 1) if kernels == 1 else (x[None], images)
     y = api.conv(
-        x, w[:, None], padding=tuple(padding), groups=groups, flip=True, algorithm=algorithm,
+        x,
+        w[:, None],
+        padding=tuple(padding),
+        groups=groups,
+        flip=True,
+        algorithm=algorithm,
         accuracy="strict" if x.dtype.kind == "c" else "balanced",
         workspace_limit=max(WORKSPACE_LIMIT, 8 * (x.nbytes + w.nbytes)),  # for the spectra
-    )  # fmt: skip
+    )
     y = y[:, 0] if kernels == 1 else y[0]
     return np.moveaxis(y, 0, -1).astype(w.dtype, copy=False)
 
