@@ -6,18 +6,25 @@
              (names) (validate, (few forms) (choose,  (one room    (SIMD, one
                      geometry)              cache)    each)        contract)
 
-- :mod:`cyconv.api`: the functions; each builds a Problem, gets a Plan and runs it.
-- :mod:`cyconv.problem`: *what* is computed: the only validation, the only geometry.
-- :mod:`cyconv.lowering`: rewrites that leave a few primitive problems.
-- :mod:`cyconv.plan`, :mod:`cyconv.lowered`, :mod:`cyconv.choose`: *how*: the algorithm, its cost,
-  the packed weights.
-- :mod:`cyconv.registry`, :mod:`cyconv.algorithms`: a line and a file for each algorithm.
-- :mod:`cyconv.kernels`: C, one table for each instruction set behind one contract.
+The rooms, from the roof down; each imports only what lies below it (``tests/test_floors.py``):
 
-Beside the convolutions, each imported when asked for: :mod:`cyconv.filters` (classic image
-filters), :mod:`cyconv.opencl` (GPUs of any vendor), :mod:`cyconv.ndimage` and :mod:`cyconv.signal`
-(SciPy's functions, by SciPy's names), :mod:`cyconv.toeplitz` (convolution as a matrix),
-:mod:`cyconv.cli` (the command ``cyconv``).
+=================  ================================================================================
+``cli``            the command ``cyconv``: a file for each subcommand
+``filters``        classic image filters: kernels as data, and one-call filters
+``ndimage``        SciPy's image filters, by SciPy's names; ``signal`` likewise
+``toeplitz``       convolution as a matrix; ``unfolding``: im2col and col2im
+``api``            the functions: each builds a Problem, gets a Plan and runs it
+``opencl``         the same algorithms on OpenCL devices: a ``.py`` beside a ``.cl`` for each
+``algorithms``     *an algorithm* is a file here, and a line in ``planning/registry.py``
+``planning``       *how*: Plan, the cost model, tuning, the explanation of a choice
+``lowering``       rules that leave few forms; *a border mode* is a map in ``lowering/borders.py``
+``problem``        *what*: the only validation and geometry; *a dtype* begins in ``names.py`` there
+``runtime``        one door each to the machine, OpenMP, memory, BLAS and Python
+``kernels``        C: each kernel once, a table of them for each instruction set
+=================  ================================================================================
+
+A dtype goes on to ``lowering/types.py``, which says in what it is summed, or to ``kernels/``. A new
+door, which brings arrays or models of others here, is a room beside ``ndimage``.
 """
 
 from importlib import import_module

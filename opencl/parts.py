@@ -22,9 +22,9 @@ from cyconv.opencl import arrays
 from cyconv.problem import slab
 from cyconv.problem.operands import finish
 
-ENOUGH = 0.95  # of the memory, that halves may need at most for being worth it
+ENOUGH = 0.95  # halves that need more than this share of the whole's memory are not worth it
 ALL = slice(None)
-SUMS = ("channels", "taps 0", "taps 1", "taps 2")  # whose halves are added
+SUMS = ("channels", "taps 0", "taps 1", "taps 2")  # axes of the sum: halves are added
 
 
 def most_bytes(target):

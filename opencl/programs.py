@@ -16,7 +16,7 @@ from cyconv.algorithms.winograd_matrices import VARIANTS, header
 from cyconv.problem.operands import DeviceError
 
 FOLDER = Path(__file__).parent
-DIGEST = 32  # bytes of the content's hash before it
+DIGEST = 32  # bytes of the hash that a file begins with, of what follows
 
 
 def folder():

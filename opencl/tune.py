@@ -11,11 +11,11 @@ from cyconv.opencl.registry import ON_HOST, registry_of
 from cyconv.planning import tuning
 from cyconv.problem.operands import DeviceError
 
-LAYERS = 4  # of a net, that stand for all
-ROUNDS, MOST = 7, 50  # as many as tuning.SECONDS allow, between these
-BEHIND = 1.5  # a choice so many times slower than the fastest is timed no more,
-TRIED = 3  # after these rounds: the machine may have been busy during one or two
-BETTER = 0.97  # of the default's time, that a choice must take no more than
+LAYERS = 4  # of a net stand for all of its layers
+ROUNDS, MOST = 7, 50  # fewest and most rounds; within them as many as tuning.SECONDS allow
+TRIED = 3  # rounds of every choice: the machine may be busy during one or two
+BEHIND = 1.5  # a choice so many times slower than the fastest is left out after TRIED rounds
+BETTER = 0.97  # a choice replaces the default if it takes at most this share of its time
 
 
 def primitives(problems):

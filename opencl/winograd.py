@@ -22,11 +22,11 @@ from cyconv.opencl.tunables import Tunables
 from cyconv.planning import cost
 
 WORKSPACE = 4 << 20  # bytes of transformed tiles that stay in a last-level cache
-# Of the time that as many bytes take from memory, measured as the constants of base.py:
-TRANSFORM = 0.8  # to transform the points of a tile,
-STREAMED = 0.35  # to read the transformed weights in their order
-GROUP = 64  # tiles of a group of a GPU's transforms
-FEWEST = 256  # tiles, so that the transformed weights are worth reading
+# The unit of both is the time to read as many bytes from memory; measured as base.py's constants.
+TRANSFORM = 0.8  # the time to transform the points of a tile
+STREAMED = 0.35  # the time to read the transformed weights in their order
+GROUP = 64  # tiles that one group of a GPU's work items transforms
+FEWEST = 256  # tiles: with fewer the transformed weights are not worth reading
 
 
 def _values(device, wide):

@@ -31,10 +31,10 @@ from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 
 cdef enum:
-    TAPS = 256      # of one block, about: a panel of 16 KiB
-    FILTERS = 480   # whose weights for one block stay in a second-level cache
-    PANELS = 6      # of one piece of work
-    MOST_NR = 64
+    TAPS = 256      # taps of one block, about; the block decides the order of a sum, so it is fixed
+    FILTERS = 480   # filters of one block of weights, which stays in a second-level cache
+    PANELS = 6      # panels of one piece of work
+    MOST_NR = 64    # no table has a wider NR
     TAPS_PER_PIXEL = 4
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, and to
@@ -49,8 +49,10 @@ cdef struct Context:
     const char *x
     char *y
     const char *panels
-    ptrdiff_t rows, limit       # kernel rows of one block; rows that no block crosses
-    ptrdiff_t columns, filters, blocks, chunks  # of one item, and how many of either
+    ptrdiff_t rows              # kernel rows of one block
+    ptrdiff_t limit             # kernel rows that no block crosses a multiple of
+    ptrdiff_t columns, filters  # of one piece of work
+    ptrdiff_t blocks, chunks    # of all columns, and of all filters
     bint contiguous             # columns are neighbours in y
     bint whole                  # kernel rows follow each other in x: the kernel is the image
     epilogue_t e

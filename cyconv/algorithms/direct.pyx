@@ -43,10 +43,10 @@ cnp.import_array()
 
 # A strip stays in half of a 512 KiB second-level cache beside the panels of weights.
 cdef enum:
-    COLUMNS = 1024
-    PRODUCTS = 1 << 30  # of one strip, about 20 ms
-    STENCIL_COLUMNS = 512
-    FEW = 3  # filters of a group that are taken one at a time
+    COLUMNS = 1024         # outputs of one row that a strip serves at most
+    STENCIL_COLUMNS = 512  # the same, where filters are taken one at a time
+    PRODUCTS = 1 << 30     # of one strip at most, about 20 ms: Ctrl-C is seen between strips
+    FEW = 3                # groups of at most so many filters take them one at a time
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to copy it into a
 # strip, and to read the weights.
@@ -62,12 +62,15 @@ cdef struct Context:
     char *y
     const char *panels
     const ptrdiff_t *offset  # of tap (d, r, s) in the strip, d in one block of planes
-    ptrdiff_t row, below     # elements of the strip to the next output row; rows that a tap reaches
-    ptrdiff_t planes, rows, columns, filters  # of one item; planes at a time
+    ptrdiff_t row            # elements of the strip to the next output row
+    ptrdiff_t below          # rows of the strip that the taps reach below an output's first
+    ptrdiff_t planes         # planes that are summed at a time
+    ptrdiff_t rows, columns, filters  # of outputs, in one piece of work
     ptrdiff_t row_strips, column_strips, chunks
-    bint few, epilogue       # filters; whether there is an epilogue
-    stencil_t stencil        # for them
-    ptrdiff_t runs           # of one plane's taps
+    bint few                 # filters are taken one at a time, by `stencil`
+    bint epilogue            # there is a bias or an activation
+    stencil_t stencil
+    ptrdiff_t runs           # of neighbouring taps in one plane
     epilogue_t e
 
 

@@ -39,8 +39,8 @@ cnp.import_array()
 
 # Wide enough for BLAS to reach its rate, small enough for the shared cache: about 2 MiB of columns.
 cdef enum:
-    MOST_PIXELS = 1024
-    FEWEST_PIXELS = 64
+    MOST_PIXELS = 1024  # columns of one product: BLAS gains nothing from more
+    FEWEST_PIXELS = 64  # BLAS is slow with fewer columns
 
 
 cdef struct Context:
@@ -49,7 +49,8 @@ cdef struct Context:
     const char *x
     char *y
     const char *w
-    ptrdiff_t pixels, tiles  # of one item; items per slab
+    ptrdiff_t pixels  # outputs of one piece of work
+    ptrdiff_t tiles   # pieces of one slab
     epilogue_t e
 
 

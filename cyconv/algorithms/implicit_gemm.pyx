@@ -36,14 +36,14 @@ from cyconv.planning.cost import BALANCED
 from cyconv.runtime import machine
 
 cdef enum:
-    TAPS = 256              # of one block: a panel of 16 KiB, half of a first-level cache
-    FILTERS = 192           # whose weights for one block stay in a share of it
-    COLUMNS = 2048
-    PIXELS = 1024           # of one piece of work, at least a row,
-    PRODUCTS = 1 << 30      # and this many products, about 20 ms
-    MOST_PANELS = 8
-    MOST_RUNS = 64          # the widest NR
-    NARROW = 24             # rows that most panels span two of
+    TAPS = 256          # taps of one block; the block decides the order of a sum, so it is fixed
+    FILTERS = 192       # filters of one block of weights, which stays in a second-level cache
+    COLUMNS = 2048      # outputs of one row that a strip serves at most
+    PIXELS = 1024       # outputs of one piece of work; a whole row where that is more
+    PRODUCTS = 1 << 30  # products of one piece of work, about 20 ms
+    MOST_PANELS = 8     # panels that are gathered together
+    MOST_RUNS = 64      # runs of pixels in one panel: no table has a wider NR
+    NARROW = 24         # rows of fewer outputs are so short that most panels span two
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, from
 # a strip and from an image, and to read the weights.
@@ -59,13 +59,16 @@ cdef struct Context:
     const char *x
     char *y
     const char *panels
-    const char *weights      # or NULL: of which each piece of work packs its own
-    size_t own               # where, in its scratch
+    const char *weights      # unpacked: each piece of work packs its own; or NULL
+    size_t own               # bytes of scratch before a piece's own packed weights
     ptrdiff_t *offset        # of tap (d, r, s) in the strip, d in one block of planes
-    ptrdiff_t row, below     # elements of the strip to the next output row; rows that a tap reaches
-    ptrdiff_t planes, rows, columns, filters  # of one item; planes at a time
+    ptrdiff_t row            # elements of the strip to the next output row
+    ptrdiff_t below          # rows of the strip that the taps reach below an output's first
+    ptrdiff_t planes         # planes that are summed at a time
+    ptrdiff_t rows, columns, filters  # of outputs, in one piece of work
     ptrdiff_t row_strips, column_strips, chunks
-    ptrdiff_t group, panel   # pixels gathered at a time; elements of one panel of them
+    ptrdiff_t group          # pixels that are gathered at a time
+    ptrdiff_t panel          # elements of one panel of pixels
     bint flat                # rows of a strip's outputs follow each other in y
     bint pointwise           # the image is the strip
     epilogue_t e

@@ -36,19 +36,21 @@ cdef struct Phase:
     stencil_t t
     const char *panels
     ptrdiff_t taps, rows, columns
-    ptrdiff_t strip  # where the first output's first tap is in the strip,
-    ptrdiff_t y      # and that output in the result
+    ptrdiff_t strip  # elements of the strip before the first output's first tap
+    ptrdiff_t y      # elements of the result before the first output
 
 
 cdef struct Context:
-    geometry_t g  # of the operand, as the strips of all phases see it
+    geometry_t g                       # the operand, as the strips of all phases see it
     const kernels_t *k
     strip_t strip
     const char *x
     char *y
     const Phase *phases
-    ptrdiff_t count, together         # phases; 2 where neighbours are interleaved, else 1
-    ptrdiff_t slabs, rows, row_strips  # of one piece of work: slabs, or rows of each phase of one
+    ptrdiff_t count                    # phases
+    ptrdiff_t together                 # 2 where neighbouring phases are interleaved, else 1
+    ptrdiff_t slabs                    # slabs of one piece of work
+    ptrdiff_t rows, row_strips         # rows of one phase in a strip, and strips of one slab
     bint epilogue
     epilogue_t e
 

@@ -68,16 +68,15 @@ ERROR = {pair: max(1.0, _ERROR[pair[0]] * _ERROR[pair[1]]) for pair in VARIANTS}
 cdef enum:
     PLANES = 256         # of one product: a panel of tiles, 16 KiB, stays in the first-level cache
     FILTERS = 96         # filters whose products are kept before they are transformed back
-    MOST_TILES = 64      # of one block with
-    MOST_POINTS = 36     # so many points; more where there are fewer
-    FEW_PLANES = 32      # under so many the phases of a stride are multiplied together
+    MOST_TILES = 64      # tiles of one block with MOST_POINTS points; more of fewer points
+    MOST_POINTS = 36
+    FEW_PLANES = 32      # the phases of a stride are multiplied together under so many planes
     MOST_STRIDE = 4
     PITCH = 32           # elements after each xi and panel: a vector's overrun, no powers of two
 
-# In the time of one product of a vector of tiles with MR weights, at one point: to transform it,
-# there or back, and to read the weights.
-cdef double THERE = 2.3
-cdef double READ = 1.0
+# The unit of both is the time of one product of a vector of tiles with MR weights, at one point.
+cdef double THERE = 2.3  # the time to transform one vector of tiles, there or back
+cdef double READ = 1.0   # the time to read MR weights
 
 
 cdef struct Context:
@@ -87,17 +86,20 @@ cdef struct Context:
     const char *x
     char *y
     const char *panels
-    const char *weights      # or NULL: each piece of work transforms its own,
-    size_t own               # there in its scratch
-    ptrdiff_t[2] strides, dilations  # down and across,
-    ptrdiff_t[2] phases, splits      # the phases of the stride with taps, of those with outputs
-    ptrdiff_t[2] full        # the first of them; the others have one tap less
-    ptrdiff_t parts, depth   # the planes of all phases, cut into parts
-    ptrdiff_t tiles, blocks  # tiles of one block, whole panels; blocks of one slab
-    ptrdiff_t planes         # of one product
-    ptrdiff_t u_xi, v_xi, m_xi  # elements to the next xi
-    ptrdiff_t v_panel, stage  # and to the next panel of tiles; of one plane's tiles
-    ptrdiff_t filters, chunks
+    const char *weights      # untransformed: each piece of work transforms its own; or NULL
+    size_t own               # bytes of scratch before a piece's own transformed weights
+    ptrdiff_t[2] strides, dilations  # of each axis: down, across
+    ptrdiff_t[2] phases      # phases of the stride that have taps
+    ptrdiff_t[2] splits      # phases of the dilation that have outputs
+    ptrdiff_t[2] full        # the first phases of the stride; the others have one tap less
+    ptrdiff_t parts, depth   # the planes of all phases are cut into `parts` of `depth`
+    ptrdiff_t tiles          # tiles of one block, in whole panels
+    ptrdiff_t blocks         # blocks of one slab
+    ptrdiff_t planes         # planes of one product
+    ptrdiff_t u_xi, v_xi, m_xi  # elements of weights, tiles and products to the next point
+    ptrdiff_t v_panel        # elements to the next panel of tiles
+    ptrdiff_t stage          # elements of one plane's tiles while they are transformed
+    ptrdiff_t filters, chunks  # filters of one piece of work; such chunks of all filters
     ptrdiff_t kept           # filters whose products are kept
     epilogue_t e
     char *spoiled            # of each slab: whether an output is not finite

@@ -26,7 +26,7 @@ from cyconv.cli.networks import Layer
 from cyconv.cli.peers import Task
 from cyconv.cli.reference import error
 
-TURN = 0.008  # seconds of a turn, where one call is shorter than that
+TURN = 0.008  # seconds of a turn at least: short calls are repeated
 PARTS = 8
 LONG = 0.2  # seconds of a call that needs no other ones before it, to wake threads and fill caches
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 class Phase:
     """One axis of one phase of the stride: see GradInput."""
 
-    first: int  # cells of dx: every step-th from the first, count of them
-    step: int
-    count: int
-    taps: tuple  # range of the taps that meet them
-    dilation: int  # between their cells of y
-    keep: slice  # of y, and the zeros around it
-    padding: tuple
+    first: int  # the phase's first cell of dx
+    step: int  # from one of its cells to the next
+    count: int  # of its cells
+    taps: tuple  # (start, stop, step) of the taps that meet the phase
+    dilation: int  # between the cells of y that neighbouring taps read
+    keep: slice  # the cells of y that are read
+    padding: tuple  # how many zeros are read before and after those cells
 
     @property
     def begin(self):
@@ -40,8 +40,10 @@ def phases_of(problem, axis):
             continue
         m, count = (first + lo) // s, -(-(size - first) // s)
         step = taps[1] - taps[0] if len(taps) > 1 else 1
-        begin = m - (taps[-1] * d - phase) // s  # of y: what the first cell's last tap reads,
-        end = m + count - (taps[0] * d - phase) // s  # and past the last cell's first tap
+        begin = m - (taps[-1] * d - phase) // s  # what of y the first cell's last tap reads
+        end = (
+            m + count - (taps[0] * d - phase) // s
+        )  # one past what the last cell's first tap reads
         keep = slice(max(0, begin), min(problem.output_spatial[axis], end))
         if keep.start < keep.stop:
             padding = (keep.start - begin, end - keep.stop)

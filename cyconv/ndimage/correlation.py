@@ -18,7 +18,7 @@ from cyconv.ndimage.sums import EPS, axis_terms, correlate_into
 from cyconv.problem.operands import on_host
 
 
-def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None):  # noqa: A002
+def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None):
     r"""Correlate an array with a kernel.
 
     .. math:: y[p] = \sum_r w[r] \, x[p + r - \lfloor k / 2 \rfloor - origin]
@@ -58,7 +58,7 @@ def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *
     return bools(_correlate(input, weights, output, mode, cval, origin, axes, flip=False))
 
 
-def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None):  # noqa: A002
+def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None):
     r"""Convolve an array with a kernel.
 
     .. math:: y[p] = \sum_r w[r] \, x[p - r + \lfloor k / 2 \rfloor + origin]
@@ -112,7 +112,7 @@ def _correlate(x, w, output, mode, cval, origin, axes, flip):
     return output
 
 
-def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0):  # noqa: A002
+def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0):
     r"""Correlate the lines of an array along one axis with a kernel.
 
     .. math:: y[p] = \sum_r w[r] \, x[p + r - \lfloor k / 2 \rfloor - origin]
@@ -134,7 +134,7 @@ def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, 
     return bools(along_axis(input, weights, axis, output, mode, cval, origin))
 
 
-def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0):  # noqa: A002
+def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0):
     r"""Convolve the lines of an array along one axis with a kernel.
 
     .. math:: y[p] = \sum_r w[r] \, x[p - r + \lfloor k / 2 \rfloor + origin]

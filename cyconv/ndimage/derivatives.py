@@ -9,7 +9,7 @@ from cyconv.ndimage.smoothing import gaussian_passes
 from cyconv.problem.operands import on_host
 
 
-def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):  # noqa: A002
+def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):
     r"""Prewitt filter: [-1, 0, 1] along one axis, [1, 1, 1] along the others.
 
     .. math:: y = [-1, 0, 1]_{axis} \star [1, 1, 1]_{others} \star x
@@ -32,7 +32,7 @@ def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):  # noqa: A00
     return bools(_gradient([1, 1, 1], input, axis, output, mode, cval))
 
 
-def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0):  # noqa: A002
+def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0):
     r"""Sobel filter: [-1, 0, 1] along one axis, [1, 2, 1] along the others.
 
     .. math:: y = [-1, 0, 1]_{axis} \star [1, 2, 1]_{others} \star x
@@ -67,7 +67,7 @@ def generic_laplace(
     output=None,
     mode="reflect",
     cval=0.0,
-    extra_arguments=(),  # noqa: A002
+    extra_arguments=(),
     extra_keywords=None,
     *,
     axes=None,
@@ -97,7 +97,7 @@ def generic_laplace(
     return bools(_sum_over_axes(input, derivative2, output, mode, cval, *given, axes))
 
 
-def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None):  # noqa: A002
+def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None):
     r"""Laplace filter: second differences, summed over the axes.
 
     .. math:: y = \sum_{axis} [1, -2, 1]_{axis} \star x
@@ -118,7 +118,7 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None):  # noqa
     return generic_laplace(input, second_difference, output, mode, cval, axes=axes)
 
 
-def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, **kwargs):  # noqa: A002
+def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, **kwargs):
     r"""Laplacian of a Gaussian: second derivatives of a Gaussian, summed over the axes.
 
     .. math:: y = \sum_{axis} \partial_{axis}^2 g * x
@@ -151,7 +151,7 @@ def generic_gradient_magnitude(
     output=None,
     mode="reflect",
     cval=0.0,
-    extra_arguments=(),  # noqa: A002
+    extra_arguments=(),
     extra_keywords=None,
     *,
     axes=None,
@@ -193,7 +193,7 @@ def gaussian_gradient_magnitude(
     cval=0.0,
     *,
     axes=None,
-    **kwargs,  # noqa: A002
+    **kwargs,
 ):
     r"""Length of the gradient, by first derivatives of a Gaussian.
 

@@ -44,7 +44,7 @@ def gaussian_filter1d(
     mode="reflect",
     cval=0.0,
     truncate=4.0,
-    *,  # noqa: A002
+    *,
     radius=None,
 ):
     r"""Convolve the lines of an array along one axis with a Gaussian or a derivative of it.
@@ -89,7 +89,7 @@ def gaussian_filter(
     mode="reflect",
     cval=0.0,
     truncate=4.0,
-    *,  # noqa: A002
+    *,
     radius=None,
     axes=None,
 ):
@@ -139,7 +139,7 @@ def gaussian_passes(x, sigma, order, output, mode, cval, truncate=4.0, radius=No
     return output
 
 
-def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0, origin=0):  # noqa: A002
+def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0, origin=0):
     r"""Mean of every window of `size` cells along one axis.
 
     .. math:: y[p] = \frac{1}{size} \sum_{r < size} x[p + r - \lfloor size / 2 \rfloor - origin]
@@ -182,7 +182,7 @@ def uniform_filter(
     cval=0.0,
     origin=0,
     *,
-    axes=None,  # noqa: A002
+    axes=None,
 ):
     r"""Mean of every box of cells, one axis after the other.
 
