@@ -16,6 +16,14 @@ SCIPY_NAMES = {
 }
 """SciPy's names of the padding modes, which are the keys of BORDERS."""
 
+NUMPY_NAMES = {
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+    "symmetric": "symmetric",
+}
+"""``numpy.pad``'s names, which arrays of devices know too."""
+
 BORDERS = {
     "reflect": lambda i, n: _folded(i % (2 * n), 2 * n - 1),
     "mirror": lambda i, n: _folded(i % max(2 * n - 2, 1), 2 * n - 2),
@@ -91,14 +99,14 @@ class Border(Rule):
             problem,
             replace(problem, x_shape=problem.x_shape[:2] + padded, padding=0, padding_mode="zeros"),
         )
-        self.mode = SCIPY_NAMES[problem.padding_mode]
+        self.mode = NUMPY_NAMES[problem.padding_mode]
 
     @staticmethod
     def applies(problem):
         return problem.padding_mode != "zeros" and problem.direction != "grad_input"
 
     def run(self, a, out, solve):
-        solve(0, extended(a, ((0, 0), (0, 0), *self.problem.padding), self.mode), out)
+        solve(0, np.pad(a, ((0, 0), (0, 0), *self.problem.padding), self.mode), out)
 
     def __str__(self):
         return f"padding mode {self.problem.padding_mode} -> an explicit border, no padding"
@@ -119,7 +127,7 @@ class BorderAdjoint(Border):
         for axis, (size, pair) in enumerate(
             zip(self.problem.spatial, self.problem.padding, strict=True), 2
         ):
-            source = BORDERS[self.mode](np.arange(-pair[0], size + pair[1]), size)
+            source = np.pad(np.arange(size), pair, self.mode)
             folded = sums[(slice(None),) * axis + (slice(pair[0], pair[0] + size),)]
             moved, border = np.moveaxis(folded, axis, 0), np.moveaxis(sums, axis, 0)
             for i in (*range(pair[0]), *range(pair[0] + size, len(source))):
