@@ -9,8 +9,9 @@ static void pack_filters(const void *weights, ptrdiff_t w_row, ptrdiff_t m, ptrd
     real *A = panels;
     for (ptrdiff_t i = 0; i < m; i += CYCONV_MR, w += CYCONV_MR * w_row) {
         const ptrdiff_t rows = m - i < CYCONV_MR ? m - i : CYCONV_MR;
-        /* A whole vector is stored for each tap of MR weights: (LANES - MR) elements of the taps after
-         * it, at most (LANES - 1) / MR of them. The very last ones are left to the plain loop. */
+        /* A whole vector is stored for each tap of MR weights: (LANES - MR) elements of the taps
+         * after it, at most (LANES - 1) / MR of them. The very last ones are left to the plain
+         * loop. */
         const ptrdiff_t last = i + CYCONV_MR < m ? taps : taps - (LANES - 1) / CYCONV_MR;
         ptrdiff_t t = 0;
         if (LANES >= CYCONV_MR)
