@@ -2,6 +2,7 @@
 
 The kernels are compiled once for each instruction set and element type, each object with its own
 flags from ISA_FLAGS, and chosen at run time by cpuid. Nothing asks what the build host can do.
+Objects are compiled side by side, the longest first, while Cython translates in between.
 
 Environment: CYCONV_NO_OPENMP=1 builds without OpenMP; CYCONV_BUILD_ISA=avx2 builds only that
 instruction set beside the baseline; CYCONV_SANITIZE=address,undefined builds with those sanitizers.
@@ -36,13 +37,19 @@ FAMILY = {"amd64": "x86_64", "x86_64": "x86_64", "aarch64": "aarch64", "arm64": 
 
 # Fused multiply-adds are wanted; -ffast-math is not: it would change the process's float mode.
 # The kernels are written in vectors and unrolled by hand: -O3 takes twice as long for no gain.
-# Their loops over a few vectors are not to become calls of memcpy and memset.
-CFLAGS = ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-ffp-contract=fast", "-fno-math-errno",
-          "-fno-tree-loop-distribute-patterns", "-fno-trapping-math",
+# Their loops over a few vectors are not to become calls of memcpy and memset. -g0 against Python's
+# own -g: to describe code that is unrolled like this takes a third of the time and most of the size.
+CFLAGS = ["-O2", "-g0", "-std=gnu11", "-Wall", "-Wextra", "-ffp-contract=fast",
+          "-fno-math-errno", "-fno-tree-loop-distribute-patterns", "-fno-trapping-math",
           "-fvisibility=hidden"]  # fmt: skip
 ELEMENTS = ("f32", "f64", "u32", "u64")
 
+# What Cython writes only calls the kernels: -O2 takes twice as long for no gain.
+CYTHON_CFLAGS = ["-O1"]
+DIRECTIVES = {"language_level": 3, "binding": True, "cdivision": True}
+
 KERNELS = Path("cyconv/kernels")
+KERNEL_EXTENSION = "cyconv.kernels.kernels"
 MATRICES = "cyconv/algorithms/winograd_matrices.py"
 SANITIZE = os.environ.get("CYCONV_SANITIZE")
 
@@ -59,42 +66,48 @@ class BuildExt(build_ext):
     """Builds the kernels' objects, and uses OpenMP where the compiler has it."""
 
     def finalize_options(self):
-        """Build extensions side by side."""
+        """Compile as many files side by side as there are processors."""
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self):
-        """Add the flags every extension shares."""
-        flags = list(CFLAGS)
+        """Start the long jobs, translate meanwhile, and link the kernels last."""
+        self.check_extensions_list(self.extensions)
+        sanitize = []
         if SANITIZE:
-            flags += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-O1"]
+            sanitize = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-O1", "-g"]
         openmp = self.openmp_flags()
-        for extension in self.extensions:
-            extra = openmp if extension.name == "cyconv.runtime.parallel" else []
-            extension.extra_compile_args = flags + extra
-            extension.extra_link_args = [f for f in flags if "sanitize" in f] + extra
-        super().build_extensions()
+        with ThreadPoolExecutor(int(self.parallel)) as pool:
+            objects = [
+                pool.submit(self.kernel_object, isa, element, flags + sanitize)
+                for element in ELEMENTS
+                for isa, flags in reversed(isa_flags().items())
+            ]
+            modules = []
+            for extension in self.extensions:
+                extra = sanitize + (openmp if extension.name == "cyconv.runtime.parallel" else [])
+                extension.extra_compile_args = CFLAGS + CYTHON_CFLAGS + extra
+                extension.extra_link_args = extra
+                (translated,) = cythonize(
+                    extension, compiler_directives=DIRECTIVES, force=self.force
+                )
+                extension.sources = translated.sources
+                if extension.name == KERNEL_EXTENSION:
+                    kernels = extension
+                else:
+                    modules.append(pool.submit(self.build_extension, extension))
+        for job in modules:
+            job.result()  # raises what went wrong
+        kernels.extra_objects = [job.result() for job in objects]
+        self.build_extension(kernels)
 
-    def build_extension(self, extension):
-        """Compile each instruction set's kernels with its own flags."""
-        if extension.name == "cyconv.kernels.kernels":
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                jobs = [
-                    pool.submit(self.kernel_object, isa, flags, element, extension)
-                    for isa, flags in isa_flags().items()
-                    for element in ELEMENTS
-                ]
-            extension.extra_objects = [job.result() for job in jobs]
-        super().build_extension(extension)
-
-    def kernel_object(self, isa, flags, element, extension):
+    def kernel_object(self, isa, element, flags):
         """target_<isa>.c for one element type, as an object file."""
         (compiled,) = self.compiler.compile(
             [str(KERNELS / f"target_{isa}.c")],
             output_dir=os.path.join(self.build_temp, element),
             macros=[(f"ELEMENT_{element}", None)],
-            extra_postargs=extension.extra_compile_args + flags,
-            depends=extension.depends,
+            extra_postargs=CFLAGS + flags,
         )
         return compiled
 
@@ -125,7 +138,7 @@ def extensions():
     headers = sorted(glob("cyconv/kernels/*.h"))
     for path in sorted(glob("cyconv/**/*.pyx", recursive=True)):
         name = path.removesuffix(".pyx").replace(os.sep, ".")
-        own = ["cyconv/kernels/dispatch.c"] if name == "cyconv.kernels.kernels" else []
+        own = ["cyconv/kernels/dispatch.c"] if name == KERNEL_EXTENSION else []
         yield Extension(
             name,
             [path, *own],
@@ -147,14 +160,4 @@ def write_transforms():
 
 
 write_transforms()
-setup(
-    ext_modules=cythonize(
-        list(extensions()),
-        compiler_directives={
-            "language_level": 3,
-            "binding": True,
-            "cdivision": True,
-        },
-    ),
-    cmdclass={"build_ext": BuildExt},
-)
+setup(ext_modules=list(extensions()), cmdclass={"build_ext": BuildExt})
