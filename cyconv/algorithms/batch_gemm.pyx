@@ -164,12 +164,12 @@ cdef class Algorithm(Base):
             share = -(-pixels // full)
         share *= problem.batch * problem.groups
         work = share * cost.products(problem, filters, full, taps)
-        work += share * full * taps * cost.COLUMN * problem.dtype.itemsize / 4
-        work += share * full * taps / problem.kernel[-1] * cost.COLUMN_ROW
+        work += share * full * taps * cost.copies.column_seconds * problem.dtype.itemsize / 4
+        work += share * full * taps / problem.kernel[-1] * cost.copies.column_row_seconds
         weights = problem.parameters * problem.dtype.itemsize
         met = min(1.0, share)
         traffic = problem.bytes - (1 - met) * weights
-        work += met * weights / cost.WEIGHTS
+        work += met * weights / cost.memory.weights_bandwidth
         return cost.seconds(problem, threads, work, share, traffic=traffic)
 
     def layout(self):

@@ -149,13 +149,15 @@ cdef class Algorithm(Base):
         rows = problem.batch * problem.groups * prod(above)
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
         copy = cost.copied(problem)
-        weights = problem.parameters * problem.dtype.itemsize / cost.WEIGHTS
-        row, item = cost.products(problem, filters, q, taps) / cost.OFFSETS, cost.ITEM
+        weights = problem.parameters * problem.dtype.itemsize / cost.memory.weights_bandwidth
+        row = cost.products(problem, filters, q, taps) / cost.arithmetic.offsets_share
+        item = cost.calls.piece_seconds
         if filters <= FEW:
             run = problem.kernel[-2] // problem.stride[-2] if problem.dilation[-2] == 1 else 1
             products = cost.vectors(problem, q) * taps / cost.peak(problem)
-            row = filters * (2 * products / cost.STENCIL[run > 3] + cost.STENCIL_ROW)
-            item = cost.STENCIL_ITEM
+            share = cost.arithmetic.stencil_shares[run > 3]
+            row = filters * (2 * products / share + cost.arithmetic.stencil_row_seconds)
+            item = cost.arithmetic.stencil_strip_seconds
         work = rows * row + copy + weights
         return cost.seconds(problem, threads, work, problem.batch * problem.groups, item)
 

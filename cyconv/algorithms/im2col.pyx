@@ -92,11 +92,13 @@ cdef class Algorithm(Base):
         """Seconds: patches into columns, their product at BLAS's rate, and the way back."""
         pixels = problem.batch * prod(problem.output_spatial)
         filters = problem.filters // problem.groups
-        rate = cost.peak(problem) * min(cost.GEMM, cost.GEMM_ROW * filters)
-        patch = cost.PATCH[problem.stride[-1] > 1] * pixels * prod(problem.w_shape[1:])
-        few = 1 + cost.GEMM_PIXELS * problem.batch / max(1, pixels)
+        few_filters = cost.arithmetic.blas_filter_share * filters
+        rate = cost.peak(problem) * min(cost.arithmetic.blas_share, few_filters)
+        element = cost.copies.patch_seconds[problem.stride[-1] > 1]
+        patch = element * pixels * prod(problem.w_shape[1:])
+        few = 1 + cost.arithmetic.blas_pixels * problem.batch / max(1, pixels)
         work = problem.flops / rate * few + patch * problem.groups
-        work += cost.STORE * pixels * problem.filters + cost.GEMM_CALL
+        work += cost.copies.store_seconds * pixels * problem.filters + cost.calls.blas_seconds
         return cost.seconds(problem, threads, work, problem.batch * problem.groups)
 
     def layout(self):

@@ -180,9 +180,9 @@ cdef class Algorithm(Base):
         filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
         work = cost.products(problem, filters, p * q, taps)
         copied = not pointwise(problem)
-        gather = cost.GATHER[q < NARROW and copied]
+        gather = cost.copies.gather_seconds[q < NARROW and copied]
         work += gather * cost.vectors(problem, p * q) * taps * problem.dtype.itemsize / 4
-        once = problem.parameters * problem.dtype.itemsize / cost.WEIGHTS
+        once = problem.parameters * problem.dtype.itemsize / cost.memory.weights_bandwidth
         if copied:
             once += cost.copied(problem)
         return cost.seconds(problem, threads, slabs * work + once, slabs)

@@ -94,7 +94,7 @@ def row_fits(problem, count, step):
 def _work(problem, planes, rows, columns, rate):
     """Seconds of one core for nine products with each of `planes` x `rows` x `columns` elements."""
     products = planes * rows * cost.vectors(problem, columns) * 9
-    return 2 * products / (rate * cost.peak(problem)) + planes * cost.IMAGE3_PLANE
+    return 2 * products / (rate * cost.peak(problem)) + planes * cost.arithmetic.plane_seconds
 
 
 def image_seconds(problem, threads):
@@ -105,7 +105,7 @@ def image_seconds(problem, threads):
             and problem.stride[0] == stride and row_fits(problem, q, stride)):
         return None
     planes = problem.batch * problem.filters
-    work = _work(problem, planes, p, q, cost.IMAGE3[stride - 1])
+    work = _work(problem, planes, p, q, cost.arithmetic.image3_shares[stride - 1])
     return cost.seconds(problem, threads, work, ceil_div(planes * p * q, PIECE))
 
 
@@ -113,10 +113,10 @@ def gradient_seconds(problem, threads):
     """Predicted seconds of `gradient3`, or None if the problem is not for it."""
     (p, q), step = problem.kernel, problem.dilation[1]
     if not (problem.output_spatial == (3, 3) and problem.stride == (1, 1)
-            and problem.dilation[0] == step and p * q >= cost.GRADIENT3_TAPS
+            and problem.dilation[0] == step and p * q >= cost.arithmetic.gradient3_taps
             and row_fits(problem, q, step)):
         return None
     planes = problem.batch * problem.filters * problem.w_shape[1]
-    work = _work(problem, planes, p, q, cost.GRADIENT3[step - 1])
+    work = _work(problem, planes, p, q, cost.arithmetic.gradient3_shares[step - 1])
     pieces = ceil_div(planes * p * q, PIECE)
     return cost.seconds(problem, threads, work, min(problem.batch * problem.groups, pieces))

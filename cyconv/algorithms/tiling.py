@@ -88,23 +88,24 @@ class Tiling:
     def predict(self, p):
         """Seconds on one thread, for one image and for all."""
         logarithms = sum(log2(max(2, n)) for n in self.transformed_lengths)
-        transform = cost.FFT_TRANSFORM * logarithms + cost.FFT_AXIS * len(self.axes)
-        size = (p.dtype.itemsize / 4) ** cost.FFT_WIDER
-        transform *= cost.FFT_FAR if self.bytes > machine.caches().l3 * 3 // 4 else 1
+        of = cost.transforms
+        transform = of.fft_stage_seconds * logarithms + of.fft_axis_seconds * len(self.axes)
+        size = (p.dtype.itemsize / 4) ** of.fft_wider_power
+        transform *= of.fft_far_factor if self.bytes > machine.caches().l3 * 3 // 4 else 1
         # SciPy transforms `lanes` rows at a time, and those left over one by one.
-        lone = cost.FFT_LONE if self.row else 1
+        lone = of.fft_lone_factor if self.row else 1
         each = p.channels * self.rate(self.channels, lone) + p.filters * self.rate(
             self.filters, lone
         )
         tile = self.points * size * (
             each * transform
-            + (p.channels + p.filters) * cost.FFT_POINT
-            + p.filters * self.channels * cost.FFT_PRODUCT
+            + (p.channels + p.filters) * of.fft_point_seconds
+            + p.filters * self.channels * of.fft_product_seconds
         )  # fmt: skip
         pieces = ceil(p.groups / self.groups) * prod(self.counts[:-1])
         pieces *= ceil(self.counts[-1] / self.tiles)
         packing = p.filters * self.channels * self.points * transform * size
-        self.seconds_of_one = pieces * cost.FFT_CALL + prod(self.counts) * tile + packing
+        self.seconds_of_one = pieces * cost.calls.fft_seconds + prod(self.counts) * tile + packing
         self.seconds = p.batch * (self.seconds_of_one - packing) + packing
 
     def rate(self, planes, lone):

@@ -422,10 +422,11 @@ def _seconds(problem, threads, variant):
             [a.phases * (e - 1) + a.full for a, e in zip(axes, alpha, strict=True)])
     else:
         planes, products = planes * h.phases * w.phases, prod(alpha)
-    work = products * cost.products(problem, filters, rows * columns, planes) / cost.WINOGRAD
+    work = products * cost.products(problem, filters, rows * columns, planes)
+    work /= cost.arithmetic.winograd_share
     planes = prod(problem.w_shape[1:-2]) * h.phases * w.phases
     transformed = rows * cost.vectors(problem, columns) * (planes + filters) * size / 4
-    work += transformed * cost.TRANSFORM * prod(alpha) / 16
-    work += cost.WINOGRAD_ROW * rows * (planes + filters)
-    weights = filters * problem.groups * planes * prod(alpha) * size / cost.WEIGHTS
+    work += transformed * cost.transforms.winograd_tile_seconds * prod(alpha) / 16
+    work += cost.transforms.winograd_row_seconds * rows * (planes + filters)
+    weights = filters * problem.groups * planes * prod(alpha) * size / cost.memory.weights_bandwidth
     return cost.seconds(problem, threads, slabs * work + weights, slabs)
