@@ -10,6 +10,7 @@ import pytest
 
 import cyconv
 
+from .selection import thinned
 from .variants import Way, forced
 
 # Child processes import the same cyconv, whatever their working directory.
@@ -19,6 +20,21 @@ os.environ["PYTHONSAFEPATH"] = "1"
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_addoption(parser):
+    """``--full``: the long sweep."""
+    parser.addoption(
+        "--full", action="store_true", help="run every parametrised case, not each pair of values"
+    )
+
+
+@pytest.hookimpl(trylast=True)  # after -k and -m have chosen
+def pytest_collection_modifyitems(config, items):
+    """Leave out the cases that show no pair of values for the first time."""
+    if not config.getoption("--full"):
+        items[:], others = thinned(items)
+        config.hook.pytest_deselected(items=others)
 
 
 @pytest.fixture(params=cyconv.kernels.available())

@@ -1,0 +1,61 @@
+"""Which parametrised cases are run unless ``--full`` asks for all: each pair of values once.
+
+Most faults need one value of a parameter, or two that meet [1]_: a kernel for one dtype, a border
+under one algorithm. So of a test with many cases those are kept that bring together two values
+that no case kept before had: every algorithm still meets every named problem, every dtype and
+every instruction set, but not all of them at once.
+
+References
+----------
+.. [1] D. R. Kuhn, D. R. Wallace, A. M. Gallo, "Software fault interactions and implications for
+   software testing", IEEE Transactions on Software Engineering 30(6), 2004.
+"""
+
+from itertools import combinations
+from zlib import crc32
+
+FEW = 40
+"""A test with at most so many cases keeps them all."""
+
+
+def kept(cases):
+    """The indices of the cases to run.
+
+    Parameters
+    ----------
+    cases : list of tuple of str
+        The names of each case's values, in the same order of the parameters.
+
+    Returns
+    -------
+    set of int
+        Of cases that have among them each pair of values that any case has. The order in which they
+        are looked at is that of a checksum: the same in every process, and of no parameter.
+    """
+    if len(cases) <= FEW:
+        return set(range(len(cases)))
+    found, seen = set(), set()
+    for i in sorted(range(len(cases)), key=lambda i: crc32("/".join(cases[i]).encode())):
+        pairs = set(combinations(enumerate(cases[i]), 2)) or {(cases[i],)}
+        if not pairs <= seen:
+            found.add(i)
+            seen |= pairs
+    return found
+
+
+def thinned(items):
+    """(the items to run, those left out), each in the order of `items`."""
+    tests = {}
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        values = tuple(callspec.id.split("-")) if callspec else ()
+        test = item.nodeid.partition("[")[0]
+        tests.setdefault(test, []).append((item, values))
+    wanted = {
+        cases[i][0].nodeid
+        for cases in tests.values()
+        for i in kept([values for _, values in cases])
+    }
+    run = [item for item in items if item.nodeid in wanted]
+    return run, [item for item in items if item.nodeid not in wanted]
+
