@@ -9,7 +9,7 @@ are given for float32, as all rates are. Groups can be changed in place, as a fi
 from dataclasses import dataclass, field, fields
 
 FITTED = "fitted to the times of random convolutions"
-SOLVED = "solved from the time of one convolution that hardly depends on anything else"
+SOLVED = "solved from the time of one convolution that is nearly all arithmetic"
 CHOSEN = "chosen by trials of one kernel; a fit keeps it"
 
 
@@ -65,7 +65,7 @@ class Arithmetic:
         "share of peak",
         "Rates of the gradient of 3 x 3 weights on one plane, by stride.",
         parts=("stride 1", "stride 2"),
-        origin=SOLVED,
+        origin=CHOSEN,
     )
     gradient3_taps: int = _of(
         "taps",
