@@ -273,6 +273,15 @@ BAD = [
     ("bench tiny --chart none/out.png", "cannot write none/out.png: no folder"),
     ("bench tiny --chart out.xyz", "cannot write out.xyz: charts of type .xyz; try .png"),
     ("tune lenet", "invalid choice: 'lenet' (choose from"),
+    ("tune", "the following arguments are required: NET, or --model FILE"),
+    ("tune tiny --model here.json", "NET: not allowed with --model"),
+    ("tune --model here.json --threads 1", "--threads: not allowed with --model"),
+    ("tune --model here.json --device opencl", "--device: not allowed with --model"),
+    ("tune --model here.json --again", "--again: not allowed with --model"),
+    ("tune --model here.json --problems 1", "--problems: must be at least 2"),
+    ("tune --model none/here.json", "cannot write none/here.json: no folder"),
+    ("tune --model .", "cannot write .: it exists and is not a file"),
+    ("tune tiny --problems 9", "--problems: only with --model"),
     ("tune tiny --layers nix", "--layers: 'nix' is in none of dense; strided"),
     ("tune tiny --file .", "cannot use the tuning file"),
     ("tune tiny --file foreign.json", "foreign.json: it is not a tuning file of cyconv"),
@@ -312,11 +321,18 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
-@pytest.mark.parametrize("line", ["bench vgg16 --against none --rounds 9999", "tune vgg16"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bench vgg16 --against none --rounds 9999 --threads 1",
+        "tune vgg16 --threads 1",
+        "tune --model here.json --problems 8",
+    ],
+)
 def test_an_interrupt_ends_it_with_130_and_leaves_no_process_or_folder(tmp_path, line):
     (tmp_path / "tmp").mkdir()
     with subprocess.Popen(
-        [sys.executable, "-m", "cyconv", *line.split(), "--threads", "1"],
+        [sys.executable, "-m", "cyconv", *line.split()],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -333,7 +349,8 @@ def test_an_interrupt_ends_it_with_130_and_leaves_no_process_or_folder(tmp_path,
     assert out == ""
     assert err.endswith("interrupted\n")
     assert not list((tmp_path / "tmp").iterdir())
-    if line.startswith("tune"):
+    assert not (tmp_path / "here.json").exists()
+    if line.startswith("tune vgg16"):
         assert len(tuning.read(str(tmp_path / "tuning.json"))) >= 1
 
 

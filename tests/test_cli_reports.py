@@ -90,6 +90,7 @@ def test_doctor_reports_what_is_there(capsys):
         cyconv.kernels.isa(),
         "OpenMP",
         "BLAS",
+        "cost model",
         "OpenCL",
     ):
         assert text in out
@@ -102,6 +103,7 @@ def test_doctor_json(capsys):
     assert report["isa"]["active"] in report["isa"]["available"]
     assert report["threads"]["used"] == cyconv.get_num_threads()
     assert isinstance(report["openmp"], bool)
+    assert report["model"].keys() == {"processor", "date", "command", "file"}
     assert report["opencl"]["devices"] or report["opencl"]["reason"]
 
 

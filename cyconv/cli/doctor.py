@@ -74,6 +74,7 @@ def _report():
     from threadpoolctl import threadpool_info
 
     import cyconv
+    from cyconv.planning import cost
     from cyconv.runtime import blas, machine, parallel
 
     pools = threadpool_info()
@@ -93,6 +94,7 @@ def _report():
         "openmp": parallel.openmp(),
         "threads": {"used": cyconv.get_num_threads(), "cpus": os.cpu_count()},
         "blas": blas.info(),
+        "model": {**vars(cost.constants.measured_on), "file": cost.model_file},
         "openmp_runtimes": [
             {key: pool[key] for key in ("prefix", "filepath", "num_threads")}
             for pool in pools
@@ -194,6 +196,9 @@ def _text(report):
     rows.append(("OpenMP", "yes" if report["openmp"] else "no: a serial build, always one thread"))
     rows.append(("threads", f"{threads['used']} of {threads['cpus']} CPUs"))
     rows.append(("BLAS", report["blas"]))
+    model = report["model"]
+    source = model["file"] or "built in"
+    rows.append(("cost model", f"{model['processor']}, {model['date']}, {source}"))
     runtimes = [
         f"{pool['prefix']}, {pool['num_threads']} threads, {pool['filepath']}"
         for pool in report["openmp_runtimes"]

@@ -4,6 +4,7 @@ import json
 import os
 from contextlib import contextmanager
 
+from . import model
 from .common import (
     CommandError,
     add_device,
@@ -27,12 +28,17 @@ would choose beside the fastest one; the ratio is how much faster that is.
 On an OpenCL device the tunables of its kernels (sizes of tiles) come first:
 each algorithm's are tried on some of the layers, and the fastest are used from
 then on by all plans on that device with that driver.
+
+With --model instead of NET, random convolutions are timed on one thread, and
+the constants of the cost model are fitted to them: cyconv chooses by these on
+this machine where CYCONV_MODEL names the file.
 """
 
 _EPILOG = """\
 examples:
   cyconv tune resnet50 --threads 2
   cyconv tune resnet50 --device opencl
+  cyconv tune --model here.json && CYCONV_MODEL=here.json cyconv doctor
 """
 
 
@@ -45,25 +51,37 @@ def add_parser(subparsers):
         epilog=_EPILOG,
     )
     add = parser.add_argument
-    add("net", metavar="NET", choices=tuple(NETS), help=", ".join(NETS))
+    add("net", metavar="NET", nargs="?", choices=tuple(NETS), help=", ".join(NETS))
     add("--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)")
     add_device(parser)
     add("--layers", metavar="TEXT", help="only the layers with this in their name")
-    add("--dtype", type=dtype, default="float32", help="float32 or float64 (default: float32)")
+    add("--dtype", type=dtype, help="float32 or float64 (default: float32)")
     add(
         "--file",
         metavar="FILE",
         help="the tuning file (default: CYCONV_TUNING_FILE, else one in the user's cache folder)",
     )
     add("--again", action="store_true", help="measure again what is in the file already")
+    add("--model", metavar="FILE", help="fit the cost model to this machine and write it there")
+    add(
+        "--problems",
+        type=positive_int,
+        metavar="N",
+        help=f"random convolutions to fit it to (default: {model.PROBLEMS})",
+    )
     add("--json", action="store_true", help="print the table as JSON")
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(args):
-    """Measure layer by layer, then print the table."""
+    """Measure layer by layer, then print the table; or fit the cost model."""
     from cyconv.planning import tuning
 
+    model.check_arguments(args)
+    if args.model is not None:
+        model.run(args)
+        return
+    args.dtype = args.dtype or "float32"
     check_device(args)
     layers = select(args)
     with _tuning_file(args.file) as file, tuning.anew(args.again), progress(len(layers)) as step:

@@ -3,6 +3,8 @@
 plan.py         Plan: a lowered problem with an algorithm at each leaf; the cache; packed weights
 registry.py     the table of algorithms and of devices
 cost.py         the cost model, one scale in seconds
+constants.py    its constants: names, units and meanings
+model.py        the file with their values: the one built in, or another machine's
 tuning.py       choices measured once and remembered in a file
 explanation.py  why a plan is as it is, as text and as values
 """

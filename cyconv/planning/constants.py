@@ -2,14 +2,14 @@
 
 Five groups make one record, `Constants`. Their values are in a file of one line a constant
 (:mod:`cyconv.planning.model`), which ``cyconv tune --model`` writes for another machine. Here each
-constant has its unit, its meaning and its origin. Shares are of a rate that the meaning names, and
-are given for float32, as all rates are. Groups can be changed in place, as a fit does.
+constant has its unit, its meaning and its origin. A share is of the rate that its unit names; rates
+and times are those of float32. A fit changes the groups in place.
 """
 
 from dataclasses import dataclass, field, fields
 
 FITTED = "fitted to the times of random convolutions"
-SOLVED = "solved from the time of one convolution that hardly depends on anything else"
+SOLVED = "solved from the time of one convolution that is nearly all arithmetic"
 CHOSEN = "chosen by trials of one kernel; a fit keeps it"
 
 
@@ -65,7 +65,7 @@ class Arithmetic:
         "share of peak",
         "Rates of the gradient of 3 x 3 weights on one plane, by stride.",
         parts=("stride 1", "stride 2"),
-        origin=SOLVED,
+        origin=CHOSEN,
     )
     gradient3_taps: int = _of(
         "taps",
@@ -81,7 +81,7 @@ class Arithmetic:
         "share of peak", "Rate of BLAS for each filter, where a group has few."
     )
     blas_pixels: float = _of(
-        "pixels", "Output pixels of an image for whose time BLAS computes none."
+        "pixels", "Output pixels by which BLAS takes an image to be larger than it is."
     )
 
 
