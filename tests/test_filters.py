@@ -53,10 +53,6 @@ def one_pass_bound(image, problem, weights, algorithm):
 # ---- values -------------------------------------------------------------------------------------
 
 
-def test_sobel_x_is_the_difference_to_the_right_smoothed_by_1_2_1():
-    np.testing.assert_array_equal(filters.SOBEL_X, [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
-
-
 def test_prewitt_x_is_the_difference_to_the_right_smoothed_by_1_1_1():
     np.testing.assert_array_equal(filters.PREWITT_X, [[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])
 
