@@ -9,6 +9,8 @@
 - :mod:`cyconv.torch.operators`: three custom operators, each the others' derivative;
   :mod:`cyconv.torch.gradients` and :mod:`cyconv.torch.batching` say so to autograd and to ``vmap``.
 - :mod:`cyconv.torch.tensors`: tensors as arrays and back, without a copy.
+- :func:`cyconv.torch.optimize`: a model's copy for inference, whose convolutions are
+  :mod:`cyconv.torch.packed` and joined (:mod:`cyconv.torch.fusion`) by what follows them.
 
 >>> import torch
 >>> import cyconv.torch
@@ -34,6 +36,7 @@ from cyconv.torch.functional import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from cyconv.torch.optimization import optimize
 
 __all__ = [
     "conv1d",
@@ -42,4 +45,5 @@ __all__ = [
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
+    "optimize",
 ]

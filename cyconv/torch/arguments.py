@@ -22,7 +22,7 @@ def _per_axis(name, argument, value, rank):
     return [value] * rank
 
 
-def _padding(name, padding, kernel, stride, dilation):
+def both_sides(name, padding, kernel, stride, dilation):
     """Two ints for every axis, before and after; torch's 'same' has its odd cell after."""
     rank = len(kernel)
     if isinstance(padding, str):
@@ -70,7 +70,7 @@ def forward(name, rank, x, w, bias, stride, padding, dilation, groups):
     x, w, bias = _operands(name, x, w, bias, rank)
     stride = _per_axis(name, "stride", stride, rank)
     dilation = _per_axis(name, "dilation", dilation, rank)
-    padding = _padding(name, padding, w.shape[2:], stride, dilation)
+    padding = both_sides(name, padding, w.shape[2:], stride, dilation)
     if x.dim() == rank + 2:
         return conv(x, w, bias, stride, padding, dilation, groups)
     return conv(x.unsqueeze(0), w, bias, stride, padding, dilation, groups).squeeze(0)
