@@ -17,6 +17,8 @@ Packed = cyconv.torch.packed.PackedConvolution
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Complex modules are a new feature"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),  # of comparisons of sizes
 ]
 
 
@@ -336,10 +338,7 @@ def test_weights_written_to_are_packed_again():
     other = nn.Sequential(nn.Conv2d(3, 4, 3))
     ours.load_state_dict(other.state_dict())
     close(ours(x), other(x).detach())
-    twice = ours.double()
-    close(twice(x.double()), other.double()(x.double()).detach())
-    with torch.inference_mode():
-        twice[0].weight.zero_() if isinstance(twice, nn.Sequential) else None
+    close(ours.double()(x.double()), other.double()(x.double()).detach())
 
 
 def test_few_sizes_are_kept():

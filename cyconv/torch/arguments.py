@@ -97,6 +97,8 @@ def transposed(name, rank, x, w, bias, stride, padding, output_padding, groups, 
             )
     sizes = zip(x.shape[2:], w.shape[2:], stride, padding, dilation, extra, strict=True)
     spatial = [full(n, k, s, (p, p), d) + e for n, k, s, p, d, e in sizes]
+    if torch.jit.is_tracing():  # its sizes are tensors, which an operator does not take
+        spatial = [int(n) for n in spatial]
     for axis, n in enumerate(spatial):
         if n < 1:
             raise ValueError(f"{name}: the output's spatial axis {axis} must be >= 1, got {n}")
