@@ -341,6 +341,33 @@ def test_vmap(dims, transposed):
     close(torch.vmap(call(door), dims)(*inputs), torch.vmap(call(F), dims)(*inputs))
 
 
+def test_gradients_of_each_sample():
+    x, w = torch.randn(4, 3, 6, 6), torch.randn(2, 3, 3, 3)
+
+    def each(library):
+        loss = lambda w, x: library.conv2d(x[None], w, stride=2).pow(2).sum()  # noqa: E731
+        return torch.vmap(torch.func.grad(loss), (None, 0))(w, x)
+
+    torch.testing.assert_close(each(door), each(F), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["conv1d", "conv_transpose1d"])
+def test_transformations_of_functions(name):
+    x, w = torch.randn(2, 2, 5, dtype=torch.float64), torch.randn(2, 2, 3, dtype=torch.float64)
+
+    def hessian(library):
+        loss = lambda w: getattr(library, name)(x, w).pow(3).sum()  # noqa: E731
+        return torch.func.jacrev(torch.func.grad(loss))(w)
+
+    def both(library):
+        call = lambda x, w: getattr(library, name)(x, w).sin()  # noqa: E731
+        y, pull = torch.func.vjp(call, x, w)
+        return pull(y)
+
+    torch.testing.assert_close(hessian(door), hessian(F))
+    torch.testing.assert_close(both(door), both(F))
+
+
 class Blurred(torch.utils.data.Dataset):
     """Images that a worker convolves."""
 

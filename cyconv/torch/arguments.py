@@ -3,7 +3,8 @@
 import torch
 from torch.nn.functional import pad
 
-from cyconv.torch.operators import conv, conv_grad_input, full
+from cyconv.torch.gradients import conv, conv_grad_input
+from cyconv.torch.operators import full
 
 DTYPES = (
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128,

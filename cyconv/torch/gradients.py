@@ -9,9 +9,14 @@ incoming gradient h, the gradients are
     C: \; dx = B(g, h), \; dg = A(x, h)
 
 for complex tensors too, since B conjugates w, and C its first operand.
+
+A custom operator's gradient is not known to ``torch.func``; that of a ``torch.autograd.Function``
+is. While one of its transformations is active, the same formulas go through one.
 """
 
-from cyconv.torch.operators import conv, conv_grad_input, conv_grad_weight
+import torch
+
+from cyconv.torch import operators
 
 
 def _summed(h):
@@ -63,6 +68,25 @@ def _grad_weight(ctx, h):
     )
 
 
-conv.register_autograd(_conv, setup_context=_keep_conv)
-conv_grad_input.register_autograd(_grad_input, setup_context=_keep_grad_input)
-conv_grad_weight.register_autograd(_grad_weight, setup_context=_keep_grad_weight)
+def _differentiable(operator, backward, keep):
+    """`operator`, with its gradient told to autograd and to ``torch.func``."""
+    operator.register_autograd(backward, setup_context=keep)
+    body = {
+        "generate_vmap_rule": True,
+        "forward": staticmethod(lambda *arguments: operator(*arguments)),
+        "setup_context": staticmethod(keep),
+        "backward": staticmethod(backward),
+    }
+    function = type(backward.__name__, (torch.autograd.Function,), body)
+
+    def call(*arguments):
+        if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+            return function.apply(*arguments)
+        return operator(*arguments)
+
+    return call
+
+
+conv = _differentiable(operators.conv, _conv, _keep_conv)
+conv_grad_input = _differentiable(operators.conv_grad_input, _grad_input, _keep_grad_input)
+conv_grad_weight = _differentiable(operators.conv_grad_weight, _grad_weight, _keep_grad_weight)
