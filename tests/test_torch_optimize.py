@@ -338,6 +338,10 @@ def test_weights_written_to_are_packed_again():
     other = nn.Sequential(nn.Conv2d(3, 4, 3))
     ours.load_state_dict(other.state_dict())
     close(ours(x), other(x).detach())
+    for _ in range(3):  # new tensors, perhaps where the old ones were
+        other = nn.Sequential(nn.Conv2d(3, 4, 3))
+        ours.load_state_dict({k: v.clone() for k, v in other.state_dict().items()}, assign=True)
+        close(ours(x), other(x).detach())
     close(ours.double()(x.double()), other.double()(x.double()).detach())
 
 

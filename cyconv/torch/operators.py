@@ -9,26 +9,25 @@ respect to x for conjugated w, ``cyconv::conv_grad_weight`` the one with respect
 conjugated x. `padding` has two numbers for every axis, before and after.
 """
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor
 
 from cyconv import api
 from cyconv.problem import extent, output_size
 from cyconv.torch.tensors import as_array, as_tensor, empty, lies_last, moved
 
+GEOMETRY = "SymInt[] stride, SymInt[] padding, SymInt[] dilation, SymInt groups"
 
-@torch.library.custom_op("cyconv::conv", mutates_args=(), device_types="cpu")
-def conv(
-    x: Tensor,
-    w: Tensor,
-    bias: Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-) -> Tensor:
+
+def _operator(name, operands):
+    """Makes a function an operator of PyTorch's, whose last arguments are the geometry."""
+    schema = f"({operands}, {GEOMETRY}) -> Tensor"
+    return torch.library.custom_op(
+        f"cyconv::{name}", mutates_args=(), device_types="cpu", schema=schema
+    )
+
+
+@_operator("conv", "Tensor x, Tensor w, Tensor? bias")
+def conv(x, w, bias, stride, padding, dilation, groups):
     """y (N, K, *outputs) of x (N, C, *spatial), w (K, C / groups, *kernel) and bias (K,)."""
     last = lies_last(x)
     to, back = moved(last)
@@ -46,17 +45,8 @@ def _(x, w, bias, stride, padding, dilation, groups):
     return empty(x, (x.shape[0], w.shape[0], *outputs), lies_last(x))
 
 
-@torch.library.custom_op("cyconv::conv_grad_input", mutates_args=(), device_types="cpu")
-def conv_grad_input(
-    g: Tensor,
-    w: Tensor,
-    bias: Tensor | None,
-    spatial: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-) -> Tensor:
+@_operator("conv_grad_input", "Tensor g, Tensor w, Tensor? bias, SymInt[] spatial")
+def conv_grad_input(g, w, bias, spatial, stride, padding, dilation, groups):
     """dx (N, C, *spatial) of g (N, K, *outputs), w (K, C / groups, *kernel) and bias (C,)."""
     last = lies_last(g)
     to, back = moved(last)
@@ -83,16 +73,8 @@ def _(g, w, bias, spatial, stride, padding, dilation, groups):
     return empty(g, (g.shape[0], w.shape[1] * groups, *spatial), lies_last(g))
 
 
-@torch.library.custom_op("cyconv::conv_grad_weight", mutates_args=(), device_types="cpu")
-def conv_grad_weight(
-    x: Tensor,
-    g: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-) -> Tensor:
+@_operator("conv_grad_weight", "Tensor x, Tensor g, SymInt[] kernel")
+def conv_grad_weight(x, g, kernel, stride, padding, dilation, groups):
     """dw (K, C / groups, *kernel) of x (N, C, *spatial) and g (N, K, *outputs)."""
     shape = (g.shape[1], x.shape[1] // groups, *kernel)
     geometry = tuple(stride), pairs(padding), tuple(dilation), groups

@@ -48,7 +48,7 @@ class PackedConvolution(nn.Module):
             "padding", layer.padding, weight.shape[2:], self.stride, self.dilation
         )
         self.clamp, self.accuracy, self.threads = clamp, accuracy, threads
-        self._packs = {}
+        self._packs, self._of = {}, (None, None)
 
     def forward(self, x, output_size=None):
         """The layer's result; `output_size` is that of ``torch.nn.ConvTranspose2d``."""
@@ -89,19 +89,22 @@ class PackedConvolution(nn.Module):
 
     def _packed(self, x, last, extra):
         """The packed weights for inputs like `x`; packed again if the weights were written to."""
-        tensors = [t for t in (self.weight, self.bias) if t is not None]
-        state = [(t.data_ptr(), None if t.is_inference() else t._version) for t in tensors]
+        tensors = self.weight, self.bias
+        if any(now is not then for now, then in zip(tensors, self._of, strict=True)):
+            self._packs, self._of = {}, tensors  # kept, so that no other has its address
+        given = [t for t in tensors if t is not None]
+        state = [(t.data_ptr(), None if t.is_inference() else t._version) for t in given]
         key = (x.shape, last, extra, *state)
-        found = self._packs.get(key)
+        found = self._packs.pop(key, None)
         if found is None:
             found = plan(self._problem(x, last, extra), accuracy=self.accuracy).pack(
                 as_array(self.weight),
                 None if self.bias is None else as_array(self.bias),
                 self.clamp,
             )
-            self._packs[key] = found
-            while len(self._packs) > PLANS:
-                self._packs.pop(next(iter(self._packs)), None)
+        self._packs[key] = found  # the last
+        while len(self._packs) > PLANS:
+            self._packs.pop(next(iter(self._packs)), None)
         return found
 
     def _problem(self, x, last, extra):
@@ -150,7 +153,7 @@ class PackedConvolution(nn.Module):
 
     def __getstate__(self):
         """Without what is packed again where it arrives."""
-        return {**self.__dict__, "_packs": {}}
+        return {**self.__dict__, "_packs": {}, "_of": (None, None)}
 
     def extra_repr(self):
         """What ``print`` shows."""
