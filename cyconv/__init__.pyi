@@ -349,6 +349,7 @@ class PackedConv:
 class Plan:
     problem: Problem
     algorithm: str
+    device: str
     threads: int
     accuracy: str | float
     workspace_limit: int

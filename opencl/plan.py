@@ -249,6 +249,12 @@ class PackedDeviceConv(PackedConv):
                 target, x, self._packed, self._bias, self._clamp, out, on_device
             )
 
+    def __reduce__(self):
+        raise TypeError(
+            "PackedConv: weights packed in a device's memory cannot be pickled: pickle the plan, "
+            "packed.plan, and pack where it arrives"
+        )
+
     def repeated(self, x, out):
         """As :meth:`cyconv.PackedConv.repeated`, for arrays in device memory, waited for."""
         target = self._device

@@ -11,7 +11,7 @@ ROOT = Path(cyconv.__file__).parent
 
 FLOORS = (
     ("cli",),
-    ("filters", "ndimage", "signal", "toeplitz", "unfolding"),
+    ("filters", "ndimage", "signal", "toeplitz", "torch", "unfolding"),
     ("api",),
     ("opencl",),
     ("algorithms",),

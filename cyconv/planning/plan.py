@@ -22,6 +22,8 @@ EFFORTS = ("estimate", "measure")
 class Plan:
     """How a problem is computed; made by :func:`plan`, immutable, usable from many threads.
 
+    A pickled one is planned again where it arrives, for that machine; a copy is the same plan.
+
     Attributes
     ----------
     problem : Problem
@@ -49,6 +51,7 @@ class Plan:
         self._frozen = True
 
     _frozen = False
+    device = "cpu"
     _leaf, _branch, _registry = Leaf, Branch, registry
 
     def __setattr__(self, name, value):
@@ -73,6 +76,16 @@ class Plan:
 
     def __hash__(self):
         return hash(self._key())
+
+    def __reduce__(self):
+        return plan, (self.problem, self._requested, self.device, self.threads, self.accuracy,
+                      self.workspace_limit, self.effort)  # fmt: skip
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, _):
+        return self
 
     def _lower(self, problem):
         return lowering.lower(problem, self.accuracy == "strict")
@@ -252,13 +265,28 @@ class Plan:
 
 
 class PackedConv:
-    """A plan with its weights packed: ``packed(x, out=None)``."""
+    """A plan with its weights packed: ``packed(x, out=None)``.
+
+    One that is pickled is packed again where it arrives, from the weights as they were given. Most
+    algorithms need these anyway, to mend what is not finite; beside `implicit_gemm`'s and
+    `batch_gemm`'s panels they are a second copy. Immutable: a copy is the same object.
+    """
 
     def __init__(self, plan, w, bias, clamp):
         self.plan = plan
         self._bias = None if bias is None else bias.copy()
         self._clamp = clamp
-        self._packed = plan._root.pack(w.copy())  # the caller may change his
+        self._w = w.copy()  # the caller may change his
+        self._packed = plan._root.pack(self._w)
+
+    def __reduce__(self):
+        return _pack_again, (self.plan, self._w, self._bias, self._clamp)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, _):
+        return self
 
     def __call__(self, x, out=None, threads=None):
         """Compute the plan's problem for `x`, with the packed weights.
@@ -284,6 +312,10 @@ class PackedConv:
 
     def __repr__(self):
         return f"<PackedConv of {self.plan!r}>"
+
+
+def _pack_again(plan, w, bias, clamp):
+    return plan.pack(w, bias, clamp)
 
 
 class _Cache:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from math import prod
 
@@ -203,6 +203,12 @@ class Problem:
             name = name if name.endswith("_shape") else f"{name} of shape"
             raise ValueError(f"{self.operation}: {name} {shape} has more than 2**63 bytes")
 
+    def __reduce__(self):
+        """Made anew, and checked, where it arrives: a dtype that is sent is another object."""
+        asked = {each.name: getattr(self, each.name) for each in fields(self)}
+        types = {name: asked[name].type for name in ("dtype", "out_dtype")}
+        return _made, (asked | types,)
+
     @property
     def rank(self):
         """Number of spatial axes."""
@@ -317,6 +323,10 @@ class Problem:
     def receptive_field(self):
         """Input elements that one output spans along each axis: dilation * (kernel - 1) + 1."""
         return tuple(map(extent, self.kernel, self.dilation))
+
+
+def _made(asked):
+    return Problem(**asked)
 
 
 def slab(problem, axis, outputs, taps):

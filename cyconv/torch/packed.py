@@ -1,0 +1,164 @@
+"""A layer of a network with its weights packed: what takes a convolution's place in a model."""
+
+import torch
+from torch import nn
+
+from cyconv.planning.plan import plan
+from cyconv.problem import Problem
+from cyconv.torch import functional
+from cyconv.torch.arguments import both_sides
+from cyconv.torch.operators import full, pairs
+from cyconv.torch.tensors import as_array, as_tensor, lies_last, moved
+
+PLANS = 8  # input sizes whose packed weights a layer keeps
+
+
+def put(model, name, module):
+    """Give `model` the submodule `module` at the dotted path `name`."""
+    above, _, last = name.rpartition(".")
+    setattr(model.get_submodule(above), last, module)
+
+
+class PackedConvolution(nn.Module):
+    """A convolution or its transpose for inference: y = clamp(conv(x) + bias).
+
+    Weights are packed when an input of a new size comes, and kept for the last eight sizes. Where
+    packed weights cannot serve (a gradient is wanted, the model is being compiled, exported or
+    mapped, an autocast is on), the differentiable operators compute the same.
+
+    Parameters
+    ----------
+    layer : torch.nn.Conv1d to Conv3d or ConvTranspose1d to ConvTranspose3d
+        Gives the geometry.
+    weight, bias : Tensor, and Tensor or None
+        Copied. They are buffers of these names, so that a state dict has them.
+    clamp : (low, high) or None
+    accuracy, threads
+        As for :func:`cyconv.torch.optimize`.
+    """
+
+    def __init__(self, layer, weight, bias, clamp=None, accuracy="balanced", threads=None):
+        super().__init__()
+        self.register_buffer("weight", weight.detach().clone(memory_format=torch.contiguous_format))
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self.rank, self.transposed = weight.dim() - 2, layer.transposed
+        self.stride, self.dilation, self.groups = layer.stride, layer.dilation, layer.groups
+        self.output_padding, self.padding_mode = layer.output_padding, layer.padding_mode
+        self.padding = both_sides(
+            "padding", layer.padding, weight.shape[2:], self.stride, self.dilation
+        )
+        self.clamp, self.accuracy, self.threads = clamp, accuracy, threads
+        self._packs, self._of = {}, (None, None)
+
+    def forward(self, x, output_size=None):
+        """The layer's result; `output_size` is that of ``torch.nn.ConvTranspose2d``."""
+        extra = self._extra(x, output_size)
+        if not self._serves(x):
+            return self._differentiable(x, extra)
+        if any(e >= s for e, s in zip(extra, self.stride, strict=True)):
+            return self._differentiable(x, extra)  # outputs that no element of x meets: rare
+        last = x.dim() == self.rank + 2 and lies_last(x)
+        to, back = moved(last)
+        packed = self._packed(x, last, extra)
+        return as_tensor(back(packed(to(as_array(x)), threads=self.threads_now())))
+
+    def threads_now(self):
+        """The threads of a call: this layer's, else torch's at this moment."""
+        return self.threads or torch.get_num_threads()
+
+    @property
+    def algorithm(self):
+        """Name of the algorithm for the size that came last, or None before the first."""
+        last = next(reversed(self._packs.values()), None)
+        return last and last.plan.algorithm
+
+    def _serves(self, x):
+        """Whether packed weights can: `x` is plain memory, and nobody asks how y came about."""
+        return not (
+            torch.compiler.is_compiling()
+            or torch.jit.is_tracing()
+            or torch._C._functorch.is_functorch_wrapped_tensor(x)
+            or torch.is_autocast_enabled("cpu")
+            or (torch.is_grad_enabled() and x.requires_grad)
+            or type(x) not in (torch.Tensor, nn.Parameter)
+            or x.layout is not torch.strided
+            or not x.is_cpu
+            or x.dtype is not self.weight.dtype
+            or not self.weight.is_cpu
+        )
+
+    def _packed(self, x, last, extra):
+        """The packed weights for inputs like `x`; packed again if the weights were written to."""
+        tensors = self.weight, self.bias
+        if any(now is not then for now, then in zip(tensors, self._of, strict=True)):
+            self._packs, self._of = {}, tensors  # kept, so that no other has its address
+        given = [t for t in tensors if t is not None]
+        state = [(t.data_ptr(), None if t.is_inference() else t._version) for t in given]
+        key = (x.shape, last, extra, *state)
+        found = self._packs.pop(key, None)
+        if found is None:
+            found = plan(self._problem(x, last, extra), accuracy=self.accuracy).pack(
+                as_array(self.weight),
+                None if self.bias is None else as_array(self.bias),
+                self.clamp,
+            )
+        self._packs[key] = found  # the last
+        while len(self._packs) > PLANS:
+            self._packs.pop(next(iter(self._packs)), None)
+        return found
+
+    def _problem(self, x, last, extra):
+        head, sizes = tuple(x.shape[: -self.rank - 1]), tuple(x.shape[-self.rank :])
+        channels, direction = x.shape[-self.rank - 1], "forward"
+        padding = pairs(self.padding)
+        if self.transposed:
+            channels, direction = self.weight.shape[1] * self.groups, "grad_input"
+            sizes = tuple(n + e for n, e in zip(self._full(sizes), extra, strict=True))
+        shape = (*head, *sizes, channels) if last else (*head, channels, *sizes)
+        return Problem(
+            shape, self.weight.shape, as_array(self.weight).dtype, self.stride, padding,
+            self.dilation, self.groups, padding_mode=self.padding_mode,
+            data_format="channels_last" if last else "channels_first", direction=direction,
+            operation="conv_transpose" if self.transposed else "conv",
+        )  # fmt: skip
+
+    def _full(self, sizes):
+        """Output sizes of the transpose, without output padding."""
+        geometry = zip(sizes, self.weight.shape[2:], self.stride, pairs(self.padding),
+                       self.dilation, strict=True)  # fmt: skip
+        return [full(*axis) for axis in geometry]
+
+    def _extra(self, x, output_size):
+        if output_size is None:
+            return tuple(self.output_padding)
+        wanted = output_size[-self.rank :]
+        return tuple(n - m for n, m in zip(wanted, self._full(x.shape[-self.rank :]), strict=True))
+
+    def _differentiable(self, x, extra):
+        """As :meth:`forward`, by the operators."""
+        if self.transposed:
+            name, padding = f"conv_transpose{self.rank}d", list(self.padding[::2])
+            rest = self.stride, padding, extra, self.groups, self.dilation
+        else:
+            name = f"conv{self.rank}d"
+            mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+            widths = [n for pair in reversed(pairs(self.padding)) for n in pair]
+            x = nn.functional.pad(x, widths, mode) if any(widths) else x
+            rest = self.stride, 0, self.dilation, self.groups
+        y = getattr(functional, name)(x, self.weight, self.bias, *rest)
+        if self.clamp is None:
+            return y
+        low, high = self.clamp
+        return y.clamp(low, None if high == float("inf") else high)
+
+    def __getstate__(self):
+        """Without what is packed again where it arrives."""
+        return {**self.__dict__, "_packs": {}, "_of": (None, None)}
+
+    def extra_repr(self):
+        """What ``print`` shows."""
+        kernel = " x ".join(map(str, self.weight.shape[2:]))
+        parts = [f"{kernel}, stride={tuple(self.stride)}, groups={self.groups}"]
+        parts += ["transposed"] if self.transposed else []
+        parts += [f"clamp={self.clamp}"] if self.clamp else []
+        return ", ".join([*parts, f"algorithm={self.algorithm}"])
