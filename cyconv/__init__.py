@@ -16,8 +16,8 @@
 
 Beside the convolutions, each imported when asked for: :mod:`cyconv.filters` (classic image
 filters), :mod:`cyconv.opencl` (GPUs of any vendor), :mod:`cyconv.ndimage` and :mod:`cyconv.signal`
-(SciPy's functions, by SciPy's names), :mod:`cyconv.toeplitz` (convolution as a matrix),
-:mod:`cyconv.cli` (the command ``cyconv``).
+(SciPy's functions, by SciPy's names), :mod:`cyconv.dask` (arrays larger than memory),
+:mod:`cyconv.toeplitz` (convolution as a matrix), :mod:`cyconv.cli` (the command ``cyconv``).
 """
 
 from importlib import import_module
@@ -43,7 +43,7 @@ from cyconv.runtime.parallel import get_num_threads, set_num_threads
 from cyconv.runtime.version import __version__  # noqa: F401  (as packages have it)
 from cyconv.unfolding import fold, unfold
 
-_ROOMS = ("cli", "filters", "ndimage", "opencl", "signal", "toeplitz")
+_ROOMS = ("cli", "dask", "filters", "ndimage", "opencl", "signal", "toeplitz")
 
 
 def __getattr__(name):
