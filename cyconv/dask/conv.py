@@ -6,10 +6,10 @@ import numpy as np
 
 from cyconv import api
 from cyconv.dask.graph import check_array, check_in_memory, computed
-from cyconv.dask.windows import Window, bordered, output_spans, spans, whole
+from cyconv.dask.windows import Window, between_zeros, bordered, output_spans, spans, whole
 from cyconv.lowering.borders import SCIPY_NAMES
 from cyconv.planning.plan import plan
-from cyconv.problem import Problem, checked_dtype, extent, slab
+from cyconv.problem import Problem, checked_dtype, extent
 from cyconv.problem.operands import as_array, check_activation, check_bias
 
 
@@ -133,14 +133,11 @@ def _divided(problem, x, w, bias, options):
 
 def _window(problem, axis, first, last):
     """What the outputs [first, last) of a spatial axis read; the note is the block's padding."""
-    if first == last:
-        return Window(((0, 0),), (0, 0))
-    if problem.padding_mode == "zeros":
-        part, cells = slab(problem, axis, (first, last), (0, problem.kernel[axis]))
-        return Window(((cells.start, cells.stop),), part.padding[axis])
     span = extent(problem.kernel[axis], problem.dilation[axis])
     begin = first * problem.stride[axis] - problem.padding[axis][0]
     end = begin + (last - 1 - first) * problem.stride[axis] + span
+    if problem.padding_mode == "zeros":
+        return between_zeros(begin, end, problem.spatial[axis])
     mode = SCIPY_NAMES[problem.padding_mode]
     return bordered(begin, end, problem.spatial[axis], mode, (0, 0))
 
