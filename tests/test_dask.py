@@ -1,5 +1,6 @@
 """cyconv.dask: the values of the call in memory, whatever the chunks; nothing is computed early."""
 
+import os
 import subprocess
 import sys
 
@@ -240,16 +241,13 @@ def test_chunks_of_the_result_are_those_of_the_array():
 def test_each_chunk_is_read_once():
     reads = []
 
-    class Counted:
-        shape, dtype, ndim = (30, 30), np.dtype("f8"), 2
+    def read(block):
+        reads.append(block.shape)
+        return block
 
-        def __getitem__(self, at):
-            reads.append(at)
-            return np.zeros([s.stop - s.start for s in at])
-
-    x = da.from_array(Counted(), chunks=10, meta=np.ones((0, 0)))
+    x = da.ones((30, 30), chunks=10).map_blocks(read, dtype=float, meta=np.ones((0, 0)))
     door.ndimage.gaussian_filter(x, 3.0).compute()
-    assert len(reads) == 9
+    assert reads == [(10, 10)] * 9
 
 
 def test_tasks_use_one_thread_and_the_process_keeps_its_number():
@@ -332,3 +330,39 @@ def test_without_dask_the_error_says_what_to_install(child):
     code = "import sys; sys.modules['dask'] = None\nimport cyconv\ncyconv.dask.conv2d"
     done = child(code, check=False)
     assert "pip install 'cyconv[dask]'" in done.stderr
+
+
+MEMORY = """
+import resource, sys
+import dask, dask.array as da, numpy as np, zarr
+import cyconv.dask as door
+
+folder, megabytes, limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+shape, chunks = (megabytes * 2**20 // 4 // 256**2, 256, 256), (32, 128, 128)
+store = zarr.create_array(f"{folder}/in.zarr", shape=shape, chunks=chunks, dtype="f4", fill_value=1)
+store[40:50] = 3
+resource.setrlimit(resource.RLIMIT_AS, (limit << 20, limit << 20))
+y = door.ndimage.gaussian_filter1d(da.from_zarr(f"{folder}/in.zarr"), 2.0, axis=0)
+with dask.config.set(scheduler="threads", num_workers=2):
+    da.to_zarr(y, f"{folder}/out.zarr")
+result = da.from_zarr(f"{folder}/out.zarr")
+assert result.shape == shape and np.allclose(result[80:].sum(axis=(1, 2))[:4].compute(), 256**2)
+assert 2.9 < float(result[45, 100, 100].compute()) <= 3
+print(next(line for line in open("/proc/self/status") if line.startswith("VmPeak")).split()[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, limits the address space")
+def test_an_array_of_four_times_the_memory_from_zarr_to_zarr(tmp_path, record_property):
+    pytest.importorskip("zarr")
+    limit, size = 512, 2100
+    few = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(tmp_path), str(size), str(limit)],
+        env={**os.environ, **few}, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout) / 1024
+    print(f"{size} MB filtered, {peak:.0f} MB of address space at most, {limit} MB allowed")
+    record_property("peak_megabytes", peak)
+    assert size >= 4 * limit > 4 * peak
