@@ -1,8 +1,10 @@
 """cyconv.dask: the values of the call in memory, whatever the chunks; nothing is computed early."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -337,6 +339,7 @@ import resource, sys
 import dask, dask.array as da, numpy as np, zarr
 import cyconv.dask as door
 
+zarr.config.set({"threading.max_workers": 2})  # each thread has a stack of its own
 folder, megabytes, limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 shape, chunks = (megabytes * 2**20 // 4 // 256**2, 256, 256), (32, 128, 128)
 store = zarr.create_array(f"{folder}/in.zarr", shape=shape, chunks=chunks, dtype="f4", fill_value=1)
@@ -366,3 +369,17 @@ def test_an_array_of_four_times_the_memory_from_zarr_to_zarr(tmp_path, record_pr
     print(f"{size} MB filtered, {peak:.0f} MB of address space at most, {limit} MB allowed")
     record_property("peak_megabytes", peak)
     assert size >= 4 * limit > 4 * peak
+
+
+@pytest.mark.filterwarnings("default")  # what the other libraries' processes leave behind
+def test_every_block_of_the_page_runs(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("zarr")
+    pytest.importorskip("distributed")
+    page = Path(__file__).parents[1] / "docs" / "dask.md"
+    blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for block in blocks:
+        exec(compile(block, "docs/dask.md", "exec"), names)
+    assert names["features"].chunks == ((4,), (16, 16, 8), (16,) * 3, (16,) * 4)
+    assert {"edges.zarr", "means.zarr", "smooth.zarr"} <= {path.name for path in tmp_path.iterdir()}
