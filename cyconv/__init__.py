@@ -8,7 +8,26 @@
 
 The rooms, from the roof down; each imports only what lies below it (``tests/test_floors.py``):
 
-=================  ========================================================================="""
+=================  ================================================================================
+``cli``            the command ``cyconv``: a file for each subcommand
+``filters``        classic image filters: kernels as data, and one-call filters
+``torch``          PyTorch's functions for its tensors, and models packed for inference
+``dask``           the convolutions and filters of arrays larger than memory
+``ndimage``        SciPy's image filters, by SciPy's names; ``signal`` likewise
+``toeplitz``       convolution as a matrix; ``unfolding``: im2col and col2im
+``api``            the functions: each builds a Problem, gets a Plan and runs it
+``opencl``         the same algorithms on OpenCL devices: a ``.py`` beside a ``.cl`` for each
+``algorithms``     *an algorithm* is a file here, and a line in ``planning/registry.py``
+``planning``       *how*: Plan, the cost model, tuning, the explanation of a choice
+``lowering``       rules that leave few forms; *a border mode* is a map in ``lowering/borders.py``
+``problem``        *what*: the only validation and geometry; *a dtype* begins in ``names.py`` there
+``runtime``        one door each to the machine, OpenMP, memory, BLAS and Python
+``kernels``        C: each kernel once, a table of them for each instruction set
+=================  ================================================================================
+
+A dtype goes on to ``lowering/types.py``, which says in what it is summed, or to ``kernels/``. A new
+door, which brings arrays or models of others here, is a room beside ``ndimage``.
+"""
 
 from importlib import import_module
 
@@ -33,7 +52,7 @@ from cyconv.runtime.parallel import get_num_threads, set_num_threads
 from cyconv.runtime.version import __version__  # noqa: F401  (as packages have it)
 from cyconv.unfolding import fold, unfold
 
-_ROOMS = ("cli", "filters", "ndimage", "opencl", "signal", "toeplitz", "torch")
+_ROOMS = ("cli", "dask", "filters", "ndimage", "opencl", "signal", "toeplitz", "torch")
 
 
 def __getattr__(name):

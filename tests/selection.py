@@ -58,4 +58,3 @@ def thinned(items):
     }
     run = [item for item in items if item.nodeid in wanted]
     return run, [item for item in items if item.nodeid not in wanted]
-

@@ -23,6 +23,9 @@ def example(name):
     """The script as a module; Python puts its folder on the path in the same way."""
     if name == "train_digits":
         pytest.importorskip("sklearn")
+    if name == "filter_larger_than_memory":
+        pytest.importorskip("dask.array")
+        pytest.importorskip("zarr")
     with mock.patch.object(sys, "path", [str(EXAMPLES), *sys.path]), matplotlib.rc_context():
         return importlib.import_module(name)
 
@@ -112,6 +115,14 @@ def test_train_digits_has_the_gradient_of_its_loss():
             for s in (1, -1)
         )  # fmt: skip
         assert (ahead - behind) / (2 * h) == pytest.approx((gradient * v).sum(), rel=1e-6, abs=1e-8)
+
+
+def test_filter_larger_than_memory(run):
+    before, after = run("filter_larger_than_memory")
+    slope = np.linspace(0, 1, 64)
+    assert abs(np.corrcoef(before.mean(0), slope)[0, 1]) > 0.5
+    inside = after[:, 12:-12].mean(0)  # a slope has no band: away from the ends it is gone
+    assert abs(inside).max() < 0.3
 
 
 def test_network_tables(run, capsys):

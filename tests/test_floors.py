@@ -11,6 +11,7 @@ ROOT = Path(cyconv.__file__).parent
 
 FLOORS = (
     ("cli",),
+    ("dask",),
     ("filters", "ndimage", "signal", "toeplitz", "torch", "unfolding"),
     ("api",),
     ("opencl",),

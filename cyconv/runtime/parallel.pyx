@@ -68,11 +68,27 @@ def _default_threads():
 
 
 _threads = _default_threads() if CYCONV_OPENMP else 1
+_here = threading.local()
 
 
 def get_num_threads():
     """The number of threads a call uses when it does not say (``threads=None``)."""
-    return _threads
+    return getattr(_here, "threads", _threads)
+
+
+@contextmanager
+def one_thread():
+    """Calls made within, by this thread, use one where they do not say.
+
+    For callers that have threads of their own, each of which makes such calls.
+    """
+    before = getattr(_here, "threads", None)
+    _here.threads = 1
+    try:
+        yield
+    finally:
+        if before is None:
+            del _here.threads
 
 
 def set_num_threads(n):
@@ -90,7 +106,7 @@ def set_num_threads(n):
 def check_threads(operation, n):
     """`n` as a thread count; None is the default."""
     if n is None:
-        return _threads
+        return get_num_threads()
     n = as_int(operation, "threads", n, 1)
     if n > MOST_THREADS:
         raise ValueError(f"{operation}: threads must be <= {MOST_THREADS}, got {n}")

@@ -7,7 +7,7 @@ import numpy as np
 
 from cyconv.problem.operands import on_host
 from cyconv.signal.slices import check_valid, convolved, slices
-from cyconv.signal.spectral import fftconvolve
+from cyconv.signal.spectral import check_axes_match, fftconvolve
 
 
 def convolve(in1, in2, mode="full", method="auto"):
@@ -59,10 +59,7 @@ def correlate(in1, in2, mode="full", method="auto"):
 def _convolve(a, b, mode, method):
     if a.ndim == b.ndim == 0:
         return a * b
-    if a.ndim != b.ndim:
-        raise ValueError(
-            f"in1 and in2 should have the same dimensionality, got shapes {a.shape} and {b.shape}"
-        )
+    check_axes_match(a.shape, b.shape)
     axes = range(a.ndim)
     if mode == "valid":
         check_valid(a.shape, b.shape, axes)
@@ -72,7 +69,7 @@ def _convolve(a, b, mode, method):
     dtype = np.result_type(a, b)
     if method == "direct" or (method == "auto" and choose_conv_method(a, b, mode) == "direct"):
         one_line = a.ndim == 1 and (mode != "same" or a.size >= b.size)
-        _check_direct(dtype, one_line)
+        check_direct(dtype, one_line)
     if 0 in (a.size, b.size):
         return np.zeros(_empty_shape(a, b, mode, window), dtype)
     if method == "fft":
@@ -82,7 +79,7 @@ def _convolve(a, b, mode, method):
     return convolved(a, b, axes, window, method)
 
 
-def _check_direct(dtype, one_line):
+def check_direct(dtype, one_line):
     """Refuse what SciPy has no direct sum for.
 
     Text and dates; bool, float16 and objects where NumPy's sums along one axis do not serve.

@@ -40,23 +40,13 @@ def fftconvolve(in1, in2, mode="full", axes=None):
     a, b = on_host("in1", in1), on_host("in2", in2)
     if a.ndim == b.ndim == 0:
         return a * b
-    if a.ndim != b.ndim:
-        raise ValueError(
-            f"in1 and in2 should have the same dimensionality, got shapes {a.shape} and {b.shape}"
-        )
+    check_axes_match(a.shape, b.shape)
     if 0 in (a.size, b.size):
         return np.array([])
-    axes = [axis for axis in _chosen_axes(axes, a.ndim) if 1 not in (a.shape[axis], b.shape[axis])]
-    for axis, sizes in enumerate(zip(a.shape, b.shape, strict=True)):
-        if axis not in axes and sizes[0] != sizes[1] and 1 not in sizes:
-            raise ValueError(
-                f"incompatible shapes for in1 and in2: {a.shape} and {b.shape}, along axis {axis}"
-            )
-    if mode == "valid":
-        check_valid(a.shape, b.shape, axes)
+    axes = convolved_axes(a.shape, b.shape, mode, axes)
     window = slices(mode, a.shape, b.shape, axes)
     if axes:
-        dtype = np.result_type(_spectral(a.dtype), _spectral(b.dtype))
+        dtype = np.result_type(spectral_dtype(a.dtype), spectral_dtype(b.dtype))
         y = convolved(a.astype(dtype), b.astype(dtype), axes, window, "fft")
     else:
         y = a * b
@@ -81,6 +71,34 @@ def oaconvolve(in1, in2, mode="full", axes=None):
     return fftconvolve(in1, in2, mode, axes)
 
 
+def check_axes_match(shape_a, shape_b):
+    """Refuse operands of different numbers of axes."""
+    if len(shape_a) != len(shape_b):
+        raise ValueError(
+            f"in1 and in2 should have the same dimensionality, got shapes {shape_a} and {shape_b}"
+        )
+
+
+def convolved_axes(shape_a, shape_b, mode, axes):
+    """The axes of `axes` along which both operands have more than one cell; the others broadcast.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit.
+    """
+    chosen = _chosen_axes(axes, len(shape_a))
+    chosen = [axis for axis in chosen if 1 not in (shape_a[axis], shape_b[axis])]
+    for axis, sizes in enumerate(zip(shape_a, shape_b, strict=True)):
+        if axis not in chosen and sizes[0] != sizes[1] and 1 not in sizes:
+            raise ValueError(
+                f"incompatible shapes for in1 and in2: {shape_a} and {shape_b}, along axis {axis}"
+            )
+    if mode == "valid":
+        check_valid(shape_a, shape_b, chosen)
+    return chosen
+
+
 def _chosen_axes(axes, ndim):
     """`axes` as a list of different axes >= 0; None is all of them."""
     if axes is None:
@@ -99,7 +117,7 @@ def _chosen_axes(axes, ndim):
     return chosen
 
 
-def _spectral(dtype):
+def spectral_dtype(dtype):
     """The dtype in which an operand is transformed."""
     if dtype.kind not in "fc":
         return np.dtype(np.float64)
