@@ -48,7 +48,7 @@ COLUMNS = {
 def test_readme_names_two_commands_that_do_all_the_set_up():
     assert blocks("sh")[0].splitlines() == [
         "python -m pip install '.[cli]' && cyconv edges",
-        "python -m pip install '.[test]' && python -m pytest",
+        "python -m pip install '.[test]' && python -m pytest -n auto",
     ]
 
 
