@@ -89,6 +89,7 @@ def test_train_digits(run):
     assert np.mean(losses[-10:]) < 0.2 < np.mean(losses[:10])
 
 
+@pytest.mark.full
 def test_train_digits_in_full_reads_97_of_100(tmp_path):
     """As long as the gallery's picture took: a quarter of a minute on one core."""
     losses, scores = example("train_digits").main(["--out", str(tmp_path)])

@@ -87,6 +87,7 @@ def tables_that_pass(*command):
     return names
 
 
+@pytest.mark.full
 def test_every_kernel_of_this_machine(tmp_path):
     compiler, family = native()
     program = build(compiler, SETUP["ISA_FLAGS"][family], tmp_path)
