@@ -25,8 +25,8 @@ The rooms, from the roof down; each imports only what lies below it (``tests/tes
 ``kernels``        C: each kernel once, a table of them for each instruction set
 =================  ================================================================================
 
-A dtype's line in ``problem/names.py`` says in what it is summed: ``lowering/types.py`` converts it to
-that, unless ``kernels/`` have it. A padding mode has its name there too. A new door, which brings
+A dtype's line in ``problem/names.py`` says in what it is summed; ``lowering/types.py`` converts it,
+unless ``kernels/`` have it. A padding mode has its name there too. A new door, which brings
 arrays or models of others here, is a room beside ``ndimage``.
 """
 
