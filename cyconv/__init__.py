@@ -25,9 +25,9 @@ The rooms, from the roof down; each imports only what lies below it (``tests/tes
 ``kernels``        C: each kernel once, a table of them for each instruction set
 =================  ================================================================================
 
-A dtype's line in ``problem/names.py`` says in what it is summed; ``lowering/types.py`` converts it,
-unless ``kernels/`` have it. A padding mode has its name there too. A new door, which brings
-arrays or models of others here, is a room beside ``ndimage``.
+A border mode is also named in ``problem/names.py``. A dtype is a line of ``SUM_DTYPES`` there;
+``lowering/types.py`` converts it to its sum's dtype as it is. A door for others' arrays or models
+is a room beside ``ndimage``, listed in ``_ROOMS`` below and in ``tests/test_floors.py``.
 """
 
 from importlib import import_module
