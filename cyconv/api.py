@@ -15,7 +15,9 @@ from cyconv.problem import (
     as_shape,
     checked_dtype,
     documentation,
+    promoted_dtype,
     sum_dtype,
+    wrong_rank,
 )
 from cyconv.problem.operands import as_array, check_on_host, is_on_device
 from cyconv.runtime.calls import key
@@ -43,7 +45,7 @@ def _problem(operation, direction, shapes, dtypes, geometry, mode, data_format, 
     """The Problem of a call; its operands meet in one dtype."""
     return Problem(
         *shapes,
-        _promoted(operation, direction, dtypes),
+        promoted_dtype(operation, direction, dtypes),
         *geometry,
         padding_mode=mode,
         data_format=data_format,
@@ -52,21 +54,6 @@ def _problem(operation, direction, shapes, dtypes, geometry, mode, data_format, 
         direction=direction,
         operation=operation,
     )
-
-
-def _promoted(operation, direction, dtypes):
-    """Operands of two dtypes meet in the one to which NumPy promotes both."""
-    for role, dtype in zip(ROLES[direction], dtypes, strict=False):
-        checked_dtype(operation, f"{argument_name(operation, role)}.dtype", dtype)
-    if dtypes[0] == dtypes[1]:
-        return dtypes[0]
-    try:
-        return np.result_type(*dtypes)
-    except TypeError:
-        raise TypeError(
-            f"{operation}: x and w must have dtypes that NumPy promotes to a common one, "
-            f"got {dtypes[0]} and {dtypes[1]}"
-        ) from None
 
 
 def _call(found, a, b, bias, out, activation):
@@ -89,13 +76,6 @@ def _cast(operation, name, array, dtype):
 
         return converted(operation, name, array, dtype)
     return array.astype(dtype)
-
-
-def _wrong_rank(operation, rank, w_shape):
-    return ValueError(
-        f"{operation}: w must have {rank + 2} axes (K, C/groups, *kernel), "
-        f"got shape {tuple(w_shape)}"
-    )
 
 
 def _forward(name, rank):
@@ -125,7 +105,7 @@ def _forward(name, rank):
         if type(x) is not ndarray or type(w) is not ndarray:  # most are
             x, w = as_array(name, "x", x), as_array(name, "w", w)
         if rank is not None and w.ndim != rank + 2:
-            raise _wrong_rank(name, rank, w.shape)
+            raise wrong_rank(name, rank, w.shape)
         what = (padding_mode, data_format, flip, out_dtype)
         how = (algorithm, device, threads, accuracy, workspace_limit)
         found = _solve(
@@ -170,7 +150,7 @@ def _transpose(name, rank):
     ):
         x, w = as_array(name, "x", x), as_array(name, "w", w)
         if rank is not None and w.ndim != rank + 2:
-            raise _wrong_rank(name, rank, w.shape)
+            raise wrong_rank(name, rank, w.shape)
         shape, padding, beyond = transposed(
             name,
             x.shape,

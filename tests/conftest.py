@@ -35,8 +35,7 @@ def pytest_collection_modifyitems(config, items):
     if not config.getoption("--full"):
         quick = [item for item in items if item.get_closest_marker("full") is None]
         run = thinned(quick)
-        wanted = {item.nodeid for item in run}
-        config.hook.pytest_deselected(items=[i for i in items if i.nodeid not in wanted])
+        config.hook.pytest_deselected(items=list(set(items) - set(run)))
         items[:] = run
 
 

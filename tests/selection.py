@@ -46,14 +46,9 @@ def kept(cases):
 def thinned(items):
     """The items to run, in the order of `items`."""
     tests = {}
-    for item in items:
+    for i, item in enumerate(items):
         callspec = getattr(item, "callspec", None)
         values = tuple(callspec.id.split("-")) if callspec else ()
-        test = item.nodeid.partition("[")[0]
-        tests.setdefault(test, []).append((item, values))
-    wanted = {
-        cases[i][0].nodeid
-        for cases in tests.values()
-        for i in kept([values for _, values in cases])
-    }
-    return [item for item in items if item.nodeid in wanted]
+        tests.setdefault(item.nodeid.partition("[")[0], []).append((i, values))
+    wanted = {cases[k][0] for cases in tests.values() for k in kept([v for _, v in cases])}
+    return [items[i] for i in sorted(wanted)]

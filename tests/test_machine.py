@@ -8,7 +8,7 @@ from cyconv.runtime import machine
 
 from . import tolerances
 from .cases import Case, named, supported
-from .variants import cache
+from .variants import cache, without_plans
 
 SMALL, OTHER = "8K,64K", "48K,2M,8M"
 LARGE_IMAGE = Case("large_image", (1, 3, 150, 170), (8, 3, 3, 3), padding=1)
@@ -27,7 +27,7 @@ CORE = [
 @pytest.fixture(params=[SMALL, OTHER])
 def elsewhere(request, monkeypatch):
     """A machine with other caches, and no plans of this one."""
-    monkeypatch.setattr(cache, "_plans", type(cache._plans)())
+    without_plans(monkeypatch)
     with machine.assumed(request.param):
         yield machine.caches()
 
@@ -71,7 +71,7 @@ def test_tiles_follow_the_caches(monkeypatch, algorithm, case):
     monkeypatch.setattr(cyconv.kernels.kernels, "_isa", "baseline")
     needed = []
     for sizes in (SMALL, "32K,512K,32M"):
-        monkeypatch.setattr(cache, "_plans", type(cache._plans)())
+        without_plans(monkeypatch)
         with machine.assumed(sizes):
             plan = cyconv.plan(case.problem("float32"), algorithm, threads=1)
         needed.append(plan.workspace_bytes)

@@ -73,6 +73,11 @@ def possible(kernel, stride):
     return [v for v in found if winograd.ERROR[v] <= BALANCED] or found[:1]
 
 
+def without_plans(patch):
+    """Until `patch` is undone, plans made before are put aside; those made meanwhile go then."""
+    patch.setattr(cache, "_plans", type(cache._plans)())
+
+
 @contextmanager
 def forced(way):
     """While it lasts, every plan for Winograd takes the variant of `way`, within any accuracy.
@@ -84,5 +89,5 @@ def forced(way):
             patch.setattr(winograd, "_fitting", way.fitting)
             for v in ERROR:
                 patch.setitem(winograd.ERROR, v, 1.0)
-            patch.setattr(cache, "_plans", type(cache._plans)())
+            without_plans(patch)
         yield way

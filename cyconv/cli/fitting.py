@@ -15,8 +15,9 @@ from statistics import fmean
 
 import cyconv
 from cyconv.algorithms.tiling import best_tiling
-from cyconv.planning import cost, tuning
+from cyconv.planning import cost
 from cyconv.planning.constants import FITTED, GROUPS, MeasuredOn
+from cyconv.runtime import machine
 
 from . import samples
 from .interrupts import check
@@ -147,4 +148,4 @@ def refit(results, rng, command):
 
 def processor():
     """Name of the processor, its instruction set and its number."""
-    return f"{tuning.cpu()} ({cyconv.kernels.isa()}, {os.cpu_count()} CPUs)"
+    return f"{machine.cpu()} ({cyconv.kernels.isa()}, {os.cpu_count()} CPUs)"

@@ -18,10 +18,10 @@ _INK, _SLOWER = "#2a6f97", "#c1666b"
 def machine(threads):
     """What the figures depend on beside the contestants."""
     import cyconv
-    from cyconv.planning import tuning
+    from cyconv.runtime import machine
 
     return {
-        "cpu": tuning.cpu(),
+        "cpu": machine.cpu(),
         "cpus": os.cpu_count(),
         "isa": cyconv.kernels.isa(),
         "platform": platform.platform(),

@@ -2,14 +2,12 @@
 
 from functools import partial
 
-import numpy as np
-
 from cyconv import api
 from cyconv.dask.graph import check_array, check_in_memory, computed
-from cyconv.dask.windows import Window, between_zeros, bordered, output_spans, spans, whole
+from cyconv.dask.windows import Window, bordered, output_spans, spans, whole
 from cyconv.lowering.borders import SCIPY_NAMES
 from cyconv.planning.plan import plan
-from cyconv.problem import Problem, checked_dtype, extent
+from cyconv.problem import Problem, between_zeros, extent, promoted_dtype, wrong_rank
 from cyconv.problem.operands import as_array, check_activation, check_bias
 
 
@@ -26,11 +24,10 @@ def _forward(name, rank):
         _check_left_out(name, device, threads, out)
         w = as_array(name, "w", w)
         if rank is not None and w.ndim != rank + 2:
-            raise ValueError(
-                f"{name}: w must have {rank + 2} axes (K, C/groups, *kernel), got shape {w.shape}"
-            )
+            raise wrong_rank(name, rank, w.shape)
+        dtype = promoted_dtype(name, "forward", (x.dtype, w.dtype))
         problem = Problem(
-            x.shape, w.shape, _common(name, x.dtype, w.dtype), stride, padding, dilation, groups,
+            x.shape, w.shape, dtype, stride, padding, dilation, groups,
             padding_mode=padding_mode, data_format=data_format, flip=flip, out_dtype=out_dtype,
             operation=name,
         )  # fmt: skip
@@ -94,18 +91,6 @@ def _check_left_out(name, device, threads, out):
         )
 
 
-def _common(name, x, w):
-    """The dtype to which NumPy promotes both."""
-    for argument, dtype in (("x.dtype", x), ("w.dtype", w)):
-        checked_dtype(name, argument, dtype)
-    try:
-        return np.result_type(x, w)
-    except TypeError:
-        raise TypeError(
-            f"{name}: x and w must have dtypes that NumPy promotes to a common one, got {x} and {w}"
-        ) from None
-
-
 def _divided(problem, x, w, bias, options):
     """The result as a dask array."""
     first = x.ndim - problem.rank - problem.channels_last
@@ -137,7 +122,8 @@ def _window(problem, axis, first, last):
     begin = first * problem.stride[axis] - problem.padding[axis][0]
     end = begin + (last - 1 - first) * problem.stride[axis] + span
     if problem.padding_mode == "zeros":
-        return between_zeros(begin, end, problem.spatial[axis])
+        cells, zeros = between_zeros(begin, end, problem.spatial[axis])
+        return Window((cells,), zeros)
     mode = SCIPY_NAMES[problem.padding_mode]
     return bordered(begin, end, problem.spatial[axis], mode, (0, 0))
 

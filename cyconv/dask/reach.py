@@ -5,7 +5,8 @@ from operator import index
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from cyconv.ndimage.arguments import border_mode, chosen_axes, per_axis, window
+from cyconv.ndimage.arguments import border_mode, chosen_axes, flipped, per_axis, window
+from cyconv.ndimage.smoothing import gaussian_radius
 
 
 def reaches(name, given, ndim):
@@ -35,23 +36,23 @@ def _placed(axes, values, ndim):
     return found
 
 
-def _kernel(given, ndim, flipped=False):
+def _kernel(given, ndim, reverse=False):
     axes = chosen_axes(given["axes"], ndim)
     origins = per_axis("origin", given["origin"], len(axes))
     if len(axes) == ndim:  # as SciPy: the weights' axes are the image's, whatever their order
         axes = range(ndim)
     origins = _placed(axes, origins, ndim)
     taps = dict(zip(sorted(axes), np.shape(given["weights"]), strict=True))
-    return [_side(o, taps.get(axis, 1), flipped) for axis, o in enumerate(origins)]
+    return [_side(o, taps.get(axis, 1), reverse) for axis, o in enumerate(origins)]
 
 
-def _kernel1d(given, ndim, flipped=False):
-    side = _side(given["origin"], len(given["weights"]), flipped)
+def _kernel1d(given, ndim, reverse=False):
+    side = _side(given["origin"], len(given["weights"]), reverse)
     return _placed([normalize_axis_index(given["axis"], ndim)], [side], ndim)
 
 
-def _side(origin, taps, flipped=False):
-    return max(window(-origin - (taps + 1) % 2 if flipped else origin, taps))
+def _side(origin, taps, reverse=False):
+    return max(window(flipped(origin, taps) if reverse else origin, taps))
 
 
 def _uniform(given, ndim):
@@ -66,22 +67,18 @@ def _uniform1d(given, ndim):
     return _placed([normalize_axis_index(given["axis"], ndim)], [side], ndim)
 
 
-def _radius(sigma, truncate, radius):
-    return int(truncate * float(sigma) + 0.5) if radius is None else index(radius)
-
-
 def _gaussian(given, ndim):
     axes = chosen_axes(given["axes"], ndim)
     both = (per_axis(key, given[key], len(axes)) for key in ("sigma", "radius"))
     sides = [
-        _radius(sigma, given["truncate"], radius) if sigma > 1e-15 else 0
+        index(gaussian_radius(sigma, given["truncate"], radius)) if sigma > 1e-15 else 0
         for sigma, radius in zip(*both, strict=True)
     ]
     return _placed(axes, sides, ndim)
 
 
 def _gaussian1d(given, ndim):
-    side = _radius(given["sigma"], given["truncate"], given["radius"])
+    side = index(gaussian_radius(given["sigma"], given["truncate"], given["radius"]))
     return _placed([normalize_axis_index(given["axis"], ndim)], [side], ndim)
 
 
@@ -108,9 +105,9 @@ def _generic(given, ndim):
 
 _REACHES = {
     "correlate": _kernel,
-    "convolve": lambda given, ndim: _kernel(given, ndim, flipped=True),
+    "convolve": lambda given, ndim: _kernel(given, ndim, reverse=True),
     "correlate1d": _kernel1d,
-    "convolve1d": lambda given, ndim: _kernel1d(given, ndim, flipped=True),
+    "convolve1d": lambda given, ndim: _kernel1d(given, ndim, reverse=True),
     "gaussian_filter": _gaussian,
     "gaussian_filter1d": _gaussian1d,
     "uniform_filter": _uniform,

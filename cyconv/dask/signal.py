@@ -17,7 +17,7 @@ from cyconv.dask.windows import Window, output_spans, spans
 from cyconv.problem.operands import on_host
 from cyconv.signal.convolution import check_direct, choose_conv_method
 from cyconv.signal.slices import check_valid, convolved, slices
-from cyconv.signal.spectral import check_axes_match, convolved_axes, spectral_dtype
+from cyconv.signal.spectral import check_axes_match, convolved_axes, middle, spectral_dtype
 
 
 def convolve(in1, in2, mode="full", method="auto"):
@@ -90,11 +90,7 @@ def _by_spectra(name, in1, in2, mode, axes):
         y = _divided(name, x, w, axes, window, "fft", dtype, dtype)
     else:
         y = x * w
-    if mode == "same":  # of an axis along which only in1 was broadcast, the middle
-        sizes = [0 if axis in axes else n for axis, n in enumerate(in1.shape)]
-        starts = [(have - n) // 2 if n else 0 for have, n in zip(y.shape, sizes, strict=True)]
-        y = y[tuple(slice(s, s + n) for s, n in zip(starts, in1.shape, strict=True))]
-    return y
+    return middle(y, in1.shape, axes) if mode == "same" else y
 
 
 def _operands(name, in1, in2):
@@ -128,7 +124,7 @@ def _check_method(in1, in2, mode, method, dtype):
         sizes = (np.broadcast_to(np.zeros((), o.dtype), o.shape) for o in (in1, in2))
         method = choose_conv_method(*sizes, mode)
     if method == "direct":
-        check_direct(dtype, in1.ndim == 1 and (mode != "same" or in1.size >= in2.size))
+        check_direct(dtype, in1, in2, mode)
 
 
 def _divided(name, x, w, axes, window, algorithm, cast, dtype):

@@ -62,16 +62,6 @@ def bordered(begin, end, size, mode, note=None):
     return Window(cells, note, np.searchsorted(seen, sources))
 
 
-def between_zeros(begin, end, size):
-    """The window of positions [begin, end) of an axis of `size` cells between zeros.
-
-    The note is the padding, (lo, hi) zeros, with which the block has all these positions.
-    """
-    start, stop = (min(max(position, 0), size) for position in (begin, end))
-    before = min(max(-begin, 0), end - begin)
-    return Window(((start, stop),), (before, end - begin - before - (stop - start)))
-
-
 def with_halo(chunks, reach, wraps):
     """Windows of chunks with `reach` more cells on either side; the note is the slice to keep.
 

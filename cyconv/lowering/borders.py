@@ -8,7 +8,6 @@ import numpy as np
 from cyconv.lowering.rule import Rule
 
 SCIPY_NAMES = {
-    "zeros": "constant",
     "reflect": "mirror",
     "replicate": "nearest",
     "circular": "wrap",

@@ -41,9 +41,7 @@ def phases_of(problem, axis):
         m, count = (first + lo) // s, -(-(size - first) // s)
         step = taps[1] - taps[0] if len(taps) > 1 else 1
         begin = m - (taps[-1] * d - phase) // s  # what of y the first cell's last tap reads
-        end = (
-            m + count - (taps[0] * d - phase) // s
-        )  # one past what the last cell's first tap reads
+        end = m + count - (taps[0] * d - phase) // s  # past what the last cell's first tap reads
         keep = slice(max(0, begin), min(problem.output_spatial[axis], end))
         if keep.start < keep.stop:
             padding = (keep.start - begin, end - keep.stop)

@@ -58,6 +58,11 @@ def chosen_axes(axes, ndim):
     return chosen
 
 
+def flipped(origin, taps):
+    """The origin of a reversed kernel whose middle tap stays where it is."""
+    return -origin - (taps + 1) % 2
+
+
 def window(origin, taps):
     """(before, after): the cells that a window of `taps`, moved by `origin`, reaches."""
     before, after = taps // 2 + origin, (taps - 1) // 2 - origin

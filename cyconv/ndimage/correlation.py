@@ -9,6 +9,7 @@ from cyconv.ndimage.arguments import (
     bools,
     border_mode,
     chosen_axes,
+    flipped,
     per_axis,
     real_number,
     result_array,
@@ -102,7 +103,7 @@ def _correlate(x, w, output, mode, cval, origin, axes, flip):
         )
     if flip:
         w = np.flip(w)
-        origins = [-o - (k + 1) % 2 for o, k in zip(origins, w.shape, strict=True)]
+        origins = [flipped(o, k) for o, k in zip(origins, w.shape, strict=True)]
     widths = [window(o, k) for o, k in zip(origins, w.shape, strict=True)]
     output = result_array(output, x)
     if not isinstance(mode, str) and isinstance(mode, Iterable):
@@ -149,7 +150,7 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
     array of input's shape
     """
     weights = on_host("weights", weights)[::-1]
-    origin = -origin - (len(weights) + 1) % 2
+    origin = flipped(origin, len(weights))
     weights = weights.conj() if weights.dtype.kind == "c" else weights
     return bools(along_axis(input, weights, axis, output, mode, cval, origin))
 

@@ -35,6 +35,14 @@ def gaussian_kernel(sigma, order, radius):
     return (x[:, None] ** powers).dot(q) * g
 
 
+def gaussian_radius(sigma, truncate, radius):
+    """Where the kernel ends, in cells: `radius`, else so many standard deviations."""
+    reach = int(truncate * float(sigma) + 0.5) if radius is None else radius
+    if not isinstance(reach, Integral) or reach < 0:
+        raise ValueError(f"radius must be an int >= 0, got {reach!r}")
+    return reach
+
+
 def gaussian_filter1d(
     input,
     sigma,
@@ -74,10 +82,7 @@ def gaussian_filter1d(
 
 
 def _gaussian(x, sigma, axis, order, output, mode, cval, truncate, radius):
-    reach = int(truncate * float(sigma) + 0.5) if radius is None else radius
-    if not isinstance(reach, Integral) or reach < 0:
-        raise ValueError(f"radius must be an int >= 0, got {reach!r}")
-    kernel = gaussian_kernel(sigma, order, reach)[::-1]
+    kernel = gaussian_kernel(sigma, order, gaussian_radius(sigma, truncate, radius))[::-1]
     return along_axis(x, kernel, axis, output, mode, cval, 0)
 
 

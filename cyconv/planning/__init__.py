@@ -5,6 +5,7 @@ registry.py     the table of algorithms and of devices
 cost.py         the cost model, one scale in seconds
 constants.py    its constants: names, units and meanings
 model.py        the file with their values: the one built in, or another machine's
+files.py        how the JSON of model.py and of tuning.py is read
 tuning.py       choices measured once and remembered in a file
 explanation.py  why a plan is as it is, as text and as values
 """

@@ -15,6 +15,7 @@ import warnings
 from dataclasses import asdict, fields
 from math import isfinite
 
+from cyconv.planning import files
 from cyconv.planning.constants import GROUPS, Constants, MeasuredOn
 
 FORMAT, SCHEMA = "cyconv model", 1
@@ -73,15 +74,7 @@ def read(file):
         If it is not there, or is not such a file, or lacks a constant, or has one that is not
         made of positive numbers.
     """
-    try:
-        with open(file, encoding="utf-8") as opened:
-            content = json.load(opened)
-    except OSError as error:
-        raise ModelFileError(error.strerror or str(error)) from None
-    except (ValueError, RecursionError):
-        raise ModelFileError("it is not JSON") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ModelFileError("it is not a model file of cyconv")
+    content = files.content(file, FORMAT, ModelFileError)
     if content.get("schema") != SCHEMA:
         raise ModelFileError(f"its schema is not {SCHEMA}, which this version of cyconv writes")
     measured_on = _named(content, "measured_on", MeasuredOn)

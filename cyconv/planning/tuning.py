@@ -22,8 +22,8 @@ from time import perf_counter
 
 import numpy as np
 
+from cyconv.planning import files
 from cyconv.runtime import machine
-from cyconv.runtime.machine import cpu
 from cyconv.runtime.version import __version__
 
 FORMAT, SCHEMA = "cyconv tuning", 1
@@ -84,7 +84,7 @@ def question(problem, threads, accuracy, workspace_limit, isa):
         f"stride={sizes(problem.stride)} dilation={sizes(problem.dilation)} "
         f"padding={sizes(f'{lo}:{hi}' for lo, hi in problem.padding)} groups={problem.groups} "
         f"threads={threads} accuracy={accuracy} workspace={workspace_limit} "
-        f"isa={isa} cyconv={__version__} cpu={cpu()} caches={sizes(machine.caches().sizes)}"
+        f"isa={isa} cyconv={__version__} cpu={machine.cpu()} caches={sizes(machine.caches().sizes)}"
     )
 
 
@@ -96,19 +96,11 @@ def read(file):
     TuningFileError
         If there is something at `file` and it is not a tuning file that can be read.
     """
-    try:
-        if not os.path.isfile(file):
-            if os.path.lexists(file):
-                raise TuningFileError("it is not a file")
-            return {}
-        with open(file, encoding="utf-8") as opened:
-            content = json.load(opened)
-    except OSError as error:
-        raise TuningFileError(error.strerror or str(error)) from None
-    except (ValueError, RecursionError):
-        raise TuningFileError("it is not JSON") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise TuningFileError("it is not a tuning file of cyconv")
+    if not os.path.isfile(file):
+        if os.path.lexists(file):
+            raise TuningFileError("it is not a file")
+        return {}
+    content = files.content(file, FORMAT, TuningFileError)
     if content.get("schema") != SCHEMA or not isinstance(content.get("entries"), dict):
         raise TuningFileError(f"its schema is not {SCHEMA}, which this version of cyconv writes")
     return content["entries"]

@@ -9,11 +9,11 @@ operands.py   the arrays of a call, checked against the problem
 from cyconv.problem.geometry import (
     LIMIT,
     as_shape,
+    between_zeros,
     extent,
     output_size,
     pad_pairs,
     per_axis,
-    same_padding,
 )
 from cyconv.problem.names import (
     DATA_FORMATS,
@@ -22,8 +22,10 @@ from cyconv.problem.names import (
     SUM_DTYPES,
     argument_name,
     checked_dtype,
+    promoted_dtype,
     shape_name,
     sum_dtype,
+    wrong_rank,
 )
 from cyconv.problem.problem import MAX_RANK, Problem, slab
 from cyconv.runtime.arguments import as_int
@@ -39,13 +41,15 @@ __all__ = [
     "argument_name",
     "as_int",
     "as_shape",
+    "between_zeros",
     "checked_dtype",
     "extent",
     "output_size",
     "pad_pairs",
     "per_axis",
-    "same_padding",
+    "promoted_dtype",
     "shape_name",
     "slab",
     "sum_dtype",
+    "wrong_rank",
 ]

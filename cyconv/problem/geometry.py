@@ -1,6 +1,5 @@
 r"""The geometry of one axis: sizes, extents and padding, the only place with their formulas.
 
-
 For one axis of input size H, kernel size R, padding (lo, hi), stride s and dilation d, the
 cross-correlation
 
@@ -90,3 +89,18 @@ def pad_pairs(operation, padding, spatial, kernel, stride, dilation):
 def output_size(size, kernel, stride, padding, dilation):
     """Outputs along one axis (see the module's formula); <= 0 where the kernel does not fit."""
     return (size + sum(padding) - extent(kernel, dilation)) // stride + 1
+
+
+def between_zeros(begin, end, size):
+    """What the positions [begin, end) of an axis of `size` cells between zeros hold.
+
+    Returns
+    -------
+    cells : (start, stop)
+        Of the axis.
+    zeros : (before, after)
+        How many lie on either side of these cells.
+    """
+    start, stop = (min(max(position, 0), size) for position in (begin, end))
+    before = min(max(-begin, 0), end - begin)
+    return (start, stop), (before, end - begin - before - (stop - start))

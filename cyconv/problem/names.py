@@ -58,3 +58,26 @@ def checked_dtype(operation, name, dtype):
         found = found.newbyteorder("=")
         raise TypeError(f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}")
     return np.dtype(found.type)  # the one object that native arrays have
+
+
+def promoted_dtype(operation, direction, dtypes):
+    """Operands of two dtypes meet in the one to which NumPy promotes both."""
+    for role, dtype in zip(ROLES[direction], dtypes, strict=False):
+        checked_dtype(operation, f"{argument_name(operation, role)}.dtype", dtype)
+    if dtypes[0] == dtypes[1]:
+        return dtypes[0]
+    try:
+        return np.result_type(*dtypes)
+    except TypeError:
+        raise TypeError(
+            f"{operation}: x and w must have dtypes that NumPy promotes to a common one, "
+            f"got {dtypes[0]} and {dtypes[1]}"
+        ) from None
+
+
+def wrong_rank(operation, rank, w_shape):
+    """The error for weights of another number of axes than the function's name says."""
+    return ValueError(
+        f"{operation}: w must have {rank + 2} axes (K, C/groups, *kernel), "
+        f"got shape {tuple(w_shape)}"
+    )

@@ -8,7 +8,15 @@ from math import prod
 
 import numpy as np
 
-from cyconv.problem.geometry import LIMIT, as_shape, extent, output_size, pad_pairs, per_axis
+from cyconv.problem.geometry import (
+    LIMIT,
+    as_shape,
+    between_zeros,
+    extent,
+    output_size,
+    pad_pairs,
+    per_axis,
+)
 from cyconv.problem.names import (
     DATA_FORMATS,
     PADDING_MODES,
@@ -346,17 +354,13 @@ def slab(problem, axis, outputs, taps):
     cells : slice
         What they see of x along the axis.
     """
-    size, step, dilation = problem.spatial[axis], problem.stride[axis], problem.dilation[axis]
+    step, dilation = problem.stride[axis], problem.dilation[axis]
     begin = outputs[0] * step + taps[0] * dilation - problem.padding[axis][0]
-    span = (outputs[1] - 1 - outputs[0]) * step + extent(taps[1] - taps[0], dilation)
-    cells = slice(min(max(begin, 0), size), min(max(begin + span, 0), size))
-    before = min(max(-begin, 0), span)
-    shapes = x_shape, w_shape = list(problem.x_shape), list(problem.w_shape)
-    x_shape[axis - problem.rank], w_shape[axis - problem.rank] = (
-        cells.stop - cells.start,
-        taps[1] - taps[0],
-    )
-    padding = list(problem.padding)
-    padding[axis] = (before, span - before - x_shape[axis - problem.rank])
-    x_shape, w_shape = map(tuple, shapes)
-    return replace(problem, x_shape=x_shape, w_shape=w_shape, padding=tuple(padding)), cells
+    end = begin + (outputs[1] - 1 - outputs[0]) * step + extent(taps[1] - taps[0], dilation)
+    cells, zeros = between_zeros(begin, end, problem.spatial[axis])
+    x_shape, w_shape, padding = map(list, (problem.x_shape, problem.w_shape, problem.padding))
+    x_shape[axis - problem.rank] = cells[1] - cells[0]
+    w_shape[axis - problem.rank] = taps[1] - taps[0]
+    padding[axis] = zeros
+    shapes = {"x_shape": tuple(x_shape), "w_shape": tuple(w_shape), "padding": tuple(padding)}
+    return replace(problem, **shapes), slice(*cells)

@@ -37,6 +37,11 @@ class Caches:
     l3: int
     source: str
 
+    @classmethod
+    def of(cls, sizes, source):
+        """Of two or more sizes, the first level's first; the last one is the last level's."""
+        return cls(*sizes[:2], sizes[:3][-1], source)
+
     @property
     def sizes(self):
         """Bytes, the first level's first."""
@@ -113,8 +118,7 @@ def _read():
     """The caches of this machine, from the first who knows them."""
     text = os.environ.get("CYCONV_CACHES")
     if text:
-        sizes, source = parsed(text), "CYCONV_CACHES"
-        return Caches(*sizes[:2], sizes[-1], source)
+        return Caches.of(parsed(text), "CYCONV_CACHES")
     sources = {"cpuid": cyconv.kernels.cpuid_caches}
     if sys.platform == "linux":
         sources = {"sysfs": _sysfs, **sources}
@@ -123,8 +127,8 @@ def _read():
     for source, ask in sources.items():
         sizes = ask()[:3]
         if len(sizes) > 1 and _sensible(sizes):
-            return Caches(*sizes[:2], sizes[-1], source)
-    return Caches(*ASSUMED, "assumed")
+            return Caches.of(sizes, source)
+    return Caches.of(ASSUMED, "assumed")
 
 
 _caches = _read()
@@ -139,8 +143,7 @@ def caches():
 def assumed(text):
     """Other caches for the plans that are made within, as ``CYCONV_CACHES`` names them."""
     global _caches
-    before, sizes = _caches, parsed(text)
-    _caches = Caches(*sizes[:2], sizes[-1], "CYCONV_CACHES")
+    before, _caches = _caches, Caches.of(parsed(text), "CYCONV_CACHES")
     try:
         yield
     finally:

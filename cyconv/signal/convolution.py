@@ -68,8 +68,7 @@ def _convolve(a, b, mode, method):
         raise ValueError(f"method must be 'auto', 'direct' or 'fft', got {method!r}")
     dtype = np.result_type(a, b)
     if method == "direct" or (method == "auto" and choose_conv_method(a, b, mode) == "direct"):
-        one_line = a.ndim == 1 and (mode != "same" or a.size >= b.size)
-        check_direct(dtype, one_line)
+        check_direct(dtype, a, b, mode)
     if 0 in (a.size, b.size):
         return np.zeros(_empty_shape(a, b, mode, window), dtype)
     if method == "fft":
@@ -79,11 +78,12 @@ def _convolve(a, b, mode, method):
     return convolved(a, b, axes, window, method)
 
 
-def check_direct(dtype, one_line):
+def check_direct(dtype, in1, in2, mode):
     """Refuse what SciPy has no direct sum for.
 
     Text and dates; bool, float16 and objects where NumPy's sums along one axis do not serve.
     """
+    one_line = in1.ndim == 1 and (mode != "same" or in1.size >= in2.size)
     if dtype.kind in "SUVMm" or (dtype.char in "?eO" and not one_line):
         raise ValueError(f"no direct method for dtype {dtype} and these axes and mode")
 

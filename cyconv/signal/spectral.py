@@ -50,9 +50,8 @@ def fftconvolve(in1, in2, mode="full", axes=None):
         y = convolved(a.astype(dtype), b.astype(dtype), axes, window, "fft")
     else:
         y = a * b
-    if mode == "same":  # of an axis along which only in1 was broadcast, the middle
-        start = [0 if axis in axes else (y.shape[axis] - n) // 2 for axis, n in enumerate(a.shape)]
-        y = y[tuple(slice(s, s + n) for s, n in zip(start, a.shape, strict=True))]
+    if mode == "same":
+        y = middle(y, a.shape, axes)
     return np.ascontiguousarray(y)
 
 
@@ -69,6 +68,15 @@ def oaconvolve(in1, in2, mode="full", axes=None):
     array, floating point
     """
     return fftconvolve(in1, in2, mode, axes)
+
+
+def middle(y, shape, axes):
+    """The part of `shape`, in1's, of a result along `axes`.
+
+    Of another axis, along which only in1 was broadcast, it is the middle.
+    """
+    start = [0 if axis in axes else (y.shape[axis] - n) // 2 for axis, n in enumerate(shape)]
+    return y[tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))]
 
 
 def check_axes_match(shape_a, shape_b):
