@@ -266,7 +266,7 @@ def test_a_variants_error_is_within_its_multiple_of_directs(variant, draw, seed,
     kernel = tuple(r for _, r in variant)
     x, w = deep(np.random.default_rng(seed), DRAWS[draw], kernel)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(winograd, "_fitting", lambda axes: [variant])
+        patch.setattr(winograd, "_fitting", lambda down, across: [variant])
         error = deep_error("winograd", x, w, accuracy="fast")
     assert error <= ERROR[variant] * deep_error("direct", x, w)
 

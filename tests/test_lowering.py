@@ -1,5 +1,6 @@
 """The rewrite rules: what each takes away, what is left, and the chain that explain() shows."""
 
+import dataclasses
 import tracemalloc
 from math import gcd, prod
 
@@ -115,6 +116,19 @@ ALONE = {
     "GradWeight": {"direction": "grad_weight"},
     "GradInput": {"direction": "grad_input"},
 }
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_what_a_rule_leaves_would_have_been_accepted(seed):
+    """Rules do not ask `Problem` again: it would find nothing wrong, and nothing to change."""
+    for found, _ in rewritten(random_problem(seed)):
+        asked = dataclasses.replace(found)
+        assert asked == found
+        for each in dataclasses.fields(found):
+            value, given = getattr(asked, each.name), getattr(found, each.name)
+            assert type(value) is type(given)
+            assert repr(value) == repr(given)
+        assert asked.dtype is found.dtype
 
 
 @pytest.mark.parametrize("name", ALONE)

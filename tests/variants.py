@@ -8,7 +8,6 @@ smallest tiles is a way, and the one with the largest.
 
 from contextlib import contextmanager
 from importlib import import_module
-from types import SimpleNamespace
 
 import pytest
 
@@ -31,9 +30,9 @@ class Way(str):
         way.variant = variant
         return way
 
-    def fitting(self, axes):
-        """The variant for these axes in a list, or nothing."""
-        found = _fitting(axes)
+    def fitting(self, down, across):
+        """The variant for so many taps of each axis in a list, or nothing."""
+        found = _fitting(down, across)
         if self.variant in SQUARES:
             return [pair for pair in found if pair == self.variant]
         others = [pair for pair in found if pair not in SQUARES]
@@ -69,7 +68,7 @@ def reason(problem, way):
 def possible(kernel, stride):
     """The variants of Winograd that may be used by default, on the last two axes."""
     taps = [-(-k // s) for k, s in zip(kernel, stride, strict=True)]
-    found = winograd._fitting([SimpleNamespace(taps=r) for r in (1, *taps)[-2:]])
+    found = winograd._fitting(*(1, *taps)[-2:])
     return [v for v in found if winograd.ERROR[v] <= BALANCED] or found[:1]
 
 

@@ -29,6 +29,26 @@ class Planning:
         cyconv.plan(self.problem, threads=1)
 
 
+class FirstCall:
+    """The first call of a shape: planning, packing and computing."""
+
+    params = (list(shapes.FIRST_SEEN),)
+    param_names = ("layer",)
+
+    def setup(self, layer):
+        common.needs("Problem", "plan")
+        self.layer = shapes.FIRST_SEEN[layer]
+        self.x, self.w = common.arrays(self.layer)
+        self.conv = getattr(cyconv, f"conv{self.w.ndim - 2}d")
+        self.limits = itertools.count(2**28, -1)
+        self.time_first_call(layer)
+
+    def time_first_call(self, layer):
+        # A limit on the workspace never asked for before, so that no cached plan fits.
+        limit = next(self.limits)
+        self.conv(self.x, self.w, threads=1, workspace_limit=limit, **self.layer.geometry)
+
+
 class TinyCall:
     """An 8×8 image and a 3×3 kernel: all of it is overhead."""
 

@@ -23,6 +23,7 @@ several variants takes the fastest within it.
 cimport numpy as cnp
 from libc.math cimport INFINITY
 
+from cyconv.problem.sizes cimport Sizes, axis_sizes_t
 from cyconv.runtime.memory cimport Buffer
 from cyconv.kernels.kernels cimport CYCONV_OVERREAD, axis_t, epilogue_t, geometry_t, kernels_for
 
@@ -39,16 +40,13 @@ cdef class Packed:
     """Weights in the order in which one algorithm reads them, and arrays that it reads as is."""
 
 
-cdef axis_t axis(problem, int i):
-    """Sizes of spatial axis `i`. Where one output or one tap makes a step meaningless it is 1,
+cdef axis_t axis(const axis_sizes_t *sizes) noexcept:
+    """An axis as the kernels take it. Where one output or one tap makes a step meaningless it is 1,
     so that no product of sizes and steps can leave 64 bits."""
     cdef axis_t a
-    a.in_ = problem.spatial[i]
-    a.out = problem.output_spatial[i]
-    a.kernel = problem.kernel[i]
-    a.stride = problem.stride[i] if a.out > 1 else 1
-    a.dilation = problem.dilation[i] if a.kernel > 1 else 1
-    a.pad = problem.padding[i][0]
+    a.in_, a.out, a.kernel, a.pad = sizes.in_, sizes.out, sizes.kernel, sizes.lo
+    a.stride = sizes.stride if a.out > 1 else 1
+    a.dilation = sizes.dilation if a.kernel > 1 else 1
     a.x_stride = a.y_stride = 0
     return a
 
@@ -60,26 +58,19 @@ cdef class Algorithm:
 
     def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, isa=None,
                  allowed=BALANCED):
-        cdef int i, rank = problem.rank
-        cdef ptrdiff_t planes, slabs
+        cdef Sizes s = problem.sizes
+        cdef int i
         self.problem = problem
         self.isa = isa or cyconv.kernels.isa()
         self.allowed = allowed
         self.k = kernels_for(self.isa, problem.dtype)
         self.workspace_limit = workspace_limit
-        self.g.N = problem.batch
-        self.g.G = problem.groups
-        self.g.C = problem.channels // problem.groups
-        self.g.K = problem.filters // problem.groups
-        self.g.outer_rank = rank - 2
-        planes, slabs = self.g.C, self.g.N * self.g.G
-        for i in range(rank - 2):
-            self.g.outer[i] = axis(problem, i)
-            planes *= self.g.outer[i].kernel
-            slabs *= self.g.outer[i].out
-        self.g.h = axis(problem, rank - 2)
-        self.g.w = axis(problem, rank - 1)
-        self.g.D, self.g.slabs = planes, slabs
+        self.g.N, self.g.G, self.g.C, self.g.K = s.N, s.G, s.C, s.K
+        self.g.outer_rank = s.rank - 2
+        for i in range(s.rank - 2):
+            self.g.outer[i] = axis(&s.axes[i])
+        self.g.h, self.g.w = axis(&s.h), axis(&s.w)
+        self.g.D, self.g.slabs = s.planes, s.N * s.G * s.outer
         self.layout()
         self.workspace_per_thread = ceil_div(self.workspace_per_thread, 64) * 64  # a cache line
         self.check_workspace(self.workspace_per_thread)

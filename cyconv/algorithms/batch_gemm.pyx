@@ -12,7 +12,17 @@ The sum runs over blocks of whole kernel rows in a fixed order.
 """
 
 cimport numpy as cnp
+from libc.math cimport ceil
 
+from cyconv.planning.estimates cimport (
+    core_of,
+    core_t,
+    products,
+    roofline,
+    vectors,
+    weights_once,
+)
+from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, in_order
@@ -24,8 +34,6 @@ from cyconv.kernels.kernels cimport (
     kernels_t,
     valid_range,
 )
-
-from math import prod
 
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
@@ -156,21 +164,22 @@ cdef class Algorithm(Base):
         A kernel so much larger than its output comes from a gradient of weights, whose many images
         fill the panels and meet the same weights: one image is asked for its share.
         """
-        pixels = prod(problem.output_spatial)
-        filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
-        full = cost.vectors(problem, 9)  # columns of a panel
-        share = pixels / full
-        if prod(problem.kernel) < TAPS_PER_PIXEL * pixels:
-            share = -(-pixels // full)
-        share *= problem.batch * problem.groups
-        work = share * cost.products(problem, filters, full, taps)
-        work += share * full * taps * cost.copies.column_seconds * problem.dtype.itemsize / 4
-        work += share * full * taps / problem.kernel[-1] * cost.copies.column_row_seconds
-        weights = problem.parameters * problem.dtype.itemsize
+        cdef Sizes s = problem.sizes
+        cdef core_t core = core_of(s)
+        cdef double pixels = s.h.out * s.w.out
+        cdef double full = vectors(&core, 9)  # columns of a panel
+        cdef double column = cost.copies.column_seconds, row = cost.copies.column_row_seconds
+        cdef double share = pixels / full, met, work
+        if s.h.kernel * s.w.kernel < TAPS_PER_PIXEL * pixels:
+            share = ceil(share)
+        share *= s.N * s.G
+        work = share * products(&core, s.K, <ptrdiff_t>full, s.taps)
+        work += share * full * s.taps * column * s.itemsize / 4
+        work += share * full * s.taps / s.w.kernel * row
         met = min(1.0, share)
-        traffic = problem.bytes - (1 - met) * weights
-        work += met * weights / cost.memory.weights_bandwidth
-        return cost.seconds(problem, threads, work, share, traffic=traffic)
+        work += met * weights_once(s)
+        return roofline(s, threads, work, share, cost.calls.piece_seconds,
+                        s.bytes - (1 - met) * s.parameters * s.itemsize)
 
     def layout(self):
         """Kernel rows of one block of taps."""

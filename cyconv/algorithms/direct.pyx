@@ -13,11 +13,29 @@ micro-kernel then walks the taps through a table of those offsets: no patch is e
 
 cimport numpy as cnp
 
+from cyconv.planning.estimates cimport (
+    copied,
+    core_of,
+    core_t,
+    products,
+    roofline,
+    vectors,
+    weights_once,
+)
+from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
 from cyconv.algorithms.strips cimport Strips, pack_blocks, strip_bytes, strips
-from cyconv.algorithms.threes cimport gradient_workspace, run_gradient, run_image
+from cyconv.algorithms.threes cimport (
+    few_on_a_plane,
+    gradient_seconds,
+    gradient_workspace,
+    image_seconds,
+    is_gradient,
+    run_gradient,
+    run_image,
+)
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
@@ -29,14 +47,11 @@ from cyconv.kernels.kernels cimport (
     strip_t,
 )
 
-from math import prod
-
 import numpy as np
 
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 from cyconv.algorithms.phases import phases
-from cyconv.algorithms.threes import few_on_a_plane, gradient_seconds, image_seconds
 from cyconv.runtime import machine
 
 cnp.import_array()
@@ -141,32 +156,32 @@ cdef class Algorithm(Base):
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: register tiles row by row, the strips they read, the weights once."""
-        if few_on_a_plane(problem, FEW):
-            seconds = image_seconds(problem, threads) or gradient_seconds(problem, threads)
-            if seconds is not None:
-                return seconds
-        *above, q = problem.output_spatial
-        rows = problem.batch * problem.groups * prod(above)
-        filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
-        copy = cost.copied(problem)
-        weights = problem.parameters * problem.dtype.itemsize / cost.memory.weights_bandwidth
-        row = cost.products(problem, filters, q, taps) / cost.arithmetic.offsets_share
-        item = cost.calls.piece_seconds
-        if filters <= FEW:
-            run = problem.kernel[-2] // problem.stride[-2] if problem.dilation[-2] == 1 else 1
-            products = cost.vectors(problem, q) * taps / cost.peak(problem)
+        cdef Sizes s = problem.sizes
+        cdef core_t core = core_of(s)
+        cdef double rows = s.N * s.G * s.outer * s.h.out, row, begin, share, item, taken
+        cdef ptrdiff_t run
+        if few_on_a_plane(s, FEW):
+            taken = image_seconds(s, &core, threads)
+            if taken < 0:
+                taken = gradient_seconds(s, &core, threads)
+            if taken >= 0:
+                return taken
+        if s.K <= FEW:
+            run = s.h.kernel // s.h.stride if s.h.dilation == 1 else 1
             share = cost.arithmetic.stencil_shares[run > 3]
-            row = filters * (2 * products / share + cost.arithmetic.stencil_row_seconds)
+            begin = cost.arithmetic.stencil_row_seconds
             item = cost.arithmetic.stencil_strip_seconds
-        work = rows * row + copy + weights
-        return cost.seconds(problem, threads, work, problem.batch * problem.groups, item)
+            row = s.K * (2 * (vectors(&core, s.w.out) * s.taps / core.peak) / share + begin)
+        else:
+            share, item = cost.arithmetic.offsets_share, cost.calls.piece_seconds
+            row = products(&core, s.K, s.w.out, s.taps) / share
+        return roofline(s, threads, rows * row + copied(s) + weights_once(s), s.N * s.G, item)
 
     def layout(self):
         """Rows, columns and planes of a strip that fit."""
         cdef object fixed, room, columns, one, most, planes, rows, needed, taps
         cdef Strips s
-        if (few_on_a_plane(self.problem, FEW)
-                and gradient_seconds(self.problem, 1) is not None):
+        if few_on_a_plane(self.problem.sizes, FEW) and is_gradient(self.problem.sizes):
             needed = gradient_workspace(self.k, &self.g)
             self.keeps_weights = 0 <= needed <= self.workspace_limit - 64
         if self.keeps_weights:

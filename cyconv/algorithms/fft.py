@@ -204,10 +204,9 @@ class Piece:
         p, t = self.problem, self.tiling
         tiles = [1] * (p.rank - 1) + [count]
         cells, kept = [], []
-        for j, n, step, s, size in zip(
-            place, tiles, t.steps, p.stride, p.output_spatial, strict=True
+        for j, n, per, s, size in zip(
+            place, tiles, t.outputs, p.stride, p.output_spatial, strict=True
         ):
-            per = step // s
             cells.append(slice(j * per, min((j + n) * per, size)))
             kept.append(slice(0, (per - 1) * s + 1, s))
         return cells, kept

@@ -14,6 +14,8 @@ References
 
 cimport numpy as cnp
 
+from cyconv.planning.estimates cimport core_of, core_t, roofline
+from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.blas cimport gemm
 from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
@@ -27,8 +29,6 @@ from cyconv.algorithms.base cimport (
     pointer_table,
 )
 from cyconv.kernels.kernels cimport epilogue_t, geometry_slab, geometry_t, kernels_t
-
-from math import prod
 
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
@@ -90,16 +90,17 @@ cdef class Algorithm(Base):
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: patches into columns, their product at BLAS's rate, and the way back."""
-        pixels = problem.batch * prod(problem.output_spatial)
-        filters = problem.filters // problem.groups
-        few_filters = cost.arithmetic.blas_filter_share * filters
-        rate = cost.peak(problem) * min(cost.arithmetic.blas_share, few_filters)
-        element = cost.copies.patch_seconds[problem.stride[-1] > 1]
-        patch = element * pixels * prod(problem.w_shape[1:])
-        few = 1 + cost.arithmetic.blas_pixels * problem.batch / max(1, pixels)
-        work = problem.flops / rate * few + patch * problem.groups
-        work += cost.copies.store_seconds * pixels * problem.filters + cost.calls.blas_seconds
-        return cost.seconds(problem, threads, work, problem.batch * problem.groups)
+        cdef Sizes s = problem.sizes
+        cdef core_t core = core_of(s)
+        cdef double pixels = s.N * s.outer * s.h.out * s.w.out
+        cdef double share = cost.arithmetic.blas_share, each = cost.arithmetic.blas_filter_share
+        cdef double element = cost.copies.patch_seconds[s.w.stride > 1]
+        cdef double few = 1 + <double>cost.arithmetic.blas_pixels * s.N / max(1.0, pixels)
+        cdef double work = s.flops / (core.peak * min(share, each * s.K)) * few
+        work += element * pixels * s.taps * s.G
+        work += (<double>cost.copies.store_seconds * pixels * (s.K * s.G)
+                 + <double>cost.calls.blas_seconds)
+        return roofline(s, threads, work, s.N * s.G)
 
     def layout(self):
         """Pixels of one tile: bounded columns and results."""

@@ -14,6 +14,16 @@ kernel of stride 1 needs no strip: the image itself is its matrix X.
 
 cimport numpy as cnp
 
+from cyconv.planning.estimates cimport (
+    copied,
+    core_of,
+    core_t,
+    products,
+    roofline,
+    vectors,
+    weights_once,
+)
+from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, pointer_table
@@ -28,8 +38,6 @@ from cyconv.kernels.kernels cimport (
     run_t,
     strip_t,
 )
-
-from math import prod
 
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
@@ -175,17 +183,17 @@ cdef class Algorithm(Base):
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: full register tiles, the gathering of patches, strips, the weights once."""
-        *above, p, q = problem.output_spatial
-        slabs = problem.batch * problem.groups * prod(above)
-        filters, taps = problem.filters // problem.groups, prod(problem.w_shape[1:])
-        work = cost.products(problem, filters, p * q, taps)
-        copied = not pointwise(problem)
-        gather = cost.copies.gather_seconds[q < NARROW and copied]
-        work += gather * cost.vectors(problem, p * q) * taps * problem.dtype.itemsize / 4
-        once = problem.parameters * problem.dtype.itemsize / cost.memory.weights_bandwidth
-        if copied:
-            once += cost.copied(problem)
-        return cost.seconds(problem, threads, slabs * work + once, slabs)
+        cdef Sizes s = problem.sizes
+        cdef core_t core = core_of(s)
+        cdef double slabs = s.N * s.G * s.outer, once = weights_once(s)
+        cdef ptrdiff_t pixels = s.h.out * s.w.out
+        cdef double work = products(&core, s.K, pixels, s.taps)
+        cdef bint moved = not is_pointwise(s)
+        cdef double gather = cost.copies.gather_seconds[s.w.out < NARROW and moved]
+        work += gather * vectors(&core, pixels) * s.taps * s.itemsize / 4
+        if moved:
+            once += copied(s)
+        return roofline(s, threads, slabs * work + once, slabs)
 
     def layout(self):
         """Planes of one block of taps; rows and columns of one strip."""
@@ -194,7 +202,7 @@ cdef class Algorithm(Base):
         h, w = self.g.h, self.g.w
         size = self.k.itemsize
         self.strips = s = strips(self)
-        self.pointwise = pointwise(self.problem)
+        self.pointwise = is_pointwise(self.problem.sizes)
         taps = int(h.kernel) * int(w.kernel)
         blocks = ceil_div(self.g.D, max(1, TAPS // taps))
         planes = ceil_div(self.g.D, max(1, blocks))
@@ -282,10 +290,10 @@ cdef class Algorithm(Base):
                      n, scratch, seconds)
 
 
-def pointwise(problem):
+cdef bint is_pointwise(Sizes s):
     """Whether every output pixel is a product with one input pixel, in the same order."""
-    return (
-        prod(problem.kernel) == 1
-        and problem.stride[-2:] == (1, 1)
-        and not any(map(any, problem.padding))
-    )
+    cdef int i
+    for i in range(s.rank):
+        if s.axes[i].kernel > 1 or s.axes[i].lo or s.axes[i].hi:
+            return False
+    return s.h.stride == s.w.stride == 1

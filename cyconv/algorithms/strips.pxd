@@ -1,21 +1,30 @@
 from cyconv.algorithms.base cimport Algorithm, Packed
 from cyconv.kernels.kernels cimport strip_t
+from cyconv.runtime.memory cimport Buffer
+
+
+cdef struct taps_t:
+    ptrdiff_t *phase  # those of the stride that taps touch, in order
+    ptrdiff_t *place  # of each tap: its phase among them,
+    ptrdiff_t *step   # and how far it is along that phase
 
 
 cdef class Strips:
     cdef strip_t c              # as the kernels read it
-    cdef ptrdiff_t *offset
-    cdef ptrdiff_t row  # elements to the next output row
-    cdef object phases, below, right, planes, taps
-    cdef ptrdiff_t runs            # of one plane's taps, see `in_runs`
+    cdef ptrdiff_t *offset      # of tap (d, r, s)
+    cdef ptrdiff_t row          # elements to the next output row
+    cdef object phases, below, right
+    cdef ptrdiff_t planes, R, S
+    cdef taps_t rows, columns
+    cdef bint by_columns        # runs go down the columns of the kernel, its rows in this `order`
+    cdef list order
+    cdef ptrdiff_t runs         # of one plane's taps, see `in_runs`
     cdef ptrdiff_t *start
     cdef ptrdiff_t *length
-    cdef object _starts, _lengths, _rows
-    cdef object row_phase, column_phase, offsets
-    cdef object _row_steps, _row_places, _column_steps, _column_places
+    cdef Buffer taps, offsets, run_table
 
     cdef fitting(self, columns, planes, room)
-    cdef cut(self, planes, rows, columns)
+    cdef cut(self, ptrdiff_t planes, ptrdiff_t rows, ptrdiff_t columns)
     cdef in_runs(self)
     cdef by_runs(self, w)
 

@@ -8,17 +8,42 @@ micro-kernel reads them, block by block.
 """
 
 cimport numpy as cnp
+from libc.stdlib cimport qsort
 from libc.string cimport memcpy
 
 from cyconv.algorithms.base cimport Algorithm, Packed, in_order
-from cyconv.kernels.kernels cimport geometry_t, scattered_t
-
-import numpy as np
+from cyconv.kernels.kernels cimport axis_t, geometry_t, scattered_t
+from cyconv.runtime.memory cimport Buffer
 
 from cyconv.runtime import machine
 from cyconv.runtime.calls import in_elements
 
 cnp.import_array()
+
+
+cdef int ascending(const void *a, const void *b) noexcept nogil:
+    cdef ptrdiff_t first = (<const ptrdiff_t *>a)[0], second = (<const ptrdiff_t *>b)[0]
+    return (first > second) - (first < second)
+
+
+cdef ptrdiff_t spread(const axis_t *a, taps_t *taps) noexcept nogil:
+    """The phases of the stride that the taps of an axis touch, in order, and how many; and of each
+    tap the place of its phase and its step along it."""
+    cdef ptrdiff_t r, count = 0, low, high, middle
+    while count < a.kernel and (count == 0 or count * a.dilation % a.stride):
+        taps.phase[count] = count * a.dilation % a.stride
+        count += 1
+    qsort(taps.phase, count, sizeof(ptrdiff_t), ascending)
+    for r in range(a.kernel):
+        low, high = 0, count - 1
+        while low < high:
+            middle = (low + high) // 2
+            if taps.phase[middle] < r * a.dilation % a.stride:
+                low = middle + 1
+            else:
+                high = middle
+        taps.place[r], taps.step[r] = low, r * a.dilation // a.stride
+    return count
 
 
 cdef class Strips:
@@ -31,41 +56,58 @@ cdef class Strips:
             columns = (columns + 1) // 2
         return columns
 
-    cdef cut(self, planes, rows, columns):
+    cdef cut(self, ptrdiff_t planes, ptrdiff_t rows, ptrdiff_t columns):
         """Fix the size: strips for `rows` x `columns` outputs of `planes` planes."""
+        cdef ptrdiff_t d, r, s, i = 0, plane, row
+        self.planes = planes
         self.c.pitch, self.c.rows = columns + self.right, rows + self.below
         self.c.filled = self.c.rows
         self.row = self.c.column_phases * self.c.pitch
         plane = self.c.row_phases * self.c.rows * self.row
-        self.offsets = np.ascontiguousarray(
-            np.arange(planes)[:, None, None] * plane
-            + ((self._row_places * self.c.rows + self._row_steps) * self.row)[:, None]
-            + (self._column_places * self.c.pitch + self._column_steps), np.intp)
-        self.offset = <ptrdiff_t *>cnp.PyArray_DATA(self.offsets)
+        self.offsets.reserve(planes * self.R * self.S * sizeof(ptrdiff_t), "tap offsets")
+        self.offset = <ptrdiff_t *>self.offsets.data
+        for d in range(planes):
+            for r in range(self.R):
+                row = self.rows.place[r] * self.c.rows + self.rows.step[r]
+                for s in range(self.S):
+                    self.offset[i] = (
+                        d * plane + row * self.row
+                        + self.columns.place[s] * self.c.pitch + self.columns.step[s])
+                    i += 1
 
     cdef in_runs(self):
         """Cut the taps of one plane into the runs that `stencil` reads: down the columns of the
         kernel, a phase of the stride at a time. 3 x 3 taps on one plane each by itself, in the
         order of the kernel, which `image3` has."""
-        by_columns = self.planes > 1 or self.taps != (3, 3)
-        places, steps = self._row_places, self._row_steps
-        self._rows = np.lexsort((steps, places)) if by_columns else None
-        if by_columns:
-            apart = (np.diff(steps[self._rows]) != 1) | (np.diff(places[self._rows]) != 0)
-            first = np.flatnonzero(np.concatenate(([True], apart)))
-            starts = self.offsets[:, self._rows[first]].swapaxes(1, 2)
-            lengths = np.diff(np.append(first, len(steps)))
-        else:
-            starts, lengths = self.offsets, np.ones(1)
-        self._starts = np.ascontiguousarray(starts, np.intp)
-        self._lengths = np.ascontiguousarray(np.broadcast_to(lengths, starts.shape), np.intp)
-        self.runs = self._starts.size // len(self.offsets)
-        self.start = <ptrdiff_t *>cnp.PyArray_DATA(self._starts)
-        self.length = <ptrdiff_t *>cnp.PyArray_DATA(self._lengths)
+        cdef ptrdiff_t d, r, s, place, last = -1, i = 0
+        cdef list order = [], first = []  # rows, a phase after the other; where runs begin
+        self.by_columns = self.planes > 1 or not self.R == self.S == 3
+        for place in range(self.c.row_phases if self.by_columns else 0):
+            for r in range(self.R):
+                if self.rows.place[r] == place:
+                    if last < 0 or place != self.rows.place[last] or (
+                            self.rows.step[r] != self.rows.step[last] + 1):
+                        first.append(len(order))
+                    order.append(r)
+                    last = r
+        self.order = order
+        first.append(self.R)
+        self.runs = self.S * (len(first) - 1) if self.by_columns else self.R * self.S
+        self.run_table.reserve(2 * self.planes * self.runs * sizeof(ptrdiff_t), "tap offsets")
+        self.start = <ptrdiff_t *>self.run_table.data
+        self.length = self.start + self.planes * self.runs
+        for d in range(self.planes):
+            for s in range(self.S if self.by_columns else 0):
+                for begin, end in zip(first, first[1:]):
+                    self.start[i] = self.offset[(d * self.R + <ptrdiff_t>order[begin]) * self.S + s]
+                    self.length[i] = end - begin
+                    i += 1
+        for i in range(0 if self.by_columns else self.runs):
+            self.start[i], self.length[i] = self.offset[i], 1
 
     cdef by_runs(self, w):
         """The weights in the order of the runs."""
-        return w if self._rows is None else w[..., self._rows, :].swapaxes(-1, -2)
+        return w[..., self.order, :].swapaxes(-1, -2) if self.by_columns else w
 
 
 cdef strip_bytes():
@@ -78,17 +120,19 @@ cdef Strips strips(Algorithm algorithm):
     `below` and columns to the `right` of an output they reach."""
     cdef Strips s = Strips()
     cdef const geometry_t *g = &algorithm.g
+    cdef ptrdiff_t *table
     algorithm.check_workspace(sizeof(ptrdiff_t) * (int(g.h.kernel) + int(g.w.kernel)))
-    s.planes, s.taps = g.D, (g.h.kernel, g.w.kernel)
-    s._row_steps, row_phases = np.divmod(np.arange(g.h.kernel) * g.h.dilation, g.h.stride)
-    s._column_steps, column_phases = np.divmod(np.arange(g.w.kernel) * g.w.dilation, g.w.stride)
-    s.row_phase, s._row_places = np.unique(row_phases, return_inverse=True)
-    s.column_phase, s._column_places = np.unique(column_phases, return_inverse=True)
-    s.c.row_phases, s.c.column_phases = len(s.row_phase), len(s.column_phase)
-    s.c.row_phase = <const ptrdiff_t *>cnp.PyArray_DATA(s.row_phase)
-    s.c.column_phase = <const ptrdiff_t *>cnp.PyArray_DATA(s.column_phase)
+    s.R, s.S = g.h.kernel, g.w.kernel
+    s.taps, s.offsets, s.run_table = Buffer(), Buffer(), Buffer()
+    s.taps.reserve(3 * (s.R + s.S) * sizeof(ptrdiff_t), "tap offsets")
+    table = <ptrdiff_t *>s.taps.data
+    s.rows.phase, s.rows.place, s.rows.step = table, table + s.R, table + 2 * s.R
+    table += 3 * s.R
+    s.columns.phase, s.columns.place, s.columns.step = table, table + s.S, table + 2 * s.S
+    s.c.row_phases, s.c.column_phases = spread(&g.h, &s.rows), spread(&g.w, &s.columns)
+    s.c.row_phase, s.c.column_phase = s.rows.phase, s.columns.phase
     s.phases = int(s.c.row_phases) * int(s.c.column_phases)
-    s.below, s.right = int(s._row_steps[-1]), int(s._column_steps[-1])
+    s.below, s.right = int(s.rows.step[s.R - 1]), int(s.columns.step[s.S - 1])
     return s
 
 

@@ -5,6 +5,8 @@ in kernel_table.h). A strip would cost more to copy than either has to compute.
 
 cimport numpy as cnp
 
+from cyconv.planning.estimates cimport core_t, roofline, vectors
+from cyconv.problem.sizes cimport Sizes, axis_sizes_t
 from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport ceil_div
 from cyconv.kernels.kernels cimport epilogue_t, geometry_t, kernels_t
@@ -80,43 +82,52 @@ cdef run_gradient(const kernels_t *k, const geometry_t *g, cnp.ndarray x, cnp.nd
     parallel_for(gradient_piece, &c, ceil_div(g.slabs, c.slabs), threads, scratch, seconds)
 
 
-def few_on_a_plane(problem, most):
+cdef bint few_on_a_plane(Sizes s, int most) noexcept:
     """Whether the problem has two axes and at most `most` filters of a group."""
-    return problem.rank == 2 and problem.filters <= most * problem.groups
+    return s.rank == 2 and s.K <= most
 
 
-def row_fits(problem, count, step):
+cdef bint row_fits(const axis_sizes_t *row, ptrdiff_t count, ptrdiff_t step) noexcept:
     """Whether a row of `count` windows meets at most one column of zeros on each side."""
-    before = problem.padding[1][0]
-    return step in (1, 2) and before <= 1 and (count - 1) * step + 2 - before <= problem.spatial[1]
+    return 1 <= step <= 2 and row.lo <= 1 and (count - 1) * step + 2 - row.lo <= row.in_
 
 
-def _work(problem, planes, rows, columns, rate):
+cdef bint is_image(Sizes s) noexcept:
+    """Whether the problem is for `image3`."""
+    return (s.C == 1 and s.h.kernel == s.w.kernel == 3 and s.h.dilation == s.w.dilation == 1
+            and s.h.stride == s.w.stride and row_fits(&s.w, s.w.out, s.w.stride))
+
+
+cdef bint is_gradient(Sizes s) except -1:
+    """Whether the problem is for `gradient3`."""
+    return (s.h.out == s.w.out == 3 and s.h.stride == s.w.stride == 1
+            and s.h.dilation == s.w.dilation
+            and s.h.kernel * s.w.kernel >= <ptrdiff_t>cost.arithmetic.gradient3_taps
+            and row_fits(&s.w, s.w.kernel, s.w.dilation))
+
+
+cdef double work(const core_t *core, double planes, ptrdiff_t rows, ptrdiff_t columns,
+                 double share) except -1:
     """Seconds of one core for nine products with each of `planes` x `rows` x `columns` elements."""
-    products = planes * rows * cost.vectors(problem, columns) * 9
-    return 2 * products / (rate * cost.peak(problem)) + planes * cost.arithmetic.plane_seconds
+    cdef double begin = cost.arithmetic.plane_seconds
+    return 2 * (planes * rows * vectors(core, columns) * 9) / (share * core.peak) + planes * begin
 
 
-def image_seconds(problem, threads):
-    """Predicted seconds of `image3`, or None if the problem is not for it."""
-    p, q = problem.output_spatial
-    stride = problem.stride[1]
-    if not (problem.w_shape[1:] == (1, 3, 3) and problem.dilation == (1, 1)
-            and problem.stride[0] == stride and row_fits(problem, q, stride)):
-        return None
-    planes = problem.batch * problem.filters
-    work = _work(problem, planes, p, q, cost.arithmetic.image3_shares[stride - 1])
-    return cost.seconds(problem, threads, work, ceil_div(planes * p * q, PIECE))
+cdef double image_seconds(Sizes s, const core_t *core, int threads) except -2:
+    """Predicted seconds of `image3`, or -1 if the problem is not for it."""
+    cdef ptrdiff_t planes = s.N * s.G * s.K
+    if not is_image(s):
+        return -1
+    share = cost.arithmetic.image3_shares[s.w.stride - 1]
+    return roofline(s, threads, work(core, planes, s.h.out, s.w.out, share),
+                    ceil_div(planes * s.h.out * s.w.out, PIECE))
 
 
-def gradient_seconds(problem, threads):
-    """Predicted seconds of `gradient3`, or None if the problem is not for it."""
-    (p, q), step = problem.kernel, problem.dilation[1]
-    if not (problem.output_spatial == (3, 3) and problem.stride == (1, 1)
-            and problem.dilation[0] == step and p * q >= cost.arithmetic.gradient3_taps
-            and row_fits(problem, q, step)):
-        return None
-    planes = problem.batch * problem.filters * problem.w_shape[1]
-    work = _work(problem, planes, p, q, cost.arithmetic.gradient3_shares[step - 1])
-    pieces = ceil_div(planes * p * q, PIECE)
-    return cost.seconds(problem, threads, work, min(problem.batch * problem.groups, pieces))
+cdef double gradient_seconds(Sizes s, const core_t *core, int threads) except -2:
+    """Predicted seconds of `gradient3`, or -1 if the problem is not for it."""
+    cdef ptrdiff_t planes = s.N * s.G * s.K * s.C, p = s.h.kernel, q = s.w.kernel
+    if not is_gradient(s):
+        return -1
+    share = cost.arithmetic.gradient3_shares[s.w.dilation - 1]
+    return roofline(s, threads, work(core, planes, p, q, share),
+                    min(s.N * s.G, ceil_div(planes * p * q, PIECE)))

@@ -22,6 +22,8 @@ References
 
 cimport numpy as cnp
 
+from cyconv.planning.estimates cimport core_of, core_t, products, roofline, vectors
+from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport (
@@ -33,6 +35,7 @@ from cyconv.algorithms.base cimport (
     in_order,
     pointer_table,
 )
+from cyconv.algorithms.decimation cimport decimated, decimated_axis, decimated_t
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
@@ -44,13 +47,12 @@ from cyconv.kernels.kernels cimport (
     winograd_t,
 )
 
-from math import prod
+from functools import cache
 
 import numpy as np
 
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
-from cyconv.algorithms.decimation import decimated, decimated_axes
 from cyconv.algorithms.direct import repair, repairer
 from cyconv.algorithms.winograd_matrices import VARIANTS
 from cyconv.runtime import machine
@@ -244,7 +246,8 @@ cdef class Algorithm(Base):
 
     name = "winograd"
     cdef const winograd_t *f
-    cdef object axes, direct
+    cdef decimated_t h, w  # the last two axes
+    cdef object direct
     cdef ptrdiff_t parts, depth, tiles, planes, u_xi, v_xi, m_xi, v_panel
     cdef bint alone  # of a group: one piece of work
 
@@ -253,13 +256,15 @@ cdef class Algorithm(Base):
         """Kernels that have transforms, after decimation (on the last two axes)."""
         if problem.dtype.kind != "f":
             return f"winograd needs a float dtype, got {problem.dtype}"
-        axes = decimated_axes(problem)
-        for axis in axes:
-            if axis.stride > 1 and axis.dilation > 1:
+        cdef Sizes s = problem.sizes
+        cdef decimated_t h = decimated_axis(&s.h), w = decimated_axis(&s.w)
+        for i, (stride, dilation) in enumerate(((h.stride, h.dilation), (w.stride, w.dilation))):
+            if stride > 1 and dilation > 1:
                 return "winograd does not support stride and dilation on one axis"
-            if axis.stride > MOST_STRIDE:
-                return f"winograd does not support stride {axis.stride}, at most {MOST_STRIDE}"
-        if not _fitting(axes):
+            if stride > MOST_STRIDE:
+                stride = problem.stride[i - 2]
+                return f"winograd does not support stride {stride}, at most {MOST_STRIDE}"
+        if not _fitting(h.taps, w.taps):
             kernel = " x ".join(map(str, problem.kernel))
             return f"winograd has no transforms for a {kernel} kernel of this stride"
         return None
@@ -267,15 +272,17 @@ cdef class Algorithm(Base):
     @classmethod
     def variant(cls, problem, allowed):
         """The pair of F(m, r) of least cost among those within `allowed` times direct's error."""
-        fitting = _fitting(decimated_axes(problem))
-        accurate = [v for v in fitting if ERROR[v] <= allowed]
-        one = cost.one_image(problem)
-        return min(accurate or fitting[:1], key=lambda v: _seconds(one, 1, v))
+        cdef Sizes one = cost.one_image(problem).sizes
+        fitting = _fitting(decimated_axis(&one.h).taps, decimated_axis(&one.w).taps)
+        accurate = [v for v in fitting if ERROR[v] <= allowed] or fitting[:1]
+        if len(accurate) == 1:
+            return accurate[0]
+        return min(accurate, key=lambda v: seconds_of(one, 1, v))
 
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: products at all points, the transforms, the transformed weights once."""
-        return _seconds(problem, threads, cls.variant(problem, allowed))
+        return seconds_of(problem.sizes, threads, cls.variant(problem, allowed))
 
     @classmethod
     def error_bound(cls, problem, allowed=BALANCED):
@@ -286,10 +293,12 @@ cdef class Algorithm(Base):
         """Tiles of one block: as many as keep V in cache, whole panels of them."""
         variant = self.variant(self.problem, self.allowed)
         self.f = &self.k.winograd[VARIANTS.index(variant)]
-        self.axes = h, w = decimated_axes(self.problem)
+        cdef Sizes s = self.problem.sizes
+        cdef decimated_t h = decimated_axis(&s.h), w = decimated_axis(&s.w)
         cdef const winograd_t *f = self.f
+        self.h, self.w = h, w
         size, nr, points = self.k.itemsize, self.k.nr, f.alpha[0] * f.alpha[1]
-        total = max(1, prod(_tiles(self.axes, variant)))
+        total = max(1, tiles_of(&h, f.m[0]) * tiles_of(&w, f.m[1]))
         phases = h.phases * w.phases
         self.parts, self.depth = phases, self.g.D
         if self.g.D < FEW_PLANES:  # longer products are worth the zeros
@@ -323,7 +332,7 @@ cdef class Algorithm(Base):
         cdef const winograd_t *f = self.f
         cdef ptrdiff_t group, points = f.alpha[0] * f.alpha[1], size = self.k.itemsize
         dense = in_order(w)
-        cdef cnp.ndarray taps = decimated(dense, *self.axes)
+        cdef cnp.ndarray taps = decimated(dense, &self.h, &self.w)
         cdef Packed packed = self.new_packed(self.g.G * points * self.u_xi, (dense,))
         cdef const char *weights = cnp.PyArray_BYTES(taps)
         cdef size_t one = self.g.K * self.parts * self.depth * f.r[0] * f.r[1] * size
@@ -340,13 +349,14 @@ cdef class Algorithm(Base):
         if not self.alone:
             return self.pack(w)
         packed = self.lent(w)
-        packed.arrays += (decimated(packed.arrays[0], *self.axes),)
+        packed.arrays += (decimated(packed.arrays[0], &self.h, &self.w),)
         return packed
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
             double seconds):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
+        cdef decimated_t[2] axes
         cdef cnp.ndarray spoiled
         cdef piece_t piece
         cdef ptrdiff_t tiles, step
@@ -362,12 +372,13 @@ cdef class Algorithm(Base):
         spoiled = np.zeros(c.g.slabs, np.uint8)
         c.spoiled = cnp.PyArray_BYTES(spoiled)
         c.panels = c.weights = NULL
-        for i, axis in enumerate(self.axes):
-            c.strides[i], c.dilations[i], c.phases[i] = axis.stride, axis.dilation, axis.phases
-            c.full[i], c.splits[i] = axis.full, axis.splits
+        axes[0], axes[1] = self.h, self.w
+        for i in range(2):
+            c.strides[i], c.dilations[i] = axes[i].stride, axes[i].dilation
+            c.phases[i], c.full[i], c.splits[i] = axes[i].phases, axes[i].full, axes[i].splits
         splits = c.splits[0] * c.splits[1]
         c.parts, c.depth = self.parts, self.depth
-        tiles = prod(_tiles(self.axes, ((c.f.m[0], 1), (c.f.m[1], 1))))
+        tiles = tiles_of(&self.h, c.f.m[0]) * tiles_of(&self.w, c.f.m[1])
         step = self.tiles if packed.panels is None else 1  # one piece packs each weight
         piece = divide(c.g.slabs * splits, tiles, step, self.tiles, c.g.K, CYCONV_MR, c.k.lanes,
                        THERE, READ, n, seconds)
@@ -395,38 +406,38 @@ cdef class Algorithm(Base):
             repair(self.direct, x, w, y, images, bias, clamp, threads, seconds)
 
 
-def _fitting(axes):
-    """The variants for the decimated taps."""
-    return [v for v in VARIANTS if all(r == a.taps for (_, r), a in zip(v, axes, strict=True))]
+@cache
+def _fitting(down, across):
+    """The variants for so many taps of each axis, decimated."""
+    return [v for v in VARIANTS if (v[0][1], v[1][1]) == (down, across)]
 
 
-def _tiles(axes, variant):
-    """Rows and columns of tiles of one slab, of the largest of the splits by dilation."""
-    return [
-        ceil_div(ceil_div(a.out, a.dilation), m) for (m, _), a in zip(variant, axes, strict=True)]
+cdef ptrdiff_t tiles_of(const decimated_t *a, ptrdiff_t m) noexcept nogil:
+    """Tiles along an axis, of the largest of the splits by dilation."""
+    return ceil_div(ceil_div(a.out, a.dilation), m)
 
 
-def _seconds(problem, threads, variant):
-    *above, _, _ = problem.output_spatial
-    h, w = axes = decimated_axes(problem)
-    (m, r), (n, s) = variant
-    alpha = m + r - 1, n + s - 1
-    splits = h.splits * w.splits
-    slabs = problem.batch * problem.groups * prod(above) * splits
-    planes = prod(problem.w_shape[1:-2])
-    filters = problem.filters // problem.groups
-    rows, columns = _tiles(axes, variant)
-    size = problem.dtype.itemsize
+cdef double seconds_of(Sizes s, int threads, variant) except -1:
+    """Predicted seconds with one pair of F(m, r)."""
+    cdef core_t core = core_of(s)
+    cdef decimated_t h = decimated_axis(&s.h), w = decimated_axis(&s.w)
+    cdef ptrdiff_t m = variant[0][0], r = variant[0][1], n = variant[1][0], t = variant[1][1]
+    cdef ptrdiff_t alpha = m + r - 1, beta = n + t - 1, points = alpha * beta
+    cdef double slabs = s.N * s.G * s.outer * h.splits * w.splits
+    cdef ptrdiff_t planes = s.planes, rows = tiles_of(&h, m), columns = tiles_of(&w, n)
+    cdef ptrdiff_t all_planes = planes * h.phases * w.phases
+    cdef double multiplied, work, transformed, weights
+    cdef double share = cost.arithmetic.winograd_share
+    cdef double tile = cost.transforms.winograd_tile_seconds
+    cdef double row = cost.transforms.winograd_row_seconds
+    cdef double bandwidth = cost.memory.weights_bandwidth
     if planes >= FEW_PLANES:
-        products = prod(
-            [a.phases * (e - 1) + a.full for a, e in zip(axes, alpha, strict=True)])
+        multiplied = (h.phases * (alpha - 1) + h.full) * (w.phases * (beta - 1) + w.full)
     else:
-        planes, products = planes * h.phases * w.phases, prod(alpha)
-    work = products * cost.products(problem, filters, rows * columns, planes)
-    work /= cost.arithmetic.winograd_share
-    planes = prod(problem.w_shape[1:-2]) * h.phases * w.phases
-    transformed = rows * cost.vectors(problem, columns) * (planes + filters) * size / 4
-    work += transformed * cost.transforms.winograd_tile_seconds * prod(alpha) / 16
-    work += cost.transforms.winograd_row_seconds * rows * (planes + filters)
-    weights = filters * problem.groups * planes * prod(alpha) * size / cost.memory.weights_bandwidth
-    return cost.seconds(problem, threads, slabs * work + weights, slabs)
+        planes, multiplied = all_planes, points
+    work = multiplied * products(&core, s.K, rows * columns, planes) / share
+    transformed = rows * vectors(&core, columns) * (all_planes + s.K) * s.itemsize / 4
+    work += transformed * tile * points / 16
+    work += row * rows * (all_planes + s.K)
+    weights = <double>(s.K * s.G) * all_planes * points * s.itemsize / bandwidth
+    return roofline(s, threads, slabs * work + weights, slabs)

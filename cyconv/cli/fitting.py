@@ -14,7 +14,6 @@ from math import log, sqrt
 from statistics import fmean
 
 import cyconv
-from cyconv.algorithms.tiling import best_tiling
 from cyconv.planning import cost
 from cyconv.planning.constants import FITTED, GROUPS, MeasuredOn
 from cyconv.runtime import machine
@@ -58,7 +57,6 @@ def _solve(number, dtype, rng):
 
 def choices(results):
     """Of each problem: the chosen and the best algorithm, and times for all."""
-    best_tiling.cache_clear()
     for problem, times in results:
         predicted = {name: predict() for name, (_, predict) in times.items()}
         taken = {name: seconds for name, (seconds, _) in times.items()}
@@ -111,7 +109,6 @@ def record_kept():
     finally:
         for name, values in before.items():
             vars(getattr(cost, name)).update(values)
-        best_tiling.cache_clear()
 
 
 def measure(count, rng, step):

@@ -1,6 +1,5 @@
 """Rules that leave forward problems of a convolution's gradients."""
 
-from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -22,8 +21,7 @@ class ImageByImage(Rule):
         p, n = problem, problem.batch
         super().__init__(
             p,
-            replace(
-                p,
+            p.rewritten(
                 x_shape=(1, n * p.channels, *p.spatial),
                 w_shape=(n * p.filters, 1, *p.kernel),
                 groups=n * p.groups,
@@ -71,8 +69,7 @@ class GradWeight(Rule):
         sizes = tuple(keep.stop for keep in self.keep)
         super().__init__(
             problem,
-            replace(
-                problem,
+            problem.rewritten(
                 direction="forward",
                 x_shape=(p.channels // groups, groups * p.batch, *sizes),
                 w_shape=(p.filters, p.batch, *p.output_spatial),
@@ -116,15 +113,15 @@ class GradInput(Rule):
         reached = sum(prod(one.count for one in phase) for phase in self.phases)
         self.gaps = p.channels > 0 and reached < prod(p.spatial)
         if self.gaps:  # cells that no tap meets: the empty sum, under the others
+            ones = (1,) * p.rank
             children.append(
-                replace(
-                    p,
+                p.rewritten(
                     direction="forward",
                     x_shape=(p.batch, 0, *p.spatial),
-                    w_shape=(p.channels, 0, *(1,) * p.rank),
-                    stride=1,
-                    dilation=1,
-                    padding=0,
+                    w_shape=(p.channels, 0, *ones),
+                    stride=ones,
+                    dilation=ones,
+                    padding=((0, 0),) * p.rank,
                 )
             )
         self.children = tuple(children)
@@ -136,12 +133,11 @@ class GradInput(Rule):
     def child(self, phase):
         """The forward problem of one phase."""
         p = self.problem
-        return replace(
-            p,
+        return p.rewritten(
             direction="forward",
             x_shape=(p.batch, p.filters, *(one.keep.stop - one.keep.start for one in phase)),
             w_shape=(p.channels, p.filters // p.groups, *(len(range(*one.taps)) for one in phase)),
-            stride=1,
+            stride=(1,) * p.rank,
             dilation=tuple(one.dilation for one in phase),
             padding=tuple(one.padding for one in phase),
         )

@@ -8,7 +8,7 @@ from cyconv.problem.operands import deliver, finish, strided
 class Leaf:
     """A primitive problem and the algorithm that solves it."""
 
-    measured, source, over = {}, "named by caller", ()
+    measured, source = {}, "named by caller"
 
     def __init__(self, problem, algorithm, seconds):
         self.problem, self.algorithm, self.seconds = problem, algorithm, seconds

@@ -1,7 +1,5 @@
 """Rules that leave dtypes that kernels have: sums in a wider type, complex numbers by real ones."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from cyconv.lowering.rule import Rule
@@ -16,7 +14,7 @@ class Cast(Rule):
 
     def __init__(self, problem):
         self.dtype = problem.sum_dtype
-        super().__init__(problem, replace(problem, dtype=self.dtype, out_dtype=self.dtype))
+        super().__init__(problem, problem.rewritten(dtype=self.dtype, out_dtype=self.dtype))
 
     @staticmethod
     def applies(problem):
@@ -49,7 +47,7 @@ class Complex(Rule):
 
     def __init__(self, problem):
         real = np.dtype(f"f{problem.dtype.itemsize // 2}")
-        super().__init__(problem, *[replace(problem, dtype=real, out_dtype=real)] * 4)
+        super().__init__(problem, *[problem.rewritten(dtype=real, out_dtype=real)] * 4)
 
     @staticmethod
     def applies(problem):

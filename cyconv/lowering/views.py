@@ -1,7 +1,5 @@
 """Rules that look at the arrays in another way: strides change, no data moves."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from cyconv.lowering.rule import Views
@@ -11,7 +9,7 @@ class Unbatched(Views):
     """unbatched input -> a batch of one."""
 
     def __init__(self, problem):
-        super().__init__(problem, replace(problem, x_shape=(1, *problem.x_shape)))
+        super().__init__(problem, problem.rewritten(x_shape=(1, *problem.x_shape)))
 
     @staticmethod
     def applies(problem):
@@ -27,7 +25,7 @@ class ChannelsLast(Views):
     def __init__(self, problem):
         n, *spatial, c = problem.x_shape
         super().__init__(
-            problem, replace(problem, x_shape=(n, c, *spatial), data_format="channels_first")
+            problem, problem.rewritten(x_shape=(n, c, *spatial), data_format="channels_first")
         )
 
     @staticmethod
@@ -42,7 +40,7 @@ class Flip(Views):
     """true convolution -> cross-correlation with the kernel rotated by 180 degrees."""
 
     def __init__(self, problem):
-        super().__init__(problem, replace(problem, flip=False))
+        super().__init__(problem, problem.rewritten(flip=False))
 
     @staticmethod
     def applies(problem):
@@ -58,8 +56,7 @@ class OneAxis(Views):
     def __init__(self, problem):
         super().__init__(
             problem,
-            replace(
-                problem,
+            problem.rewritten(
                 x_shape=(*problem.x_shape[:2], 1, problem.x_shape[2]),
                 w_shape=(*problem.w_shape[:2], 1, problem.w_shape[2]),
                 stride=(1, *problem.stride),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import replace
 from itertools import count as counter
 
 import cyconv.kernels
@@ -94,68 +93,87 @@ class Plan:
         rule = self._lower(problem)
         if rule is not None:
             return self._branch(rule, [self._build(child) for child in rule.children])
-        candidates = self._candidates(problem)
-        if self._requested != "auto":
-            name = self._requested
-            (candidate, algorithm, refusal) = next(c for c in candidates if c[0].name == name)
-            if algorithm is None:
-                raise refusal(f"{problem.operation}: algorithm={name!r}: {candidate.reason}")
-            return self._leaf(problem, algorithm, candidate.seconds)
-        fitting = [(c, a) for c, a, _ in candidates if a is not None]
-        if not fitting:
-            candidate, _, refusal = max(candidates, key=lambda c: c[2] is MemoryError)
-            raise refusal(f"{problem.operation}: {candidate.reason}")
         allowed = cost.allowed(problem, self.accuracy)
-        accurate = [(c, a) for c, a in fitting if c.error <= allowed]
-        if not accurate:
-            raise ValueError(
-                f"{problem.operation}: accuracy={self.accuracy!r} is beyond every algorithm for "
-                f"this problem in {problem.dtype}"
-            )
+        if self._requested != "auto":
+            cls = self._registry.get(self._requested)
+            algorithm, kind, reason = self._laid_out(cls, problem)
+            if algorithm is None:
+                raise kind(f"{problem.operation}: algorithm={cls.name!r}: {reason}")
+            return self._leaf(problem, algorithm, cls.cost(problem, 1, allowed))
+        fitting, measured, source = self._fitting(problem), {}, "estimate"
         one = cost.one_image(problem)
-        accurate.sort(key=lambda pair: type(pair[1]).cost(one, 1, allowed))
-        return self._choose(problem, one, accurate)
-
-    def _choose(self, problem, one, ranked):
-        """The leaf of the best of `ranked`, (candidate, algorithm) by the estimate for `one`."""
-        measured, source = {}, "estimate"
-        names = [candidate.name for candidate, _ in ranked]
         # Nothing to compute is nothing to measure, and of one there is no choice.
-        if self.effort == "measure" and one.flops and len(names) > 1:
+        if self.effort == "measure" and one.flops and len(fitting := [*fitting]) > 1:
+            names = [algorithm.name for algorithm in fitting]
             measured, source = tuning.seconds(
                 one, names, self._count, self.accuracy, self.workspace_limit, self._isa, type(self)
             )
-        best = min(measured, key=measured.get, default=names[0])
-        candidate, algorithm = ranked[names.index(best)]
-        leaf = self._leaf(problem, algorithm, candidate.seconds)
+            best = min(measured, key=measured.get, default=names[0])
+            fitting = fitting[names.index(best) :]
+        algorithm = next(iter(fitting), None)
+        if algorithm is None:
+            raise self._refusal(problem)
+        leaf = self._leaf(problem, algorithm, algorithm.cost(problem, 1, allowed))
         leaf.measured, leaf.source = measured, source if measured else "estimate"
-        leaf.over = tuple(name for name in names if name != best)
         return leaf
 
-    def _candidates(self, problem):
-        """For every algorithm: its Candidate, its instance if it can be used, else the error.
+    def _classes(self):
+        return [self._registry.get(name) for name in self._registry.names()]
 
-        Costs are one thread's, and the choice is for one image: it decides the result's bits, and
+    def _laid_out(self, cls, problem):
+        """(the algorithm for the problem, None, None), or (None, kind of error, reason)."""
+        reason = cls.supports(problem)
+        if reason is not None:
+            return None, ValueError, reason
+        allowed = cost.allowed(problem, self.accuracy)
+        try:
+            return cls(problem, self.workspace_limit, self._isa, allowed), None, None
+        except MemoryError as error:
+            reason = str(error).removeprefix(f"{problem.operation}: ")
+            return None, MemoryError, reason or "no memory to plan"
+
+    def _fitting(self, problem):
+        """The algorithms that keep the accuracy and the limit, laid out, the cheapest first.
+
+        Costs are one thread's, and the order is for one image: it decides the result's bits, and
         those may depend neither on the number of threads nor on the batch an image is in.
         """
-        found = []
-        allowed = cost.allowed(problem, self.accuracy)
-        for name in self._registry.names():
-            cls = self._registry.get(name)
-            reason, refusal = cls.supports(problem), ValueError
-            if reason is None:
-                try:
-                    instance = cls(problem, self.workspace_limit, self._isa, allowed)
-                except MemoryError as error:
-                    reason, refusal = str(error), MemoryError
-                    reason = reason.removeprefix(f"{problem.operation}: ") or "no memory to plan"
-            if reason is not None:
-                found.append((Candidate(name, reason), None, refusal))
-                continue
-            workspace = instance.workspace(self._count)
-            seconds, error = cls.cost(problem, 1, allowed), cls.error_bound(problem, allowed)
-            found.append((Candidate(name, None, seconds, workspace, error), instance, None))
-        return found
+        allowed, one = cost.allowed(problem, self.accuracy), cost.one_image(problem)
+        accurate = [
+            cls
+            for cls in self._classes()
+            if cls.supports(problem) is None and cls.error_bound(problem, allowed) <= allowed
+        ]
+        for cls in sorted(accurate, key=lambda cls: cls.cost(one, 1, allowed)):
+            algorithm, _, _ = self._laid_out(cls, problem)
+            if algorithm is not None:
+                yield algorithm
+
+    def _refusal(self, problem):
+        """The error where no algorithm keeps both the accuracy and the limit."""
+        found = [self._laid_out(cls, problem) for cls in self._classes()]
+        if any(algorithm is not None for algorithm, _, _ in found):
+            return ValueError(
+                f"{problem.operation}: accuracy={self.accuracy!r} is beyond every algorithm for "
+                f"this problem in {problem.dtype}"
+            )
+        _, kind, reason = max(found, key=lambda one: one[1] is MemoryError)
+        return kind(f"{problem.operation}: {reason}")
+
+    def _candidate(self, cls, leaf):
+        """What is told of an algorithm beside the leaf's."""
+        problem, allowed = leaf.problem, cost.allowed(leaf.problem, self.accuracy)
+        algorithm, _, reason = self._laid_out(cls, problem)
+        if algorithm is None:
+            return Candidate(cls.name, reason)
+        return Candidate(
+            cls.name,
+            None,
+            cls.cost(problem, 1, allowed),
+            algorithm.workspace(self._count),
+            cls.error_bound(problem, allowed),
+            leaf.measured.get(cls.name),
+        )
 
     @property
     def workspace_bytes(self):
@@ -192,14 +210,12 @@ class Plan:
         Explanation
             Print it, or take ``to_dict()``.
         """
-        leaf = next(self._root.leaves(), None)
-        if leaf is None:  # nothing to compute
-            leaf, candidates = Leaf, ()
-        else:
-            candidates = tuple(
-                replace(c, measured_seconds=leaf.measured.get(c.name))
-                for c, *_ in self._candidates(leaf.problem)
-            )
+        leaf, candidates, over = next(self._root.leaves(), None), (), ()
+        if leaf is not None:  # else nothing to compute
+            candidates = tuple(self._candidate(cls, leaf) for cls in self._classes())
+            if self._requested == "auto":
+                names = (algorithm.name for algorithm in self._fitting(leaf.problem))
+                over = tuple(name for name in names if name != leaf.algorithm.name)
         return Explanation(
             self.problem,
             self._root.chain(),
@@ -207,8 +223,8 @@ class Plan:
             candidates,
             self._count,
             self.workspace_limit,
-            leaf.source,
-            leaf.over,
+            (leaf or Leaf).source,
+            over,
         )
 
     def pack(self, w, bias=None, activation=None):
@@ -227,7 +243,7 @@ class Plan:
         """
         problem = self.problem
         if problem.operation == "plan":
-            problem = replace(problem, operation="pack")
+            problem = problem.rewritten(operation="pack")
         w, bias = check_operand(problem, 1, w), check_bias(problem, bias)
         return PackedConv(self, w, bias, check_activation(problem, activation))
 
@@ -319,7 +335,7 @@ def _pack_again(plan, w, bias, clamp):
 
 
 class _Cache:
-    """The plans used last, by what they were asked for."""
+    """The plans used last, at least `size` of them, by what they were asked for."""
 
     def __init__(self, size):
         self.size, self._plans, self._lock = size, {}, threading.Lock()
@@ -334,11 +350,13 @@ class _Cache:
         return entry[0]
 
     def put(self, key, plan):
-        """Keep `plan`; the one used longest ago goes."""
+        """Keep `plan`; those used longest ago go, some at a time."""
         with self._lock:
             self._plans[key] = [plan, next(self._clock)]
-            while len(self._plans) > self.size:
-                del self._plans[min(self._plans, key=lambda k: self._plans[k][1])]
+            if len(self._plans) > self.size * 5 // 4:
+                by_use = sorted(self._plans, key=lambda key: self._plans[key][1])
+                for key in by_use[: -self.size]:
+                    del self._plans[key]
 
     def drop(self, unwanted):
         """Forget the plans of which `unwanted` is true."""
@@ -402,7 +420,7 @@ def plan(
     if not isinstance(problem, Problem):
         raise TypeError(f"plan: problem must be a Problem, got {type(problem).__name__}")
     if problem.operation == "Problem":
-        problem = replace(problem, operation="plan")
+        problem = problem.rewritten(operation="plan")
     op = problem.operation
     kind, hardware = _hardware(op, algorithm, device)
     if not isinstance(effort, str) or effort not in EFFORTS:

@@ -2,6 +2,7 @@
 
 problem.py    Problem: shapes, dtype, geometry and direction of one convolution
 geometry.py   the formulas of one axis: output size, padding, extent
+sizes.pyx     the same in C, for formulas of costs
 names.py      roles, what callers call the arrays, words and dtypes
 operands.py   the arrays of a call, checked against the problem
 """

@@ -22,8 +22,20 @@ LIMIT = 2**62  # index arithmetic in the kernels is 64-bit and adds two such num
 _SEQUENCES = (tuple, list, range, np.ndarray)
 
 
+def are_sizes(value, minimum=0):
+    """Whether `value` is a tuple of ints of at least `minimum`, as most shapes are."""
+    if type(value) is not tuple:
+        return False
+    for n in value:  # noqa: SIM110 (every call asks: all() takes twice as long)
+        if type(n) is not int or n < minimum:
+            return False
+    return True
+
+
 def as_shape(operation, name, shape):
     """`shape` as a tuple of ints >= 0."""
+    if are_sizes(shape):
+        return shape
     try:
         sizes = tuple(shape)
     except TypeError:
@@ -33,6 +45,10 @@ def as_shape(operation, name, shape):
 
 def per_axis(operation, name, value, rank, minimum):
     """An int for every axis, or a sequence of one int per axis, as a tuple of `rank` ints."""
+    if type(value) is int and value >= minimum:
+        return (value,) * rank
+    if are_sizes(value, minimum) and len(value) == rank:
+        return value
     if getattr(value, "ndim", None) == 0:
         value = value.item()
     if not isinstance(value, _SEQUENCES):
@@ -59,6 +75,8 @@ def same_padding(size, kernel, stride, dilation, lower=False):
 def pad_pairs(operation, padding, spatial, kernel, stride, dilation):
     """`padding` in any of its forms as one (lo, hi) pair per axis."""
     rank = len(kernel)
+    if type(padding) is int and padding >= 0:
+        return ((padding, padding),) * rank
     if isinstance(padding, str):
         if padding == "valid":
             return ((0, 0),) * rank
@@ -88,7 +106,8 @@ def pad_pairs(operation, padding, spatial, kernel, stride, dilation):
 
 def output_size(size, kernel, stride, padding, dilation):
     """Outputs along one axis (see the module's formula); <= 0 where the kernel does not fit."""
-    return (size + sum(padding) - extent(kernel, dilation)) // stride + 1
+    lo, hi = padding
+    return (size + lo + hi - extent(kernel, dilation)) // stride + 1
 
 
 def between_zeros(begin, end, size):

@@ -1,5 +1,7 @@
 """Names: the arrays' roles, what callers call them, and the arguments that are words or dtypes."""
 
+from functools import lru_cache
+
 import numpy as np
 
 ROLES = {
@@ -22,6 +24,7 @@ DATA_FORMATS = {
 }  # fmt: skip
 
 
+@lru_cache
 def argument_name(operation, role):
     """What the caller of `operation` calls the array in this role, or its shape."""
     family = "conv_transpose" if "transpose" in operation else operation.partition(".")[0]
@@ -43,13 +46,21 @@ SUM_DTYPES = {
 """The dtypes of x and w, and in which each is summed. Integer sums wrap, as NumPy's do."""
 
 
+_native, _sums = {}, {}  # a dtype takes long to say its name
+
+
 def sum_dtype(dtype):
     """In which dtype products of `dtype` are summed."""
-    return np.dtype(SUM_DTYPES[dtype.name])
+    found = _sums.get(dtype)
+    if found is None:
+        found = _sums[dtype] = np.dtype(SUM_DTYPES[dtype.name])
+    return found
 
 
 def checked_dtype(operation, name, dtype):
     """`dtype` in native byte order, if it is one of SUM_DTYPES; else TypeError."""
+    if isinstance(dtype, np.dtype) and dtype in _native:
+        return _native[dtype]
     try:
         found = np.dtype(dtype)
     except TypeError:
@@ -57,7 +68,8 @@ def checked_dtype(operation, name, dtype):
     if found.name not in SUM_DTYPES:
         found = found.newbyteorder("=")
         raise TypeError(f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}")
-    return np.dtype(found.type)  # the one object that native arrays have
+    _native[found] = np.dtype(found.type)  # the one object that native arrays have
+    return _native[found]
 
 
 def promoted_dtype(operation, direction, dtypes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from math import prod
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from cyconv.problem.geometry import (
     LIMIT,
+    are_sizes,
     as_shape,
     between_zeros,
     extent,
@@ -26,9 +27,24 @@ from cyconv.problem.names import (
     shape_name,
     sum_dtype,
 )
+from cyconv.problem.sizes import Sizes
 from cyconv.runtime.arguments import as_int
 
 MAX_RANK = 8  # six outer axes beside the plane's two, as in kernels/geometry.h
+
+
+class derived(cached_property):
+    """A value that follows from the fields, kept once asked for.
+
+    Without the lock that ``functools.cached_property`` takes before Python 3.12: two threads may
+    both compute it, to the same value.
+    """
+
+    def __get__(self, problem, owner=None):
+        if problem is None:
+            return self
+        value = problem.__dict__[self.attrname] = self.func(problem)
+        return value
 
 
 @dataclass(frozen=True)
@@ -89,18 +105,17 @@ class Problem:
     operation: str = field(default="Problem", kw_only=True, compare=False, repr=False)
 
     def __post_init__(self):
-        op = self.operation
-        set_ = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
-        set_("x_shape", as_shape(op, shape_name(op, "x"), self.x_shape))
-        set_("w_shape", as_shape(op, shape_name(op, "w"), self.w_shape))
-        set_("dtype", checked_dtype(op, "dtype", self.dtype))
-        self._check_out_dtype()
-        self._check_choices()
-        self._check_ranks()
+        op, values = self.operation, self.__dict__  # frozen for others
+        values["x_shape"] = self._as_shape("x", self.x_shape)
+        values["w_shape"] = self._as_shape("w", self.w_shape)
+        values["dtype"] = checked_dtype(op, "dtype", self.dtype)
+        values["out_dtype"] = self._checked_out_dtype()
+        letters = self._check_choices()
+        self._check_ranks(letters)
         rank = self.rank
-        set_("stride", per_axis(op, "stride", self.stride, rank, 1))
-        set_("dilation", per_axis(op, "dilation", self.dilation, rank, 1))
-        set_("groups", as_int(op, "groups", self.groups, 1))
+        values["stride"] = per_axis(op, "stride", self.stride, rank, 1)
+        values["dilation"] = per_axis(op, "dilation", self.dilation, rank, 1)
+        values["groups"] = as_int(op, "groups", self.groups, 1)
         self._check_channels()
         for axis, k in enumerate(self.kernel):
             if k < 1:
@@ -108,24 +123,33 @@ class Problem:
                 raise ValueError(
                     f"{op}: {name}[{axis + 2}], the kernel's size, must be >= 1, got 0"
                 )
-        pairs = pad_pairs(op, self.padding, self.spatial, self.kernel, self.stride, self.dilation)
-        set_("padding", pairs)
+        values["padding"] = pad_pairs(
+            op, self.padding, self.spatial, self.kernel, self.stride, self.dilation
+        )
         self._check_extents()
 
-    def _check_out_dtype(self):
+    def _as_shape(self, role, shape):
+        if are_sizes(shape):
+            return shape
+        return as_shape(self.operation, shape_name(self.operation, role), shape)
+
+    def _checked_out_dtype(self):
         op, sums = self.operation, sum_dtype(self.dtype)
-        default = sums if self.dtype.kind in "iu" else self.dtype
-        out = default if self.out_dtype is None else checked_dtype(op, "out_dtype", self.out_dtype)
+        if self.out_dtype is None:
+            return sums if self.dtype.kind in "iu" else self.dtype
+        out = checked_dtype(op, "out_dtype", self.out_dtype)
         if not np.can_cast(sums, out, "same_kind"):
             raise TypeError(f"{op}: out_dtype must hold sums in {sums}, got {out}")
-        object.__setattr__(self, "out_dtype", out)
+        return out
 
     def _check_choices(self):
-        for name, value, choices in (
-            ("padding_mode", self.padding_mode, PADDING_MODES),
-            ("data_format", self.data_format, tuple(DATA_FORMATS)),
-            ("direction", self.direction, tuple(ROLES)),
+        """Refuse unknown words; the data format as it was given."""
+        for name, choices in (
+            ("padding_mode", PADDING_MODES),
+            ("data_format", DATA_FORMATS),
+            ("direction", ROLES),
         ):
+            value = getattr(self, name)
             if not isinstance(value, str) or value not in choices:
                 raise ValueError(
                     f"{self.operation}: {name} must be one of "
@@ -133,12 +157,12 @@ class Problem:
                 )
         if not isinstance(self.flip, (bool, np.bool_)):
             raise TypeError(f"{self.operation}: flip must be a bool, got {self.flip!r}")
-        object.__setattr__(self, "flip", bool(self.flip))
-        last = "channels_last" if DATA_FORMATS[self.data_format] else "channels_first"
-        object.__setattr__(self, "_letters", self.data_format)
-        object.__setattr__(self, "data_format", last)
+        letters, values = self.data_format, self.__dict__
+        values["flip"] = bool(self.flip)
+        values["data_format"] = "channels_last" if DATA_FORMATS[letters] else "channels_first"
+        return letters
 
-    def _check_ranks(self):
+    def _check_ranks(self, letters):
         op, rank = self.operation, len(self.w_shape) - 2
         x, w = argument_name(op, "x"), argument_name(op, "w")
         if not 1 <= rank <= MAX_RANK:
@@ -157,7 +181,6 @@ class Problem:
                 f"{op}: {x} must have {rank + 2} axes, or {rank + 1} unbatched, for w of shape "
                 f"{self.w_shape}, got shape {self.x_shape}"
             )
-        letters = object.__getattribute__(self, "_letters")
         if not letters.startswith("channels") and len(letters) != rank + 2:
             raise ValueError(
                 f"{op}: data_format {letters!r} has {len(letters) - 2} spatial axes, {w} has {rank}"
@@ -187,9 +210,8 @@ class Problem:
         op, x = self.operation, argument_name(self.operation, "x")
         for role, shape in (("x", self.x_shape), ("w", self.w_shape)):
             self._check_bytes(argument_name(op, role), shape)
-        for axis in range(self.rank):
-            size, (lo, hi) = self.spatial[axis], self.padding[axis]
-            span = extent(self.kernel[axis], self.dilation[axis])
+        spans, axes = self.receptive_field, range(self.rank)
+        for axis, span, size, (lo, hi) in zip(axes, spans, self.spatial, self.padding, strict=True):
             if size + lo + hi >= LIMIT:
                 raise ValueError(
                     f"{op}: padding[{axis}] must keep the padded input under 2**62, got {(lo, hi)}"
@@ -207,13 +229,26 @@ class Problem:
         self._check_bytes("output" if x != "output" else "x", self.y_shape)
 
     def _check_bytes(self, name, shape):
-        if prod(n or 1 for n in shape) * max(8, self.dtype.itemsize) >= 2**63:
+        if (
+            prod(shape if all(shape) else filter(None, shape)) * max(8, self.dtype.itemsize)
+            >= 2**63
+        ):
             name = name if name.endswith("_shape") else f"{name} of shape"
             raise ValueError(f"{self.operation}: {name} {shape} has more than 2**63 bytes")
 
+    def rewritten(self, **fields):
+        """The problem with other `fields`, in their final form, which are known to be right.
+
+        What :func:`dataclasses.replace` makes, without asking again: for problems that follow from
+        one that was checked.
+        """
+        made = object.__new__(type(self))
+        made.__dict__.update({name: self.__dict__[name] for name in FIELDS}, **fields)
+        return made
+
     def __reduce__(self):
         """Made anew, and checked, where it arrives: a dtype that is sent is another object."""
-        asked = {each.name: getattr(self, each.name) for each in fields(self)}
+        asked = {name: getattr(self, name) for name in FIELDS}
         types = {name: asked[name].type for name in ("dtype", "out_dtype")}
         return _made, (asked | types,)
 
@@ -227,12 +262,12 @@ class Problem:
         """Whether x has a batch axis."""
         return len(self.x_shape) == self.rank + 2
 
-    @cached_property
+    @derived
     def batch(self):
         """N; 1 for an unbatched input."""
         return self.x_shape[0] if self.batched else 1
 
-    @cached_property
+    @derived
     def channels(self):
         """C, the input channels of all groups."""
         return self.x_shape[-1] if self.channels_last else self.x_shape[-self.rank - 1]
@@ -247,7 +282,7 @@ class Problem:
         """K, the output channels of all groups."""
         return self.w_shape[0]
 
-    @cached_property
+    @derived
     def spatial(self):
         """Sizes of the input's spatial axes."""
         if self.channels_last:
@@ -259,17 +294,13 @@ class Problem:
         """Sizes of the kernel's axes."""
         return self.w_shape[2:]
 
-    @cached_property
+    @derived
     def output_spatial(self):
         """Sizes of the forward output's spatial axes."""
-        return tuple(
-            output_size(*axis)
-            for axis in zip(
-                self.spatial, self.kernel, self.stride, self.padding, self.dilation, strict=True
-            )
-        )
+        axes = self.spatial, self.kernel, self.stride, self.padding, self.dilation
+        return tuple(map(output_size, *axes))
 
-    @cached_property
+    @derived
     def y_shape(self):
         """Shape of the forward output, whatever the direction."""
         head = self.x_shape[:1] if self.batched else ()
@@ -281,17 +312,17 @@ class Problem:
         """Shape of the array in this role: 'x', 'w' or 'y'."""
         return self.y_shape if role == "y" else self.x_shape if role == "x" else self.w_shape
 
-    @cached_property
+    @derived
     def operand_shapes(self):
         """Shapes of the two arrays that are given, in the order of ROLES."""
         return tuple(map(self.shape_of, ROLES[self.direction][:2]))
 
-    @cached_property
+    @derived
     def output_shape(self):
         """Shape of what this problem computes: y, or a gradient the shape of x or w."""
         return self.shape_of(ROLES[self.direction][2])
 
-    @cached_property
+    @derived
     def sum_dtype(self):
         """In which dtype products are summed: wide enough for `dtype` and for `out_dtype`.
 
@@ -303,7 +334,7 @@ class Problem:
         sums = sum_dtype(self.dtype)
         return np.promote_types(sums, self.out_dtype) if sums.kind == self.out_dtype.kind else sums
 
-    @cached_property
+    @derived
     def flops(self):
         """Floating-point operations of the direct algorithm, the same for every direction.
 
@@ -312,7 +343,7 @@ class Problem:
         outputs = self.batch * self.filters * prod(self.output_spatial)
         return 2 * outputs * prod(self.w_shape[1:])
 
-    @cached_property
+    @derived
     def bytes(self):
         """Bytes of x, w and y, each touched once."""
         return self.dtype.itemsize * (prod(self.x_shape) + prod(self.w_shape) + prod(self.y_shape))
@@ -327,10 +358,18 @@ class Problem:
         """Learnable weights and one bias for each filter."""
         return self.parameters + self.filters
 
-    @cached_property
+    @derived
+    def sizes(self):
+        """All sizes as C numbers, for closed formulas."""
+        return Sizes(self)
+
+    @derived
     def receptive_field(self):
         """Input elements that one output spans along each axis: dilation * (kernel - 1) + 1."""
         return tuple(map(extent, self.kernel, self.dilation))
+
+
+FIELDS = tuple(each.name for each in fields(Problem))
 
 
 def _made(asked):
@@ -362,5 +401,5 @@ def slab(problem, axis, outputs, taps):
     x_shape[axis - problem.rank] = cells[1] - cells[0]
     w_shape[axis - problem.rank] = taps[1] - taps[0]
     padding[axis] = zeros
-    shapes = {"x_shape": tuple(x_shape), "w_shape": tuple(w_shape), "padding": tuple(padding)}
-    return replace(problem, **shapes), slice(*cells)
+    part = problem.rewritten(x_shape=tuple(x_shape), w_shape=tuple(w_shape), padding=tuple(padding))
+    return part, slice(*cells)

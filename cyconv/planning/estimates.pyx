@@ -1,0 +1,78 @@
+"""The closed formulas that algorithms state their costs with, in C: nothing is laid out for them.
+
+The constants are those of :mod:`cyconv.planning.cost`, read anew by every estimate: a fit changes
+them in place.
+"""
+
+from libc.math cimport ceil
+
+from cyconv.kernels.kernels cimport kernels_for
+
+import cyconv.kernels
+from cyconv.planning.cost import arithmetic, calls, copies, memory
+
+
+cdef core_t core_of(Sizes s) except *:
+    """One core with the problem's dtype, in the instruction set in use."""
+    cdef core_t core
+    isa = cyconv.kernels.isa()
+    share = arithmetic.integer_share if s.integer else 1
+    core.peak = share * arithmetic.peak[isa] * 4 / s.itemsize
+    core.lanes = kernels_for(isa, s.dtype).lanes
+    for i, value in enumerate(arithmetic.tile_shares):
+        core.tile_shares[i] = value
+    core.tile_seconds = arithmetic.tile_seconds
+    return core
+
+
+cdef double vectors(const core_t *core, ptrdiff_t columns) noexcept nogil:
+    """How many whole vectors hold `columns` elements, in elements."""
+    return ceil_div(max(<ptrdiff_t>1, columns), core.lanes) * core.lanes
+
+
+cdef double products(const core_t *core, ptrdiff_t filters, ptrdiff_t columns,
+                     ptrdiff_t taps) noexcept nogil:
+    """Seconds of one core for ``multiply`` over (filters x taps) (taps x columns)."""
+    cdef ptrdiff_t full = filters // TILE_FILTERS, rest = filters % TILE_FILTERS
+    cdef ptrdiff_t few = columns % core.lanes
+    cdef double rows = full * TILE_FILTERS / core.tile_shares[TILE_FILTERS - 1]
+    cdef double padded = vectors(core, columns), tiles
+    if rest:
+        rows += rest / core.tile_shares[rest - 1]
+    if filters >= TILE_FILTERS and 0 < few <= core.lanes // 2:  # filters lie in the lanes
+        padded = columns - few + core.lanes / 4.0 + 1.5 * few
+    tiles = ceil_div(filters, TILE_FILTERS) * ceil(padded / vectors(core, 9))
+    return 2 * rows * padded * taps / core.peak + tiles * core.tile_seconds
+
+
+cdef double copied(Sizes s) except -1:
+    """Seconds of one core to copy the pixels that a tap touches into strips."""
+    cdef double rows = s.h.in_ * min(1.0, <double>s.h.kernel / s.h.stride)
+    cdef double columns = s.w.in_ * min(1.0, <double>s.w.kernel / s.w.stride)
+    cdef double pixel = copies.pixel_seconds[s.w.stride > 1], row = copies.row_seconds
+    cdef double planes = s.N * s.G * s.C
+    cdef int i
+    for i in range(s.rank - 2):
+        planes *= s.axes[i].in_
+    return planes * rows * (pixel * columns + row)
+
+
+cdef double weights_once(Sizes s) except -1:
+    """Seconds of one core to read packed weights that it uses once."""
+    return s.parameters * <double>s.itemsize / <double>memory.weights_bandwidth
+
+
+cdef double roofline(Sizes s, int threads, double work, double pieces=1, double item=-1,
+                     double traffic=-1) except -1:
+    """Time of `work` seconds of one core in `pieces`, or of memory: nearly the longer one.
+
+    `item` is the time to begin one piece, by default ``calls.piece_seconds``. `traffic` is in
+    bytes, by default those of the problem's arrays.
+    """
+    cdef double moving, call = calls.call_seconds, shown = memory.shown_share
+    if item < 0:
+        item = calls.piece_seconds
+    work += item * pieces
+    work /= max(1.0, min(<double>threads, pieces))
+    moving = (s.bytes if traffic < 0 else traffic) / <double>memory.bandwidth
+    return call + max(work, moving) + shown * min(work, moving)
