@@ -63,8 +63,7 @@ class DevicePlan(Plan):
         reason = refusal(problem)
         if reason is not None:
             raise ValueError(f"{problem.operation}: {reason}")
-        self.device = opened.asked
-        self._registry = registry_of(opened.device)
+        self.__dict__.update(device=opened.asked, _registry=registry_of(opened.device))
         super().__init__(problem, algorithm, threads, accuracy, workspace_limit, opened, effort)
 
     def _lower(self, problem):

@@ -8,6 +8,7 @@ import scipy.fft
 
 import cyconv
 from cyconv.algorithms.fft import Piece
+from cyconv.algorithms.tiling import fast_length
 
 LONG = ((1, 1, 600_000), (1, 1, 300))  # several pieces
 TILED = ((1, 6, 90, 700), (6, 1, 15, 17))
@@ -29,6 +30,12 @@ def test_pieces_on_two_threads_give_the_bits_of_one(shapes):
     x, w = data(shapes)
     expected = packed(shapes, w, threads=1)(x)
     np.testing.assert_array_equal(packed(shapes, w, threads=2)(x), expected)
+
+
+def test_lengths_of_tiles_are_those_that_scipy_transforms_fast():
+    rng = np.random.default_rng(5)
+    for n in [*range(1, 300), *rng.integers(300, 2**31, 300).tolist()]:
+        assert fast_length(n) == scipy.fft.next_fast_len(n, real=True)
 
 
 @pytest.mark.parametrize("shapes", [LONG, TILED])

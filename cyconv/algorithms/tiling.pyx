@@ -10,8 +10,6 @@ from libc.math cimport ceil, floor, log2, pow
 from cyconv.planning.estimates cimport ceil_div
 from cyconv.problem.sizes cimport Sizes, axis_sizes_t
 
-import scipy.fft
-
 from cyconv.planning import cost
 from cyconv.runtime import machine
 
@@ -40,13 +38,37 @@ cdef rates_t rates_of(Sizes s) except *:
     cdef rates_t rates
     cdef double wider
     of = cost.transforms
-    rates.stage, rates.axis, rates.far = of.fft_stage_seconds, of.fft_axis_seconds, of.fft_far_factor
-    rates.lone, rates.point = of.fft_lone_factor, of.fft_point_seconds
+    rates.stage, rates.axis, rates.point = (
+        of.fft_stage_seconds, of.fft_axis_seconds, of.fft_point_seconds)
+    rates.lone, rates.far = of.fft_lone_factor, of.fft_far_factor
     rates.product, wider = of.fft_product_seconds, of.fft_wider_power
     rates.size = pow(s.itemsize / 4.0, wider)
     rates.begin = cost.calls.fft_seconds
     rates.cache = machine.caches().l3 * 3 // 4
     return rates
+
+
+cpdef ptrdiff_t fast_length(ptrdiff_t n) noexcept:
+    """The least 2^i 3^j 5^k >= n, which SciPy transforms fast: ``next_fast_len(n, real=True)``."""
+    cdef ptrdiff_t fives = 1, threes, product, least = 1
+    while least < n:
+        least *= 2
+    while fives < least:
+        threes = fives
+        while threes < least:
+            product = threes
+            while product < n:
+                product *= 2
+            least = min(least, product)
+            threes *= 3
+        fives *= 5
+    return least
+
+
+cdef ptrdiff_t asked(const axis_sizes_t *a, double factor) noexcept nogil:
+    """Inputs of a tile of `factor` times the kernel's extent, as far as one has more outputs."""
+    cdef ptrdiff_t enough = a.in_ + a.lo + a.hi + a.stride - 1
+    return min(max(<ptrdiff_t>SHORTEST, <ptrdiff_t>(a.span * factor)), enough)
 
 
 cdef class Tiling:
@@ -73,7 +95,7 @@ cdef class Tiling:
             count = 1 if size == 1 else <ptrdiff_t>ceil(
                 <double>(size * a.stride) / max(a.stride, <ptrdiff_t>WIDE))
         else:
-            length = max(<ptrdiff_t>SHORTEST, <ptrdiff_t>(a.span * factor))
+            length = asked(a, factor)
             count = ceil_div(size, max(<ptrdiff_t>1, (length - a.span + 1) // a.stride))
             if self.row and count > 1:
                 count = ceil_div(count, self.lanes) * self.lanes
@@ -85,7 +107,7 @@ cdef class Tiling:
         if count == 1 or length >= whole:
             length, step, count = whole, size, 1
         if self.transformed[axis]:
-            length = scipy.fft.next_fast_len(length, real=True)
+            length = fast_length(length)
         if count > 1:
             step = (length - a.span + 1) // (line * a.stride) * line
         self._lengths[axis], self._outputs[axis] = length, step
@@ -111,7 +133,8 @@ cdef class Tiling:
         for i in range(last + 1):
             spectrum *= self._sizes[i]
         tile = self.points_ * (self.channels + 4 * self.filters)
-        self.bytes_ = self.s.itemsize * self.groups * (self.channels * planes * width + tiles * tile)
+        tile = tiles * tile + self.channels * planes * width
+        self.bytes_ = self.s.itemsize * self.groups * tile
         self.spectra_bytes_ = (
             2 * self.s.itemsize * spectrum * (self.s.G * self.filters * self.channels))
 
@@ -228,6 +251,15 @@ cdef Tiling tiling(Sizes s, const rates_t *rates, double factor, double piece):
     return t
 
 
+cdef bint same_lengths(Sizes s, double one, double other) noexcept:
+    """Whether two factors ask for the same tiles."""
+    cdef int i
+    for i in range(s.rank):
+        if one < 0 or asked(&s.axes[i], one) != asked(&s.axes[i], other):
+            return False
+    return True
+
+
 def best_tiling(problem, workspace_limit):
     """The cheapest tiling within the limit, or the smallest of all if none is.
 
@@ -236,10 +268,14 @@ def best_tiling(problem, workspace_limit):
     cdef Sizes s = problem.sizes
     cdef rates_t rates = rates_of(s)
     cdef Tiling t, best = None, smallest
-    cdef double limit = workspace_limit
+    cdef double limit = workspace_limit, before
     for piece in (PIECE, PIECE // 8, 1):
         smallest = None
+        before = -1
         for factor in FACTORS:
+            if same_lengths(s, before, factor):
+                continue
+            before = factor
             t = tiling(s, &rates, factor, piece)
             if t.bytes_ + t.spectra_bytes_ <= limit:
                 if best is None or t.seconds_of_one < best.seconds_of_one:

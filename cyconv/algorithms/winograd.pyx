@@ -21,6 +21,7 @@ References
 """
 
 cimport numpy as cnp
+from libc.math cimport INFINITY
 
 from cyconv.planning.estimates cimport core_of, core_t, products, roofline, vectors
 from cyconv.problem.sizes cimport Sizes
@@ -273,16 +274,22 @@ cdef class Algorithm(Base):
     def variant(cls, problem, allowed):
         """The pair of F(m, r) of least cost among those within `allowed` times direct's error."""
         cdef Sizes one = cost.one_image(problem).sizes
+        cdef core_t core = core_of(one)
+        cdef double seconds, least = INFINITY
         fitting = _fitting(decimated_axis(&one.h).taps, decimated_axis(&one.w).taps)
-        accurate = [v for v in fitting if ERROR[v] <= allowed] or fitting[:1]
-        if len(accurate) == 1:
-            return accurate[0]
-        return min(accurate, key=lambda v: seconds_of(one, 1, v))
+        best = fitting[0]
+        for v in fitting:
+            if ERROR[v] <= allowed:
+                seconds = seconds_of(one, &core, 1, v)
+                if seconds < least:
+                    best, least = v, seconds
+        return best
 
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: products at all points, the transforms, the transformed weights once."""
-        return seconds_of(problem.sizes, threads, cls.variant(problem, allowed))
+        cdef core_t core = core_of(problem.sizes)
+        return seconds_of(problem.sizes, &core, threads, cls.variant(problem, allowed))
 
     @classmethod
     def error_bound(cls, problem, allowed=BALANCED):
@@ -417,9 +424,8 @@ cdef ptrdiff_t tiles_of(const decimated_t *a, ptrdiff_t m) noexcept nogil:
     return ceil_div(ceil_div(a.out, a.dilation), m)
 
 
-cdef double seconds_of(Sizes s, int threads, variant) except -1:
+cdef double seconds_of(Sizes s, const core_t *core, int threads, variant) except -1:
     """Predicted seconds with one pair of F(m, r)."""
-    cdef core_t core = core_of(s)
     cdef decimated_t h = decimated_axis(&s.h), w = decimated_axis(&s.w)
     cdef ptrdiff_t m = variant[0][0], r = variant[0][1], n = variant[1][0], t = variant[1][1]
     cdef ptrdiff_t alpha = m + r - 1, beta = n + t - 1, points = alpha * beta
@@ -435,8 +441,8 @@ cdef double seconds_of(Sizes s, int threads, variant) except -1:
         multiplied = (h.phases * (alpha - 1) + h.full) * (w.phases * (beta - 1) + w.full)
     else:
         planes, multiplied = all_planes, points
-    work = multiplied * products(&core, s.K, rows * columns, planes) / share
-    transformed = rows * vectors(&core, columns) * (all_planes + s.K) * s.itemsize / 4
+    work = multiplied * products(core, s.K, rows * columns, planes) / share
+    transformed = rows * vectors(core, columns) * (all_planes + s.K) * s.itemsize / 4
     work += transformed * tile * points / 16
     work += row * rows * (all_planes + s.K)
     weights = <double>(s.K * s.G) * all_planes * points * s.itemsize / bandwidth

@@ -35,28 +35,32 @@ class Plan:
     def __init__(
         self, problem, algorithm, threads, accuracy, workspace_limit, isa, effort="estimate"
     ):
-        self.problem, self.threads, self.accuracy, self.effort = problem, threads, accuracy, effort
-        self.workspace_limit = workspace_limit
-        self._isa = isa
-        self._count = check_threads(problem.operation, threads)
-        self._requested = algorithm
-        self._root = self._build(problem)
-        leaves, calls = list(self._root.leaves()), list(self._root.calls())
+        values = self.__dict__  # frozen for others
+        values.update(
+            problem=problem,
+            threads=threads,
+            accuracy=accuracy,
+            effort=effort,
+            workspace_limit=workspace_limit,
+            _isa=isa,
+            _count=check_threads(problem.operation, threads),
+            _requested=algorithm,
+        )
+        values["_root"] = root = self._build(problem)
+        leaves, calls = list(root.leaves()), list(root.calls())
         # One kernel call that Ctrl-C cannot stop: nothing can fail once it writes.
-        self._all_or_nothing = len(calls) == 1 and calls[0].all_or_nothing and self.seconds < SLICE
+        values["_all_or_nothing"] = (
+            len(calls) == 1 and calls[0].all_or_nothing and self.seconds < SLICE
+        )
         busy = [leaf for leaf in leaves if leaf.problem.flops] or leaves
         names = dict.fromkeys(leaf.algorithm.name for leaf in busy)
-        self.algorithm = "+".join(names) or "none"  # nothing to compute
-        self._frozen = True
+        values["algorithm"] = "+".join(names) or "none"  # nothing to compute
 
-    _frozen = False
     device = "cpu"
     _leaf, _branch, _registry = Leaf, Branch, registry
 
     def __setattr__(self, name, value):
-        if self._frozen:
-            raise AttributeError(f"Plan is immutable: cannot set {name!r}")
-        super().__setattr__(name, value)
+        raise AttributeError(f"Plan is immutable: cannot set {name!r}")
 
     def _key(self):
         return (
@@ -139,15 +143,12 @@ class Plan:
         those may depend neither on the number of threads nor on the batch an image is in.
         """
         allowed, one = cost.allowed(problem, self.accuracy), cost.one_image(problem)
-        accurate = [
-            cls
-            for cls in self._classes()
-            if cls.supports(problem) is None and cls.error_bound(problem, allowed) <= allowed
-        ]
-        for cls in sorted(accurate, key=lambda cls: cls.cost(one, 1, allowed)):
-            algorithm, _, _ = self._laid_out(cls, problem)
-            if algorithm is not None:
-                yield algorithm
+        able = [cls for cls in self._classes() if cls.supports(problem) is None]
+        for cls in sorted(able, key=lambda cls: cls.cost(one, 1, allowed)):
+            if cls.error_bound(problem, allowed) <= allowed:
+                algorithm, _, _ = self._laid_out(cls, problem)
+                if algorithm is not None:
+                    yield algorithm
 
     def _refusal(self, problem):
         """The error where no algorithm keeps both the accuracy and the limit."""
@@ -335,7 +336,7 @@ def _pack_again(plan, w, bias, clamp):
 
 
 class _Cache:
-    """The plans used last, at least `size` of them, by what they were asked for."""
+    """The `size` plans used last, and at most as many others, by what they were asked for."""
 
     def __init__(self, size):
         self.size, self._plans, self._lock = size, {}, threading.Lock()
@@ -350,10 +351,10 @@ class _Cache:
         return entry[0]
 
     def put(self, key, plan):
-        """Keep `plan`; those used longest ago go, some at a time."""
+        """Keep `plan`; those used longest ago go, many at a time."""
         with self._lock:
             self._plans[key] = [plan, next(self._clock)]
-            if len(self._plans) > self.size * 5 // 4:
+            if len(self._plans) > 2 * self.size:
                 by_use = sorted(self._plans, key=lambda key: self._plans[key][1])
                 for key in by_use[: -self.size]:
                     del self._plans[key]

@@ -59,12 +59,12 @@ def sum_dtype(dtype):
 
 def checked_dtype(operation, name, dtype):
     """`dtype` in native byte order, if it is one of SUM_DTYPES; else TypeError."""
-    if isinstance(dtype, np.dtype) and dtype in _native:
-        return _native[dtype]
     try:
         found = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"{operation}: {name} must be a NumPy dtype, got {dtype!r}") from None
+    if found in _native:
+        return _native[found]
     if found.name not in SUM_DTYPES:
         found = found.newbyteorder("=")
         raise TypeError(f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}")

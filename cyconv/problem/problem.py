@@ -332,6 +332,8 @@ class Problem:
         if self.dtype == self.out_dtype and self.dtype.kind in "iu" and self.dtype.itemsize >= 4:
             return self.dtype
         sums = sum_dtype(self.dtype)
+        if sums == self.out_dtype:
+            return sums
         return np.promote_types(sums, self.out_dtype) if sums.kind == self.out_dtype.kind else sums
 
     @derived
