@@ -1,11 +1,14 @@
 """Problem, Plan, packed weights, the explanation and the limit on memory."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import cyconv
+from cyconv.planning import cost, registry
+from cyconv.planning.plan import Plan
 
 from . import tolerances
 from .cases import ALGORITHMS, Case, named, supported
@@ -295,6 +298,31 @@ def test_the_choice_is_the_cheapest_that_may():
         candidates = plan.explain().to_dict()["candidates"]
         cheapest = min((c for c in candidates if c["reason"] is None), key=lambda c: c["seconds"])
         assert plan.algorithm == cheapest["name"]
+
+
+def watched(name, made):
+    """The class of an algorithm, which writes its name into `made` when it is laid out."""
+
+    def lay_out(algorithm, *arguments):
+        made.append(name)
+        super(cls, algorithm).__init__(*arguments)
+
+    cls = type("Algorithm", (registry.get(name),), {"__init__": lay_out})
+    return cls
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_only_what_is_chosen_is_laid_out(case):
+    made, problem = [], case.problem("float32")
+
+    class Watched(Plan):
+        _registry = SimpleNamespace(names=registry.names, get=lambda name: watched(name, made))
+
+    plan = Watched(problem, "auto", 1, "balanced", cost.WORKSPACE_LIMIT, cyconv.kernels.isa())
+    assert set(made) == {plan.algorithm}
+    over = plan.explain().over
+    assert over == cyconv.plan(problem, threads=1).explain().over
+    assert plan.algorithm not in over
 
 
 def test_a_bound_on_the_error_is_kept_or_refused():

@@ -125,7 +125,7 @@ DEEP_3X3 = VGG16["256->256 @56 k3"]
 ONE_CHANNEL = {f"k{k}": IMAGES[f"1->1 @1024 k{k}"] for k in (3, 7, 15)}
 # Small enough that the work is all overhead.
 TINY = Layer((1, 1, 8, 8), (1, 1, 3, 3))
-# Of each the first call is measured.
+# Of these the first call is measured: planning and packing are a share of it.
 FIRST_SEEN = {
     "tiny": Layer((1, 3, 8, 8), (8, 3, 3, 3), padding=1),
     "64->64 @37": Layer((1, 64, 37, 37), (64, 64, 3, 3), padding=1),

@@ -63,21 +63,23 @@ def checked_dtype(operation, name, dtype):
         found = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"{operation}: {name} must be a NumPy dtype, got {dtype!r}") from None
-    if found in _native:
-        return _native[found]
+    native = _native.get(found)
+    if native is not None:
+        return native
     if found.name not in SUM_DTYPES:
         found = found.newbyteorder("=")
         raise TypeError(f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}")
-    _native[found] = np.dtype(found.type)  # the one object that native arrays have
-    return _native[found]
+    native = _native[found] = np.dtype(found.type)  # the one object that native arrays have
+    return native
 
 
 def promoted_dtype(operation, direction, dtypes):
     """Operands of two dtypes meet in the one to which NumPy promotes both."""
-    for role, dtype in zip(ROLES[direction], dtypes, strict=False):
-        checked_dtype(operation, f"{argument_name(operation, role)}.dtype", dtype)
+    first, second, _ = ROLES[direction]
+    common = checked_dtype(operation, f"{argument_name(operation, first)}.dtype", dtypes[0])
     if dtypes[0] == dtypes[1]:
-        return dtypes[0]
+        return common
+    checked_dtype(operation, f"{argument_name(operation, second)}.dtype", dtypes[1])
     try:
         return np.result_type(*dtypes)
     except TypeError:

@@ -134,9 +134,9 @@ class Problem:
         return as_shape(self.operation, shape_name(self.operation, role), shape)
 
     def _checked_out_dtype(self):
-        op, sums = self.operation, sum_dtype(self.dtype)
         if self.out_dtype is None:
-            return sums if self.dtype.kind in "iu" else self.dtype
+            return sum_dtype(self.dtype) if self.dtype.kind in "iu" else self.dtype
+        op, sums = self.operation, sum_dtype(self.dtype)
         out = checked_dtype(op, "out_dtype", self.out_dtype)
         if not np.can_cast(sums, out, "same_kind"):
             raise TypeError(f"{op}: out_dtype must hold sums in {sums}, got {out}")
@@ -329,11 +329,11 @@ class Problem:
         An integer result of 32 or 64 bits from operands like it needs no wider sum: it is the same
         modulo 2^32 or 2^64.
         """
-        if self.dtype == self.out_dtype and self.dtype.kind in "iu" and self.dtype.itemsize >= 4:
-            return self.dtype
         sums = sum_dtype(self.dtype)
         if sums == self.out_dtype:
             return sums
+        if self.dtype == self.out_dtype and self.dtype.kind in "iu" and self.dtype.itemsize >= 4:
+            return self.dtype
         return np.promote_types(sums, self.out_dtype) if sums.kind == self.out_dtype.kind else sums
 
     @derived
