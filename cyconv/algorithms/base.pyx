@@ -16,6 +16,9 @@ rule, whose algorithms are these, or None. It has ``all_or_nothing``, ``workspac
 ``run`` as above, with the rule's operand and result and the children's weights, and gives the bits
 that their own calls do.
 
+A plan asks the classes for their costs and lays out the cheapest: ``cost`` is a closed formula of
+``problem.sizes`` (:mod:`cyconv.planning.estimates`), which builds nothing.
+
 `allowed` is the error that may be, in multiples of direct summation's: an algorithm that has
 several variants takes the fastest within it.
 """
