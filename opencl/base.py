@@ -2,8 +2,8 @@
 
 An algorithm solves *primitive* problems, what :mod:`cyconv.lowering` leaves over. The registry
 binds its class to a device. ``supports``, ``cost`` and ``error_bound`` are as in
-:mod:`cyconv.algorithms.base`; ``pack(w)`` and ``run(x, packed, y, bias, clamp)`` take views and
-only enqueue work.
+:mod:`cyconv.algorithms.base`; ``pack(w)`` and ``run(x, packed, y, bias, clamp, add)`` take views
+and only enqueue work.
 """
 
 from functools import lru_cache
@@ -146,11 +146,12 @@ class Algorithm:
         """Macros that all kernels of the problem's dtype are compiled with."""
         return {**macros(self.device, self.wide), **more}
 
-    def epilogue(self, bias, clamp):
-        """The kernels' last arguments: bias or NULL, and the bounds."""
+    def epilogue(self, bias, clamp, add):
+        """The kernels' last arguments: bias or NULL, residual or NULL and how far, the bounds."""
         low, high = clamp or (-inf, inf)
         real = np.float64 if self.wide else np.float32
-        return (None if bias is None else bias.buffer), real(low), real(high)
+        residual = (None, np.int64(0)) if add is None else (add.array.buffer, np.int64(add.away))
+        return (None if bias is None else bias.buffer), *residual, real(low), real(high)
 
 
 def three(values, missing):

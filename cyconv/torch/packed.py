@@ -20,7 +20,7 @@ def put(model, name, module):
 
 
 class PackedConvolution(nn.Module):
-    """A convolution or its transpose for inference: y = clamp(conv(x) + bias).
+    """A convolution or its transpose for inference: y = clamp(conv(x) + bias + add).
 
     Weights are packed when an input of a new size comes, and kept for the last eight sizes. Where
     packed weights cannot serve (a gradient is wanted, the model is being compiled, exported or
@@ -50,17 +50,25 @@ class PackedConvolution(nn.Module):
         self.clamp, self.accuracy, self.threads = clamp, accuracy, threads
         self._packs, self._of = {}, (None, None)
 
-    def forward(self, x, output_size=None):
-        """The layer's result; `output_size` is that of ``torch.nn.ConvTranspose2d``."""
+    def forward(self, x, output_size=None, add=None):
+        """The layer's result; `output_size` is that of ``torch.nn.ConvTranspose2d``.
+
+        `add` is what the model adds to it before the bounds.
+        """
         extra = self._extra(x, output_size)
-        if not self._serves(x):
-            return self._differentiable(x, extra)
+        if not (self._serves(x) and (add is None or self._serves(add))):
+            return self._differentiable(x, extra, add)
         if any(e >= s for e, s in zip(extra, self.stride, strict=True)):
-            return self._differentiable(x, extra)  # outputs that no element of x meets: rare
+            return self._differentiable(x, extra, add)  # outputs that no element of x meets: rare
         last = x.dim() == self.rank + 2 and lies_last(x)
         to, back = moved(last)
         packed = self._packed(x, last, extra)
-        return as_tensor(back(packed(to(as_array(x)), threads=self.threads_now())))
+        if add is not None:
+            residual = to(as_array(add)) if add.dim() == x.dim() else None
+            if residual is None or residual.shape != packed.plan.problem.output_shape:
+                return self._differentiable(x, extra, add)  # torch broadcasts it
+            add = residual
+        return as_tensor(back(packed(to(as_array(x)), threads=self.threads_now(), add=add)))
 
     def threads_now(self):
         """The threads of a call: this layer's, else torch's at this moment."""
@@ -134,7 +142,7 @@ class PackedConvolution(nn.Module):
         wanted = output_size[-self.rank :]
         return tuple(n - m for n, m in zip(wanted, self._full(x.shape[-self.rank :]), strict=True))
 
-    def _differentiable(self, x, extra):
+    def _differentiable(self, x, extra, add):
         """As :meth:`forward`, by the operators."""
         if self.transposed:
             name, padding = f"conv_transpose{self.rank}d", list(self.padding[::2])
@@ -146,6 +154,7 @@ class PackedConvolution(nn.Module):
             x = nn.functional.pad(x, widths, mode) if any(widths) else x
             rest = self.stride, 0, self.dilation, self.groups
         y = getattr(functional, name)(x, self.weight, self.bias, *rest)
+        y = y if add is None else y + add
         if self.clamp is None:
             return y
         low, high = self.clamp
