@@ -96,10 +96,10 @@ class Algorithm:
         """Bytes of the buffers of packed weights."""
         return [self.problem.dtype.itemsize * self.problem.parameters]
 
-    def buffers(self):
+    def buffers(self, residual=False):
         """Bytes of every buffer of a call: operands, result, packed weights, scratch."""
         p = self.problem
-        shapes = p.x_shape, p.w_shape, p.y_shape
+        shapes = p.x_shape, p.w_shape, *[p.y_shape] * (1 + residual)
         sizes = [p.dtype.itemsize * prod(shape) for shape in shapes]
         return [*sizes, *self.packed_bytes(), self.workspace(1)]
 

@@ -38,17 +38,17 @@ def load(target, buffers):
     return max(largest, sum(buffers) / max(1, most_bytes(target)))
 
 
-def needed(plan, target):
-    """Whether a call of `plan` does not fit the device."""
+def needed(plan, target, residual=False):
+    """Whether a call of `plan`, perhaps with a residual, does not fit the device."""
     problem, leaves = plan.problem, list(plan._root.leaves())
     item = problem.out_dtype.itemsize
-    whole = [item * prod(problem.shape_of(role)) for role in "xwy"]
+    whole = [item * prod(problem.shape_of(role)) for role in ("xwyy" if residual else "xwy")]
     if len(leaves) != 1 or leaves[0].problem is not problem:  # rules may copy what they rewrite
         for leaf in leaves:
-            if load(target, [*whole, *leaf.algorithm.buffers()]) > 1:
+            if load(target, [*whole, *leaf.algorithm.buffers(residual)]) > 1:
                 return True
         return load(target, whole) > 1
-    return load(target, leaves[0].algorithm.buffers()) > 1
+    return load(target, leaves[0].algorithm.buffers(residual)) > 1
 
 
 def parted(node, target, sums_first):
@@ -71,22 +71,23 @@ class _PartedLeaf(Leaf):
 
     def run(self, x, w, y, bias, clamp, threads, add=None):
         if y.size:
-            solver = _Solver(self.target, self.algorithm, self.sums_first)
+            solver = _Solver(self.target, self.algorithm, self.sums_first, add is not None)
             solver.solve(self.problem, x, w, y, bias, clamp, add)
 
 
 class _Solver:
     """The parts of one primitive problem, one after another."""
 
-    def __init__(self, target, whole, sums_first):
+    def __init__(self, target, whole, sums_first, residual):
         self.target, self.whole, self.sums_first = target, whole, sums_first
+        self.residual = residual
         self.scratch = min(whole.workspace_limit, target.max_buffer, most_bytes(target) // 2)
         self.packed = (None, None)  # the last weights, and what they are
 
     def solve(self, problem, x, w, y, bias, clamp, add):
         """Compute `problem` into y, in halves if it must be."""
         part = self.plan(problem)
-        if part is not None and load(self.target, part.buffers()) <= 1:
+        if part is not None and load(self.target, part.buffers(self.residual)) <= 1:
             self.compute(part, x, w, y, bias, clamp, add)
             return
         kind, halves = self.halves(problem)
@@ -131,7 +132,7 @@ class _Solver:
         """Whether there is no room for a part's scratch, and the share that it needs else."""
         part = self.plan(problem)
         if part is not None:
-            return False, load(self.target, part.buffers())
+            return False, load(self.target, part.buffers(self.residual))
         shapes = map(problem.shape_of, "xwy")
         sizes = [problem.dtype.itemsize * prod(shape) for shape in shapes]
         return True, load(self.target, sizes)

@@ -208,7 +208,7 @@ class DevicePlan(Plan):
             own = self._bias(problem, target, bias)
             own = own if own is None else own.copy()
             packed = self._root.pack(view)
-            kept = view.numpy() if parts.needed(self, target) else None
+            kept = view.numpy() if parts.needed(self, target, residual=True) else None
         return PackedDeviceConv(self, target, packed, own, clamp, kept)
 
     def __call__(
@@ -225,7 +225,7 @@ class DevicePlan(Plan):
         target = self._device(problem, (0, x), (1, w), bias=bias, out=out, add=add)
         on_device = on_device or is_on_device(x) or is_on_device(w)
         views = isinstance(x, arrays.View) or isinstance(w, arrays.View)
-        if not on_device and not views and parts.needed(self, target):
+        if not on_device and not views and parts.needed(self, target, add is not None):
             bias = bias.get() if is_on_device(bias) else bias
             return self._in_parts(target, x, w, check_bias(problem, bias), clamp, out, add)
         with ordered(target, (x, w, bias, out, add)):
@@ -260,7 +260,8 @@ class PackedDeviceConv(PackedConv):
                 raise ValueError(
                     f"{op}: {name} must be of the context that the weights were packed in"
                 )
-        if self._kept is not None and not on_device:
+        residual = add is not None
+        if not on_device and self._kept is not None and parts.needed(self.plan, target, residual):
             bias = None if self._bias is None else self._bias.numpy()
             return self.plan._in_parts(target, x, self._kept, bias, self._clamp, out, add)
         elsewhere = () if target.queue == self._device.queue else (self._ready,)

@@ -250,12 +250,6 @@ def in_place(conv, x):
     return y
 
 
-def into_the_other(conv, x):
-    z = x * 2
-    z += conv(x)
-    return z
-
-
 def beside_a_write(conv, x):
     z = x * 2
     y = conv(z)
@@ -267,7 +261,10 @@ UNJOINED = {
     "number": (lambda conv, x: conv(x) + 2, ""),
     "weighted": (lambda conv, x: torch.add(conv(x), x, alpha=2), ""),
     "itself": (lambda conv, x: (lambda y: y + y)(conv(x)), ""),
-    "into_the_other": (into_the_other, "its sum is written into another's memory"),
+    "into_the_other": (
+        lambda conv, x: (x * 2).add_(conv(x)),
+        "its sum is written into another's memory",
+    ),
     "beside_a_write": (beside_a_write, "before its sum mul_ writes in place"),
 }
 

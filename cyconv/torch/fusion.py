@@ -146,8 +146,8 @@ def _sum(convolution, node, user, modules):
 
 def _writes(node, modules):
     """Whether a node may write to what it reads."""
-    if "out" in node.kwargs or any(a is True for a in (*node.args, *node.kwargs.values())):
-        return True  # such as F.relu(x, inplace=True)
+    if node.kwargs.get("inplace") or "out" in node.kwargs:
+        return True
     if node.op == "call_module":
         return getattr(modules[node.target], "inplace", False)
     if node.op == "call_method":
@@ -157,7 +157,8 @@ def _writes(node, modules):
     name = node.target.__name__
     if node.target is getattr(operator, name, None):
         return name == "setitem" or (hasattr(operator, f"__{name}__") and name.startswith("i"))
-    return name.endswith("_")
+    flagged = node.target is getattr(F, name, None) and any(a is True for a in node.args)
+    return flagged or name.endswith("_")  # such as F.relu(x, True)
 
 
 def _norm(node, modules):
