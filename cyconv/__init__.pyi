@@ -38,6 +38,7 @@ def conv(
     workspace_limit: int | None = ...,
     out: NDArray[Any] | None = ...,
     out_dtype: DTypeLike | None = ...,
+    add: ArrayLike | None = ...,
 ) -> NDArray[Any]: ...
 def conv1d(
     x: ArrayLike,
@@ -59,6 +60,7 @@ def conv1d(
     workspace_limit: int | None = ...,
     out: NDArray[Any] | None = ...,
     out_dtype: DTypeLike | None = ...,
+    add: ArrayLike | None = ...,
 ) -> NDArray[Any]: ...
 def conv2d(
     x: ArrayLike,
@@ -80,6 +82,7 @@ def conv2d(
     workspace_limit: int | None = ...,
     out: NDArray[Any] | None = ...,
     out_dtype: DTypeLike | None = ...,
+    add: ArrayLike | None = ...,
 ) -> NDArray[Any]: ...
 def conv3d(
     x: ArrayLike,
@@ -101,6 +104,7 @@ def conv3d(
     workspace_limit: int | None = ...,
     out: NDArray[Any] | None = ...,
     out_dtype: DTypeLike | None = ...,
+    add: ArrayLike | None = ...,
 ) -> NDArray[Any]: ...
 def conv_transpose(
     x: ArrayLike,
@@ -124,6 +128,7 @@ def conv_transpose(
     workspace_limit: int | None = ...,
     out: NDArray[Any] | None = ...,
     out_dtype: DTypeLike | None = ...,
+    add: ArrayLike | None = ...,
 ) -> NDArray[Any]: ...
 def conv_transpose1d(
     x: ArrayLike,
@@ -147,6 +152,7 @@ def conv_transpose1d(
     workspace_limit: int | None = ...,
     out: NDArray[Any] | None = ...,
     out_dtype: DTypeLike | None = ...,
+    add: ArrayLike | None = ...,
 ) -> NDArray[Any]: ...
 def conv_transpose2d(
     x: ArrayLike,
@@ -170,6 +176,7 @@ def conv_transpose2d(
     workspace_limit: int | None = ...,
     out: NDArray[Any] | None = ...,
     out_dtype: DTypeLike | None = ...,
+    add: ArrayLike | None = ...,
 ) -> NDArray[Any]: ...
 def conv_transpose3d(
     x: ArrayLike,
@@ -193,6 +200,7 @@ def conv_transpose3d(
     workspace_limit: int | None = ...,
     out: NDArray[Any] | None = ...,
     out_dtype: DTypeLike | None = ...,
+    add: ArrayLike | None = ...,
 ) -> NDArray[Any]: ...
 def conv_grad_input(
     input_shape: Sequence[int],
@@ -343,7 +351,11 @@ class Problem:
 class PackedConv:
     plan: Plan
     def __call__(
-        self, x: ArrayLike, out: NDArray[Any] | None = ..., threads: int | None = ...
+        self,
+        x: ArrayLike,
+        out: NDArray[Any] | None = ...,
+        threads: int | None = ...,
+        add: ArrayLike | None = ...,
     ) -> NDArray[Any]: ...
 
 class Plan:
@@ -371,6 +383,7 @@ class Plan:
         out: NDArray[Any] | None = ...,
         activation: _Activation = ...,
         threads: int | None = ...,
+        add: ArrayLike | None = ...,
     ) -> NDArray[Any]: ...
 
 def plan(

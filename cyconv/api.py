@@ -56,7 +56,7 @@ def _problem(operation, direction, shapes, dtypes, geometry, mode, data_format, 
     )
 
 
-def _call(found, a, b, bias, out, activation):
+def _call(found, a, b, bias, out, activation, add=None):
     problem = found.problem
     if a.dtype is not problem.dtype or b.dtype is not problem.dtype:
         names = (argument_name(problem.operation, role) for role in ROLES[problem.direction])
@@ -64,7 +64,7 @@ def _call(found, a, b, bias, out, activation):
             _cast(problem.operation, name, array, problem.dtype)
             for name, array in zip(names, (a, b), strict=False)
         )
-    return found(a, b, bias, out, activation)
+    return found(a, b, bias, out, activation, add=add)
 
 
 def _cast(operation, name, array, dtype):
@@ -101,6 +101,7 @@ def _forward(name, rank):
         workspace_limit=None,
         out=None,
         out_dtype=None,
+        add=None,
     ):
         if type(x) is not ndarray or type(w) is not ndarray:  # most are
             x, w = as_array(name, "x", x), as_array(name, "w", w)
@@ -117,7 +118,7 @@ def _forward(name, rank):
             what,
             how,
         )
-        return _call(found, x, w, bias, out, activation)
+        return _call(found, x, w, bias, out, activation, add)
 
     return _named(convolution, name, rank, documentation.FORWARD)
 
@@ -147,6 +148,7 @@ def _transpose(name, rank):
         workspace_limit=None,
         out=None,
         out_dtype=None,
+        add=None,
     ):
         x, w = as_array(name, "x", x), as_array(name, "w", w)
         if rank is not None and w.ndim != rank + 2:
@@ -176,7 +178,7 @@ def _transpose(name, rank):
         )
         if any(n for pair in beyond for n in pair):
             x = _surrounded(x, beyond)
-        return _call(found, x, w, bias, out, activation)
+        return _call(found, x, w, bias, out, activation, add)
 
     return _named(convolution, name, rank, documentation.TRANSPOSE)
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from cyconv.opencl.device import long8
+from cyconv.runtime.calls import lie_alike
 
 GROUP = 64  # work items of a group
 ELEMENTS = {
@@ -219,14 +220,46 @@ def fill(out, value):
         combine("FILL", out, out, out, value)
 
 
-def finish(y, bias, clamp):
-    """y = clamp(y + bias), in place, channels first."""
-    low, high = clamp or (-inf, inf)
+class Residual:
+    """As :class:`cyconv.problem.operands.Residual`, of views.
+
+    Attributes
+    ----------
+    array, result : View
+    away : int
+        Elements from a cell's place in the result's buffer to that of its residual in its own.
+    """
+
+    __slots__ = ("array", "away", "result")
+
+    def __init__(self, array, result):
+        if not lie_alike(array.ghost, result.ghost):
+            array = array.copy()
+        self.array, self.result = array, result
+        self.away = array.offset - result.offset
+
+    def at(self, part):
+        """The residual of a view of the result."""
+        start = part._start - self.away * part.dtype.itemsize
+        return View(part.device, self.array.buffer, part.ghost, start)
+
+    def of(self, y):
+        """The Residual of `y`: a part of the result, or an array in the stead of all of it."""
+        return self if not y.size or y.buffer is self.result.buffer else Residual(self.array, y)
+
+
+def finish(y, bias, clamp, add=None):
+    """y = clamp(y + bias + add), in place, channels first."""
+    addends = [] if add is None else [add.at(y)]
     if bias is not None:
-        along = bias[(None, slice(None), *(None,) * (y.ndim - 2))]
-        combine("FINISH", y, along, y, low, high)
+        addends.insert(0, bias[(None, slice(None), *(None,) * (y.ndim - 2))])
+    for addend in addends[:-1]:
+        combine("PLUS", y, addend, y)
+    bounds = clamp or (-inf, inf)
+    if addends:
+        combine("FINISH", y, addends[-1], y, *bounds)
     elif clamp is not None:
-        combine("BOUND", y, y, y, low, high)
+        combine("BOUND", y, y, y, *bounds)
 
 
 def moveaxis(a, source, destination):

@@ -2,8 +2,8 @@
 
 An algorithm solves *primitive* problems, what :mod:`cyconv.lowering` leaves over. The registry
 binds its class to a device. ``supports``, ``cost`` and ``error_bound`` are as in
-:mod:`cyconv.algorithms.base`; ``pack(w)`` and ``run(x, packed, y, bias, clamp)`` take views and
-only enqueue work.
+:mod:`cyconv.algorithms.base`; ``pack(w)`` and ``run(x, packed, y, bias, clamp, add)`` take views
+and only enqueue work.
 """
 
 from functools import lru_cache
@@ -96,10 +96,10 @@ class Algorithm:
         """Bytes of the buffers of packed weights."""
         return [self.problem.dtype.itemsize * self.problem.parameters]
 
-    def buffers(self):
+    def buffers(self, residual=False):
         """Bytes of every buffer of a call: operands, result, packed weights, scratch."""
         p = self.problem
-        shapes = p.x_shape, p.w_shape, p.y_shape
+        shapes = p.x_shape, p.w_shape, *[p.y_shape] * (1 + residual)
         sizes = [p.dtype.itemsize * prod(shape) for shape in shapes]
         return [*sizes, *self.packed_bytes(), self.workspace(1)]
 
@@ -146,11 +146,12 @@ class Algorithm:
         """Macros that all kernels of the problem's dtype are compiled with."""
         return {**macros(self.device, self.wide), **more}
 
-    def epilogue(self, bias, clamp):
-        """The kernels' last arguments: bias or NULL, and the bounds."""
+    def epilogue(self, bias, clamp, add):
+        """The kernels' last arguments: bias or NULL, residual or NULL and how far, the bounds."""
         low, high = clamp or (-inf, inf)
         real = np.float64 if self.wide else np.float32
-        return (None if bias is None else bias.buffer), real(low), real(high)
+        residual = (None, np.int64(0)) if add is None else (add.array.buffer, np.int64(add.away))
+        return (None if bias is None else bias.buffer), *residual, real(low), real(high)
 
 
 def three(values, missing):

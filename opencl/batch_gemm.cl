@@ -95,7 +95,7 @@ __kernel void add_chunks(__global const real *restrict partial, __global real *r
                          __global const real *restrict x, __global const real *restrict w, long8 xs,
                          long8 ws, long8 ys, long8 in, long8 out, long8 taps, long8 step,
                          long8 dilation, long8 pad, long begin, __global const real *restrict bias,
-                         real low, real high) {
+                         __global const real *restrict add, long away, real low, real high) {
     const long count = out.s0 * out.s1 * out.s2, k = get_global_id(1), column = get_global_id(0);
     const long n = column / count, r = MOD(column, count);
     const long z = r / (out.s1 * out.s2), p = MOD(r / out.s2, out.s1), q = MOD(r, out.s2);
@@ -122,6 +122,8 @@ __kernel void add_chunks(__global const real *restrict partial, __global real *r
                             cell;
                     }
     }
+    const long at = ys.s5 + n * ys.s0 + k * ys.s1 + z * ys.s2 + p * ys.s3 + q * ys.s4;
     sum += bias ? bias[k] : 0;
-    y[ys.s5 + n * ys.s0 + k * ys.s1 + z * ys.s2 + p * ys.s3 + q * ys.s4] = CLAMP(sum, low, high);
+    sum += RESIDUAL(at);
+    y[at] = CLAMP(sum, low, high);
 }

@@ -113,17 +113,17 @@ class Algorithm(base.Algorithm):
         self.table(w.device, s.plane)  # sent now rather than by the first call
         return laid, w.copy()
 
-    def run(self, x, packed, y, bias, clamp):
-        """y = clamp(x correlated with the weights + bias), some images at a time."""
+    def run(self, x, packed, y, bias, clamp, add=None):
+        """y = clamp(x correlated with the weights + bias + add), some images at a time."""
         for xs, ys in self.passes(x, y):
             with x.device.scratch(len(xs) * self.workspace_per_image) as buffer:
-                self._pass(xs, packed, ys, bias, clamp, buffer)
+                self._pass(xs, packed, ys, bias, clamp, add, buffer)
 
     def _whole(self, size):
         """So many work items that groups are whole."""
         return -(-size // self.group) * self.group
 
-    def _pass(self, x, packed, y, bias, clamp, buffer):
+    def _pass(self, x, packed, y, bias, clamp, add, buffer):
         p, s, device = self.problem, self.staged, x.device
         laid, w = packed
         images, depth, filters = len(x), p.channels // p.groups, p.filters // p.groups
@@ -151,7 +151,7 @@ class Algorithm(base.Algorithm):
             long8([*sizes, p.filters, filters, self.chunks, images]), long8(three(p.kernel, 1)),
             long8(three(p.stride, 1)), long8(three(p.dilation, 1)),
             long8(three((lo for lo, _ in p.padding), 0)), np.int64(partial.offset),
-            *self.epilogue(bias, clamp),
+            *self.epilogue(bias, clamp, add),
         )  # fmt: skip
 
     def _kernel(self, device, name):

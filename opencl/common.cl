@@ -40,5 +40,8 @@ typedef VEC unaligned __attribute__((aligned(sizeof(real))));
 /* y = min(max(y, low), high), which keeps NaN. */
 #define CLAMP(v, low, high) ((v) < (low) ? (low) : (v) > (high) ? (high) : (v))
 
+/* What is added to y[i] before the bounds: add[i + away], where there is one. */
+#define RESIDUAL(i) (add ? add[(i) + away] : 0)
+
 /* a mod b from the quotient, which is wanted too. */
 #define MOD(a, b) ((a) - (a) / (b) * (b))

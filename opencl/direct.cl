@@ -46,7 +46,7 @@ typedef VEC private_unaligned __attribute__((aligned(sizeof(real))));
 __kernel void direct(__global const real *restrict x, __global const real *restrict w,
                      __global real *restrict y, long8 xs, long8 ys, long8 in, long8 out, long8 taps,
                      long8 step, long8 dilation, long8 pad, __global const real *restrict bias,
-                     real low, real high) {
+                     __global const real *restrict add, long away, real low, real high) {
     const long q0 = get_global_id(0) * WIDTH;
     const long p = MOD((long)get_global_id(1), out.s1), z = get_global_id(1) / out.s1;
     const long filters = out.s3 * out.s4;
@@ -102,10 +102,10 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
         EACH(KEEP)
     }
 
-    y += ys.s5 + n * ys.s0 + k * ys.s1 + z * ys.s2 + p * ys.s3 + q0 * ys.s4;
+    const long at = ys.s5 + n * ys.s0 + k * ys.s1 + z * ys.s2 + p * ys.s3 + q0 * ys.s4;
     const real shift = nothing + (bias ? bias[k] : 0);
     for (long i = 0; i < count; i++) {
-        const real value = sums[i] + shift;
-        y[i * ys.s4] = CLAMP(value, low, high);
+        const real value = sums[i] + shift + RESIDUAL(at + i * ys.s4);
+        y[at + i * ys.s4] = CLAMP(value, low, high);
     }
 }

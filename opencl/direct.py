@@ -55,8 +55,8 @@ class Algorithm(base.Algorithm):
         """The weights as they are, contiguous."""
         return w.copy()
 
-    def run(self, x, w, y, bias, clamp):
-        """y = clamp(x correlated with w + bias)."""
+    def run(self, x, w, y, bias, clamp, add=None):
+        """y = clamp(x correlated with w + bias + add)."""
         p = self.problem
         kernel = x.device.kernel(
             "direct", "direct", **self.macros(LANES=self.lanes, VECTORS=self.vectors)
@@ -80,5 +80,5 @@ class Algorithm(base.Algorithm):
             long8(three(p.stride, 1)),
             long8(three(p.dilation, 1)),
             long8(three((lo for lo, _ in p.padding), 0)),
-            *self.epilogue(bias, clamp),
+            *self.epilogue(bias, clamp, add),
         )

@@ -74,11 +74,15 @@ long place(uint i, long8 out, long8 pitch, long8 ys) {
         const VEC weight = (VEC)(w[m]); \
         COLUMNS(ADD, m)                 \
     }
-#define LEAVE(m, v) STORE(CLAMP_VEC(sum##m##_##v + shift), to + v * LANES);
+#define LEAVE(m, v)                                                                    \
+    {                                                                                  \
+        const VEC residual = add ? LOAD(add + to + v * LANES + away) : (VEC)(0);       \
+        STORE(CLAMP_VEC(sum##m##_##v + shift + residual), y + to + v * LANES);         \
+    }
 #define LEAVE_ROW(m)                                     \
     if (m < rows) {                                      \
         const VEC shift = (VEC)(bias ? bias[k + m] : 0); \
-        __global real *to = y + at + m * ys.s1;          \
+        const long to = first + at + m * ys.s1;          \
         COLUMNS(LEAVE, m)                                \
     }
 #define CLAMP_VEC(v) CLAMP(v, (VEC)(low), (VEC)(high))
@@ -91,7 +95,8 @@ long place(uint i, long8 out, long8 pitch, long8 ys) {
 __kernel void multiply_rows(__global const real *restrict x, __global const real *restrict w,
                             __global const int *restrict offset, __global real *restrict y,
                             long8 xs, long8 ys, long8 size, long8 out, long8 pitch,
-                            __global const real *restrict bias, real low, real high) {
+                            __global const real *restrict bias, __global const real *restrict add,
+                            long away, real low, real high) {
     const long block = get_global_id(size.s4), column = get_global_id(1 - size.s4);
     const long g = MOD((long)get_global_id(2), size.s3), n = get_global_id(2) / size.s3;
     const long taps = size.s1, filters = size.s2;
@@ -105,7 +110,7 @@ __kernel void multiply_rows(__global const real *restrict x, __global const real
 
     x += xs.s2 + n * xs.s0 + g * xs.s1 + i;
     w += (g * ((filters + FILTERS - 1) / FILTERS) + block) * taps * FILTERS;
-    y += ys.s5 + n * ys.s0 + k * ys.s1;
+    const long first = ys.s5 + n * ys.s0 + k * ys.s1;
     for (long t = 0; t < taps; t++, w += FILTERS) {
         __global const real *at = x + offset[t];
         COLUMNS(FETCH, 0)
@@ -127,8 +132,10 @@ __kernel void multiply_rows(__global const real *restrict x, __global const real
         const long at = place(i + j, out, pitch, ys);
         if (at != NOWHERE)
             for (long m = 0; m < rows; m++) {
-                const real value = sums[m * WIDTH + j] + (bias ? bias[k + m] : 0);
-                y[at + m * ys.s1] = CLAMP(value, low, high);
+                const long to = first + at + m * ys.s1;
+                const real value =
+                    sums[m * WIDTH + j] + (bias ? bias[k + m] : 0) + RESIDUAL(to);
+                y[to] = CLAMP(value, low, high);
             }
     }
 }
@@ -179,8 +186,8 @@ static void put(const real *weights, const real *cells, __local real *panel, __l
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
 multiply_tiles(__global const real *restrict x, __global const real *restrict w,
                __global const int *restrict offset, __global real *restrict y, long8 xs, long8 ys,
-               long8 size, long8 out, long8 pitch, __global const real *restrict bias, real low,
-               real high) {
+               long8 size, long8 out, long8 pitch, __global const real *restrict bias,
+               __global const real *restrict add, long away, real low, real high) {
     __local PACKED panels[2][TILE_T * DOWN * THREAD_K / PACK];
     __local PACKED planes[2][TILE_T * ACROSS * THREAD_P / PACK];
     const uint id = get_local_id(0), across = id % ACROSS, down = id / ACROSS;
@@ -223,7 +230,7 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
         barrier(CLK_LOCAL_MEM_FENCE);
     }
 
-    y += ys.s5 + n * ys.s0;
+    const long first = ys.s5 + n * ys.s0;
     for (uint v = 0; v < THREAD_P; v++) {
         const uint i = begin + SPREAD(v, across, ACROSS);
         const long at = i <= last ? place(i, out, pitch, ys) : NOWHERE;
@@ -231,8 +238,10 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
         for (uint m = 0; m < THREAD_K; m++) {
             const long row = block * TILE_K + SPREAD(m, down, DOWN), k = g * filters + row;
             if (row < filters) {
-                const real value = ((const real *)sums[m])[v] + (bias ? bias[k] : 0);
-                y[k * ys.s1 + at] = CLAMP(value, low, high);
+                const long to = first + k * ys.s1 + at;
+                const real value =
+                    ((const real *)sums[m])[v] + (bias ? bias[k] : 0) + RESIDUAL(to);
+                y[to] = CLAMP(value, low, high);
             }
         }
     }

@@ -232,23 +232,23 @@ class Algorithm(base.Algorithm):
         panels = tiles.pack(w.reshape(p.groups, p.filters // p.groups, taps_of(p)))
         return panels, self.table(device, self.staged.plane)
 
-    def run(self, x, packed, y, bias, clamp):
-        """y = clamp(x correlated with the packed weights + bias)."""
+    def run(self, x, packed, y, bias, clamp, add=None):
+        """y = clamp(x correlated with the packed weights + bias + add)."""
         panels, offsets = packed
         p, s, device = self.problem, self.staged, x.device
         step = x.strides[1]
         if s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and not s.tail:
             table = offsets if step == s.plane else self.table(device, step)
             strides = [x.strides[0], step * (p.channels // p.groups), x.offset]
-            self.multiply(x.buffer, strides, panels, table, y, bias, clamp)
+            self.multiply(x.buffer, strides, panels, table, y, bias, clamp, add)
             return
         for xs, ys in self.passes(x, y):
             with device.scratch(len(xs) * self.workspace_per_image) as buffer:
                 s.fill(device, self.macros(), xs, buffer)
                 strides = [p.channels * s.plane, p.channels // p.groups * s.plane, 0]
-                self.multiply(buffer, strides, panels, offsets, ys, bias, clamp)
+                self.multiply(buffer, strides, panels, offsets, ys, bias, clamp, add)
 
-    def multiply(self, buffer, strides, panels, offsets, y, bias, clamp):
+    def multiply(self, buffer, strides, panels, offsets, y, bias, clamp, add):
         """Enqueue the sums over planes that are laid out."""
         p, s = self.problem, self.staged
         depth, rows, columns = s.outputs
@@ -263,7 +263,7 @@ class Algorithm(base.Algorithm):
             (s.positions, taps_of(p), p.filters // p.groups, p.groups, strides[1]),
             (long8([depth, rows, columns]), long8(pitch)),
             len(y),
-            self.epilogue(bias, clamp),
+            self.epilogue(bias, clamp, add),
         )
 
     def _in_a_row(self, y):

@@ -38,17 +38,17 @@ def load(target, buffers):
     return max(largest, sum(buffers) / max(1, most_bytes(target)))
 
 
-def needed(plan, target):
-    """Whether a call of `plan` does not fit the device."""
+def needed(plan, target, residual=False):
+    """Whether a call of `plan`, perhaps with a residual, does not fit the device."""
     problem, leaves = plan.problem, list(plan._root.leaves())
     item = problem.out_dtype.itemsize
-    whole = [item * prod(problem.shape_of(role)) for role in "xwy"]
+    whole = [item * prod(problem.shape_of(role)) for role in ("xwyy" if residual else "xwy")]
     if len(leaves) != 1 or leaves[0].problem is not problem:  # rules may copy what they rewrite
         for leaf in leaves:
-            if load(target, [*whole, *leaf.algorithm.buffers()]) > 1:
+            if load(target, [*whole, *leaf.algorithm.buffers(residual)]) > 1:
                 return True
         return load(target, whole) > 1
-    return load(target, leaves[0].algorithm.buffers()) > 1
+    return load(target, leaves[0].algorithm.buffers(residual)) > 1
 
 
 def parted(node, target, sums_first):
@@ -69,38 +69,39 @@ class _PartedLeaf(Leaf):
     def pack(self, w, once=False):
         return w  # a part packs its own
 
-    def run(self, x, w, y, bias, clamp, threads):
+    def run(self, x, w, y, bias, clamp, threads, add=None):
         if y.size:
-            solver = _Solver(self.target, self.algorithm, self.sums_first)
-            solver.solve(self.problem, x, w, y, bias, clamp)
+            solver = _Solver(self.target, self.algorithm, self.sums_first, add is not None)
+            solver.solve(self.problem, x, w, y, bias, clamp, add)
 
 
 class _Solver:
     """The parts of one primitive problem, one after another."""
 
-    def __init__(self, target, whole, sums_first):
+    def __init__(self, target, whole, sums_first, residual):
         self.target, self.whole, self.sums_first = target, whole, sums_first
+        self.residual = residual
         self.scratch = min(whole.workspace_limit, target.max_buffer, most_bytes(target) // 2)
         self.packed = (None, None)  # the last weights, and what they are
 
-    def solve(self, problem, x, w, y, bias, clamp):
+    def solve(self, problem, x, w, y, bias, clamp, add):
         """Compute `problem` into y, in halves if it must be."""
         part = self.plan(problem)
-        if part is not None and load(self.target, part.buffers()) <= 1:
-            self.compute(part, x, w, y, bias, clamp)
+        if part is not None and load(self.target, part.buffers(self.residual)) <= 1:
+            self.compute(part, x, w, y, bias, clamp, add)
             return
         kind, halves = self.halves(problem)
         if kind in SUMS:
             (first, xs, ws, *_), (last, xs2, ws2, *_) = halves
-            self.solve(first, x[xs], w[ws], y, None, None)
+            self.solve(first, x[xs], w[ws], y, None, None, None)
             rest = np.empty_like(y)
-            self.solve(last, x[xs2], w[ws2], rest, None, None)
+            self.solve(last, x[xs2], w[ws2], rest, None, None, None)
             y += rest
-            finish(y, bias, clamp)
+            finish(y, bias, clamp, add)
             return
         for half, xs, ws, ys, bs in halves:
             own = None if bias is None else bias[bs]
-            self.solve(half, x[xs], w[ws], y[ys], own, clamp)
+            self.solve(half, x[xs], w[ws], y[ys], own, clamp, add)
 
     def plan(self, problem):
         """The algorithm for a part of its problem, or None where its scratch has no room."""
@@ -131,12 +132,12 @@ class _Solver:
         """Whether there is no room for a part's scratch, and the share that it needs else."""
         part = self.plan(problem)
         if part is not None:
-            return False, load(self.target, part.buffers())
+            return False, load(self.target, part.buffers(self.residual))
         shapes = map(problem.shape_of, "xwy")
         sizes = [problem.dtype.itemsize * prod(shape) for shape in shapes]
         return True, load(self.target, sizes)
 
-    def compute(self, part, x, w, y, bias, clamp):
+    def compute(self, part, x, w, y, bias, clamp, add):
         """One part, there and back."""
         target = self.target
         key = (w.__array_interface__["data"], w.shape, w.strides, part.one())
@@ -145,7 +146,9 @@ class _Solver:
             self.packed = (key, part.pack(arrays.to_device(target, w)))
         own = None if bias is None else arrays.to_device(target, bias)
         out = arrays.empty(target, y.shape, y.dtype)
-        part.run(arrays.to_device(target, x), self.packed[1], out, own, clamp)
+        if add is not None:
+            add = arrays.Residual(arrays.to_device(target, add.at(y)), out)
+        part.run(arrays.to_device(target, x), self.packed[1], out, own, clamp, add)
         y[...] = out.numpy()
 
 

@@ -13,7 +13,10 @@ from cyconv.opencl.registry import ON_HOST, check_name, refusal, registry_of
 from cyconv.planning.plan import PackedConv, Plan
 from cyconv.problem import ROLES, argument_name
 from cyconv.problem.operands import (
+    Residual,
     check_activation,
+    check_add,
+    check_addend,
     check_bias,
     check_operand,
     check_out,
@@ -26,9 +29,9 @@ from cyconv.runtime.parallel import check_threads
 class _DeviceLeaf(Leaf):
     """A primitive problem, whose algorithm enqueues kernels."""
 
-    def run(self, x, packed, y, bias, clamp, threads):
+    def run(self, x, packed, y, bias, clamp, threads, add=None):
         if y.size:
-            self.algorithm.run(x, packed, y, bias, clamp)
+            self.algorithm.run(x, packed, y, bias, clamp, add)
 
 
 class _DeviceBranch(Branch):
@@ -41,15 +44,16 @@ class _DeviceBranch(Branch):
         operands = self.rule.second(w)
         return tuple(c.pack(b) for c, b in zip(self.children, operands, strict=True))
 
-    def run(self, x, packed, y, bias, clamp, threads):
+    def run(self, x, packed, y, bias, clamp, threads, add=None):
         inner = (bias, clamp) if self.rule.epilogue else (None, None)
+        inner_add = add if self.rule.epilogue else None
 
         def solve(i, x, y):
-            self.children[i].run(x, packed[i], y, *inner, threads)
+            self.children[i].run(x, packed[i], y, *inner, threads, inner_add and inner_add.of(y))
 
         self.rule.run(x, y, solve)
         if not self.rule.epilogue and y.size:
-            arrays.finish(y, bias, clamp)
+            arrays.finish(y, bias, clamp, add)
 
 
 class DevicePlan(Plan):
@@ -78,11 +82,11 @@ class DevicePlan(Plan):
         device = f"{self.device}, {self._isa.device.name}"
         return replace(super().explain(), device=device, tunables=tuned)
 
-    def _device(self, problem, *operands, bias=None, out=None):
+    def _device(self, problem, *operands, bias=None, out=None, add=None):
         """The Device of a call: that of the operands in device memory, else the plan's."""
         op, own = problem.operation, device.get(problem.operation, self.device)
         named = [(self._name(problem, which), a) for which, a in operands]
-        named += [("bias", bias), ("out", out)]
+        named += [("bias", bias), ("out", out), ("add", add)]
         theirs = [device_of(op, name, a) for name, a in named if is_on_device(a)]
         theirs += [a.device for _, a in operands if isinstance(a, arrays.View)]
         for other in theirs:
@@ -126,7 +130,15 @@ class DevicePlan(Plan):
             return arrays.of_array(target, bias).astype(problem.sum_dtype).reshape(shape)
         return arrays.to_device(target, check_bias(problem, bias))
 
-    def _result(self, target, out, on_device, *inputs):
+    @staticmethod
+    def _residual(problem, target, add):
+        """The residual as a View of the result's shape in the dtype of the sums, or None."""
+        if not is_on_device(add):
+            return None if add is None else arrays.to_device(target, check_add(problem, add))
+        check_addend(problem, "add", add.shape, add.dtype)
+        return arrays.of_array(target, add).astype(problem.sum_dtype, copy=False)
+
+    def _result(self, target, out, on_device, *inputs, add=None):
         """(out, the View to compute it in)."""
         problem = self.problem
         if not on_device:
@@ -151,15 +163,18 @@ class DevicePlan(Plan):
                 f"{problem.operation}: out must have shape {problem.output_shape}, got {out.shape}"
             )
         view = arrays.of_array(target, out)
-        if any(is_on_device(a) and a.base_data == out.base_data for a in inputs):
+        scattered = add is not None and not view.contiguous
+        if scattered or any(is_on_device(a) and a.base_data == out.base_data for a in inputs):
             view = arrays.empty_like(view)
         return out, view
 
-    def _compute(self, target, x, packed, bias, clamp, out, on_device):
+    def _compute(self, target, x, packed, bias, clamp, out, on_device, add=None):
         """Run the plan for operands on `target`, and bring the result to where it belongs."""
         view = self._operand(self.problem, target, 0, x)
-        out, computed = self._result(target, out, on_device, x)
-        self._root.run(view, packed, computed, bias, clamp, None)
+        residual = self._residual(self.problem, target, add)
+        out, computed = self._result(target, out, on_device, x, add, add=add)
+        residual = None if residual is None else arrays.Residual(residual, computed)
+        self._root.run(view, packed, computed, bias, clamp, None, residual)
         if not on_device:
             result = computed.numpy()
             if out is None:
@@ -169,13 +184,15 @@ class DevicePlan(Plan):
             arrays.of_array(target, out)[...] = computed
         return out
 
-    def _in_parts(self, target, x, w, bias, clamp, out):
+    def _in_parts(self, target, x, w, bias, clamp, out, add):
         """As :meth:`_compute` for arrays on the host, of which the device has room for parts."""
         problem = self.problem
         x, w = check_operand(problem, 0, x), check_operand(problem, 1, w)
-        out, result = check_out(problem, out, False, x, w, bias)
+        add = check_add(problem, add.get() if is_on_device(add) else add)
+        out, result = check_out(problem, out, False, x, w, bias, add=add)
+        add = None if add is None else Residual(add, result)
         root = parts.parted(self._root, target, problem.direction == "grad_weight")
-        root.run(x, root.pack(w), result, bias, clamp, None)
+        root.run(x, root.pack(w), result, bias, clamp, None, add)
         return deliver(out, result)
 
     def pack(self, w, bias=None, activation=None):
@@ -190,10 +207,12 @@ class DevicePlan(Plan):
             own = self._bias(problem, target, bias)
             own = own if own is None else own.copy()
             packed = self._root.pack(view)
-            kept = view.numpy() if parts.needed(self, target) else None
+            kept = view.numpy() if parts.needed(self, target, residual=True) else None
         return PackedDeviceConv(self, target, packed, own, clamp, kept)
 
-    def __call__(self, x, w, bias=None, out=None, activation=None, threads=None, on_device=False):
+    def __call__(
+        self, x, w, bias=None, out=None, activation=None, threads=None, add=None, on_device=False
+    ):
         """As :meth:`cyconv.Plan.__call__`.
 
         Of NumPy arrays the result is one; with an operand in device memory it is a pyopencl Array
@@ -202,20 +221,20 @@ class DevicePlan(Plan):
         problem = self.problem
         check_threads(problem.operation, threads)
         clamp = check_activation(problem, activation)
-        target = self._device(problem, (0, x), (1, w), bias=bias, out=out)
+        target = self._device(problem, (0, x), (1, w), bias=bias, out=out, add=add)
         on_device = on_device or is_on_device(x) or is_on_device(w)
         views = isinstance(x, arrays.View) or isinstance(w, arrays.View)
-        if not on_device and not views and parts.needed(self, target):
+        if not on_device and not views and parts.needed(self, target, add is not None):
             bias = bias.get() if is_on_device(bias) else bias
-            return self._in_parts(target, x, w, check_bias(problem, bias), clamp, out)
-        with ordered(target, (x, w, bias, out)):
+            return self._in_parts(target, x, w, check_bias(problem, bias), clamp, out, add)
+        with ordered(target, (x, w, bias, out, add)):
             packed = self._root.pack(self._operand(problem, target, 1, w))
             own = self._bias(problem, target, bias)
-            return self._compute(target, x, packed, own, clamp, out, on_device)
+            return self._compute(target, x, packed, own, clamp, out, on_device, add)
 
 
 class PackedDeviceConv(PackedConv):
-    """A plan with its weights packed in device memory: ``packed(x, out=None)``."""
+    """A plan with its weights packed in device memory: ``packed(x, out=None, add=None)``."""
 
     def __init__(self, plan, target, packed, bias, clamp, kept=None):
         self.plan, self._device = plan, target
@@ -224,7 +243,7 @@ class PackedDeviceConv(PackedConv):
         with target.errors("packing"):
             self._ready = marker(target.queue)
 
-    def __call__(self, x, out=None, threads=None):
+    def __call__(self, x, out=None, threads=None, add=None):
         """As :meth:`cyconv.PackedConv.__call__`."""
         target, op = self._device, self.plan.problem.operation
         check_threads(op, threads)
@@ -232,20 +251,22 @@ class PackedDeviceConv(PackedConv):
         if on_device:
             target = device_of(op, self.plan._name(self.plan.problem, 0), x)
         given = [("x", target)]
-        if is_on_device(out):
-            given.append(("out", device_of(op, "out", out)))
+        for name, array in (("out", out), ("add", add)):
+            if is_on_device(array):
+                given.append((name, device_of(op, name, array)))
         for name, other in given:
             if other.context != self._device.context:
                 raise ValueError(
                     f"{op}: {name} must be of the context that the weights were packed in"
                 )
-        if self._kept is not None and not on_device:
+        residual = add is not None
+        if not on_device and self._kept is not None and parts.needed(self.plan, target, residual):
             bias = None if self._bias is None else self._bias.numpy()
-            return self.plan._in_parts(target, x, self._kept, bias, self._clamp, out)
+            return self.plan._in_parts(target, x, self._kept, bias, self._clamp, out, add)
         elsewhere = () if target.queue == self._device.queue else (self._ready,)
-        with ordered(target, (x, out), elsewhere):
+        with ordered(target, (x, out, add), elsewhere):
             return self.plan._compute(
-                target, x, self._packed, self._bias, self._clamp, out, on_device
+                target, x, self._packed, self._bias, self._clamp, out, on_device, add
             )
 
     def __reduce__(self):

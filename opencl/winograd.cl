@@ -96,7 +96,8 @@ static real defined(__global const real *x, __global const real *w, long8 xs, lo
 __kernel void transform_output(__global const real *restrict m, __global real *restrict y, long8 ys,
                                long8 out, long8 tiles, __global const real *restrict x,
                                __global const real *restrict w, long8 xs, long8 in, long offset,
-                               __global const real *restrict bias, real low, real high) {
+                               __global const real *restrict bias,
+                               __global const real *restrict add, long away, real low, real high) {
     const long block = get_global_id(0) * LANES, k = get_global_id(1);
     const long filters = get_global_size(1);
     vec points[POINTS], outputs[M * M];
@@ -110,15 +111,17 @@ __kernel void transform_output(__global const real *restrict m, __global real *r
         const real *lane = (const real *)outputs + l;
         const long tile = tiles.s2 + block + l, n = tile / (tiles.s0 * tiles.s1);
         const long p = MOD(tile / tiles.s1, tiles.s0) * M, q = MOD(tile, tiles.s1) * M;
-        __global real *at = y + ys.s5 + n * ys.s0 + k * ys.s1 + p * ys.s3 + q * ys.s4;
+        const long first = ys.s5 + n * ys.s0 + k * ys.s1 + p * ys.s3 + q * ys.s4;
         for (int i = 0; i < M && p + i < out.s0; i++)
             for (int j = 0; j < M && q + j < out.s1; j++) {
                 real value = lane[(i * M + j) * LANES];
                 if (!(value - value == 0))
                     value = defined(x + xs.s5 + n * xs.s0 + k / out.s2 * in.s4 * xs.s1, w, xs, in,
                                     p + i, q + j);
+                const long at = first + i * ys.s3 + j * ys.s4;
                 value += shift;
-                at[i * ys.s3 + j * ys.s4] = CLAMP(value, low, high);
+                value += RESIDUAL(at);
+                y[at] = CLAMP(value, low, high);
             }
     }
 }

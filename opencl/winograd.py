@@ -152,18 +152,18 @@ class Algorithm(base.Algorithm):
         """Where the channels' tiles begin: by this batch's room, so no part of the weights."""
         return step * np.arange(self.problem.channels // self.problem.groups)
 
-    def run(self, x, packed, y, bias, clamp):
-        """y = clamp(x correlated with the weights + bias)."""
+    def run(self, x, packed, y, bias, clamp, add=None):
+        """y = clamp(x correlated with the weights + bias + add)."""
         with x.device.scratch(self.workspace_per_image) as buffer:
             v = arrays.View(x.device, buffer, arrays.ghost(self._shape(x.shape[1]), x.dtype))
             products = v.after(self._shape(y.shape[1]))
             for first in range(0, self.tiles, self.room):
-                self._pass(x, packed, y, bias, clamp, v, products, first)
+                self._pass(x, packed, y, bias, clamp, add, v, products, first)
 
     def _shape(self, planes):
         return (self.points, planes, self.room)
 
-    def _pass(self, x, packed, y, bias, clamp, v, products, first):
+    def _pass(self, x, packed, y, bias, clamp, add, v, products, first):
         """The tiles from `first` on, as many as there is room for."""
         panels, w = packed
         p, device = self.problem, x.device
@@ -192,7 +192,7 @@ class Algorithm(base.Algorithm):
             (columns, depth, filters, self.points * p.groups, depth * self.room),
             (long8([1, 1, columns]), long8([columns, columns])),
             1,
-            self.epilogue(None, None),
+            self.epilogue(None, None, None),
         )
         kernel, lanes = self._kernel(device, "transform_output")
         m = products.buffer
@@ -210,5 +210,5 @@ class Algorithm(base.Algorithm):
             volume(x),
             inputs,
             np.int64(products.offset),
-            *self.epilogue(bias, clamp),
+            *self.epilogue(bias, clamp, add),
         )

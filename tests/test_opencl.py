@@ -426,3 +426,42 @@ def test_measured_choices_are_remembered_for_each_device(device, monkeypatch, tm
     assert door.get("test", device).key in file.read_text(encoding="utf-8")
     x, w, _ = Case("tuned", problem.x_shape, problem.w_shape, padding=1).integers("float32")
     np.testing.assert_allclose(plan(x, w), cyconv.conv2d(x, w, padding=1), atol=1e-3)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_a_residual(case, algorithm, device):
+    x, w, bias = case.integers("float32")
+    expected = case.expected(x, w, bias)
+    add = np.random.default_rng(3).integers(-9, 9, expected.shape).astype(np.float32)
+    plain = run(case, (x, w, bias), device, algorithm)
+    y = run(case, (x, w, bias), device, algorithm, add=add, activation="relu")
+    np.testing.assert_array_equal(y, np.maximum(plain + add, 0))
+    lain = np.asfortranarray(add)
+    out = np.full_like(add, np.nan)
+    for given in (lain, out):
+        out[...] = add
+        assert run(case, (x, w, bias), device, algorithm, add=given, out=out) is out
+        np.testing.assert_array_equal(out, plain + add)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "complex64"])
+@pytest.mark.parametrize("case", named("stride_2", "line", "channels_out_6"), ids=str)
+def test_a_residual_of_other_types(case, dtype, device):
+    x, w, bias = (a.astype(dtype) for a in case.integers("float64"))
+    plain = case.run(x, w, bias)
+    add = (np.arange(plain.size) % 7).astype(dtype).reshape(plain.shape)
+    expected = case.run(x, w, bias, add=add, accuracy="strict")
+    y = case.run(x, w, bias, add=add, device=device, accuracy="strict")
+    np.testing.assert_array_equal(y, expected)
+
+
+def test_a_residual_of_a_transposed_convolution(device):
+    rng = np.random.default_rng(4)
+    x, w = (rng.integers(-4, 5, shape).astype(np.float32) for shape in ((2, 3, 5, 6), (3, 4, 2, 2)))
+    plain = cyconv.conv_transpose2d(x, w, stride=3, device=device)
+    add = rng.integers(-4, 5, plain.shape).astype(np.float32)
+    y = cyconv.conv_transpose2d(x, w, stride=3, device=device, add=add, activation="relu6")
+    np.testing.assert_array_equal(y, np.clip(plain + add, 0, 6))
+    with pytest.raises(ValueError, match="conv_transpose2d: add must have shape"):
+        cyconv.conv_transpose2d(x, w, stride=3, device=device, add=add[:1])

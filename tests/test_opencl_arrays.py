@@ -89,6 +89,23 @@ def test_out(device, queue):  # noqa: F811
         cyconv.conv2d(a, w, out=out.astype(np.int32), **how)
 
 
+def test_a_residual(device, queue):  # noqa: F811
+    x, w = draw(2, 4, 9, 10), draw(4, 4, 3, 3)
+    how = {"padding": 1, "device": device, "accuracy": "strict"}
+    plain = cyconv.conv2d(x, w, padding=1)
+    add = draw(*plain.shape)
+    a, there = array.to_device(queue, x), array.to_device(queue, add)
+    for given in (there, array.to_device(queue, np.asfortranarray(add)), add):
+        np.testing.assert_array_equal(cyconv.conv2d(a, w, add=given, **how).get(), plain + add)
+    np.testing.assert_array_equal(cyconv.conv2d(x, w, add=there, **how), plain + add)
+    packed = cyconv.plan(cyconv.Problem(x.shape, w.shape, padding=1), device=device).pack(w)
+    out = packed(a, out=there, add=there)  # over the residual itself
+    assert out is there
+    np.testing.assert_array_equal(out.get(), packed(a).get() + add)
+    with pytest.raises(TypeError, match="add must be an ndarray for device='cpu'"):
+        cyconv.conv2d(x, w, padding=1, add=there)
+
+
 def test_wrong_arrays_are_named(device, queue):  # noqa: F811
     x, w = array.to_device(queue, draw(2, 4, 9, 10)), draw(6, 4, 3, 3)
     packed = cyconv.plan(cyconv.Problem(x.shape, w.shape), device=device).pack(w)

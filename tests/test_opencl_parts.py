@@ -63,13 +63,14 @@ def test_parts_have_the_bits_of_the_whole(name, algorithm, device, monkeypatch):
         pytest.skip(why)
     x, w, bias = draw(x_shape), draw(w_shape, 1), draw(w_shape[:1], 2)
     plan = cyconv.plan(problem, device=device, algorithm=algorithm)
-    expected = plan(x, w, bias, activation="relu")
+    add = draw(problem.output_shape, 3)
+    expected = plan(x, w, bias, activation="relu", add=add)
     shrink(monkeypatch, device, memory)
     if algorithm == "batch_gemm":
         memory *= 4  # its chunks of sums
         shrink(monkeypatch, device, memory)
     with opencl.log() as events:
-        y = plan(x, w, bias, activation="relu")
+        y = plan(x, w, bias, activation="relu", add=add)
     assert downloads(events) > 1 or algorithm == "batch_gemm"
     assert all(n <= memory // 2 for kind, n in events if kind in ("upload", "download"))
     if algorithm == "batch_gemm":  # its sums are cut by the problem's size

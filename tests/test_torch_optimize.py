@@ -130,7 +130,7 @@ def volumes():
 # Model, example, others' sizes, how many convolutions, and how many layers join them.
 NETS = {
     "vgg": (vgg, (2, 3, 16, 16), (1, 3, 20, 24), 3, 4),
-    "resnet": (resnet, (2, 3, 16, 16), (1, 3, 18, 14), 6, 9),
+    "resnet": (resnet, (2, 3, 16, 16), (1, 3, 18, 14), 6, 13),
     "mobilenet": (mobilenet, (2, 3, 16, 16), (3, 3, 33, 20), 5, 9),
     "unet": (UNet, (1, 3, 16, 16), (2, 3, 12, 20), 4, 5),
     "generator": (generator, (2, 6, 1, 1), (1, 6, 2, 3), 4, 6),
@@ -227,6 +227,98 @@ def test_every_way_to_write_an_activation():
     assert all(len(layer.joined) == 1 for layer in ours.report.layers)
     assert [n.op for n in ours.graph.nodes].count("call_module") == len(ways)
     assert {n.op for n in ours.graph.nodes} == {"placeholder", "call_module", "output"}
+
+
+SUMS = {
+    "plus": lambda conv, x: conv(x) + x,
+    "other_first": lambda conv, x: x + conv(x),
+    "torch_add": lambda conv, x: torch.add(x, conv(x)),
+    "method": lambda conv, x: conv(x).add(x),
+    "method_in_place": lambda conv, x: conv(x).add_(x),
+    "known_later": lambda conv, x: conv(x) + F.avg_pool2d(x, 3, 1, 1),
+    "broadcast": lambda conv, x: conv(x) + x.mean((2, 3), keepdim=True),
+    "fewer_axes": lambda conv, x: conv(x) + x.mean((0, 1)),
+    "another_layout": lambda conv, x: conv(x) + x.transpose(2, 3),
+    "channels_last": lambda conv, x: conv(x) + x.to(memory_format=torch.channels_last),
+    "wider": lambda conv, x: conv(x) + x.double(),
+}
+
+
+def in_place(conv, x):
+    y = conv(x)
+    y += x
+    return y
+
+
+def beside_a_write(conv, x):
+    z = x * 2
+    y = conv(z)
+    z.mul_(3)
+    return y + z
+
+
+UNJOINED = {
+    "number": (lambda conv, x: conv(x) + 2, ""),
+    "weighted": (lambda conv, x: torch.add(conv(x), x, alpha=2), ""),
+    "itself": (lambda conv, x: (lambda y: y + y)(conv(x)), ""),
+    "into_the_other": (
+        lambda conv, x: (x * 2).add_(conv(x)),
+        "its sum is written into another's memory",
+    ),
+    "beside_a_write": (beside_a_write, "before its sum mul_ writes in place"),
+}
+
+
+class Summing(nn.Module):
+    def __init__(self, way):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.way = way
+
+    def forward(self, x):
+        return F.relu6(self.way(lambda x: self.norm(self.conv(x)), x))
+
+
+@pytest.mark.parametrize("way", [*SUMS.values(), in_place], ids=[*SUMS, "in_place"])
+def test_every_way_to_write_a_sum(way):
+    model, x = trained(Summing(way)).eval(), torch.randn(2, 4, 6, 6)
+    ours = optimize(model, x)
+    before = x.clone()
+    with torch.inference_mode():
+        close(ours(x), model(x))
+    assert torch.equal(x, before)
+    assert ours.report.layers[0].joined == ["BatchNorm2d", "add", "ReLU6"]
+    x.requires_grad_()
+    grads = [torch.autograd.grad(m(x).pow(2).sum(), x)[0] for m in (ours, model)]
+    close(*grads)
+    exported = torch.export.export(ours, (x.detach(),)).module()
+    close(exported(x.detach()), model(x).detach())
+
+
+@pytest.mark.parametrize("name", UNJOINED)
+def test_sums_that_stay(name):
+    way, note = UNJOINED[name]
+    model, x = trained(Summing(way)).eval(), torch.randn(2, 4, 6, 6)
+    ours = optimize(model, x)
+    close(ours(x), model(x))
+    (layer,) = ours.report.layers
+    assert layer.joined == ["BatchNorm2d"]
+    assert layer.note == note
+
+
+def test_a_sum_of_two_convolutions():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return torch.relu(self.a(x) + self.b(x)) + x.mean()
+
+    model, x = Net().eval(), torch.randn(1, 3, 8, 8)
+    ours = optimize(model, x)
+    close(ours(x), model(x).detach())
+    assert [layer.joined for layer in ours.report.layers] == [["add", "ReLU"], []]
 
 
 def test_a_nan_stays_one():

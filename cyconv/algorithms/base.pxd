@@ -24,8 +24,8 @@ cdef class Algorithm:
 
 
 cdef in_order(w)
-cdef epilogue_t epilogue(bias, clamp)
-cdef fill(y, bias, clamp)
+cdef epilogue_t epilogue(bias, clamp, add)
+cdef fill(y, bias, clamp, add)
 cdef epilogue_t from_row(const epilogue_t *e, ptrdiff_t row, int itemsize) noexcept nogil
 
 

@@ -9,7 +9,9 @@ many Python threads at once.
       supports(problem) -> None | reason               pack(w), lend(w)   -> Packed
       cost(problem, threads, allowed) -> seconds       workspace(threads) -> bytes
       error_bound(problem, allowed) -> times direct's  run(x, packed, y, bias, clamp, threads,
-                                                           seconds)
+                                                           seconds, add)
+
+`add` is a :class:`cyconv.problem.operands.Residual` or None.
 
 One may also have a class method ``together(rule, algorithms)``: one call for all children of a
 rule, whose algorithms are these, or None. It has ``all_or_nothing``, ``workspace(threads)`` and
@@ -35,6 +37,7 @@ import numpy as np
 import cyconv.kernels
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
+from cyconv.problem.operands import finish
 
 cnp.import_array()
 
@@ -157,10 +160,12 @@ cdef in_order(w):
     return copy
 
 
-cdef epilogue_t epilogue(bias, clamp):
-    """The last step y = clamp(y + bias, low, high); `bias` a contiguous array or None."""
+cdef epilogue_t epilogue(bias, clamp, add):
+    """The last step y = clamp(y + bias + add, low, high); `bias` a contiguous array or None."""
     cdef epilogue_t e
     e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
+    e.add = NULL if add is None else cnp.PyArray_DATA(add.array)
+    e.y = NULL if add is None else cnp.PyArray_DATA(add.result)
     e.clamp = clamp is not None
     e.low, e.high = (-INFINITY, INFINITY) if clamp is None else clamp
     return e
@@ -174,8 +179,7 @@ cdef epilogue_t from_row(const epilogue_t *e, ptrdiff_t row, int itemsize) noexc
     return shifted
 
 
-cdef fill(y, bias, clamp):
-    """The empty sum: no channels leave the bias alone."""
-    y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * (y.ndim - 2))
-    if clamp is not None:
-        np.clip(y, *clamp, out=y)
+cdef fill(y, bias, clamp, add):
+    """The empty sum, and the last step."""
+    y[...] = 0
+    finish(y, bias, clamp, add)

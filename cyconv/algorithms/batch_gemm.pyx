@@ -217,13 +217,13 @@ cdef class Algorithm(Base):
         return packed
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
-            double seconds):
+            double seconds, add=None):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
         cdef piece_t piece
         cdef int n = self.threads_for(threads)
         if self.g.D == 0:
-            return fill(y, bias, clamp)
+            return fill(y, bias, clamp, add)
         c.g = self.placed(x, y)
         c.k, c.x, c.y = self.k, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
         c.panels = packed.panels.data
@@ -240,6 +240,6 @@ cdef class Algorithm(Base):
         c.columns, c.filters = piece.columns, piece.filters
         c.blocks = ceil_div(c.g.N * pixels, c.columns)
         c.chunks = ceil_div(c.g.K, c.filters)
-        c.e = epilogue(bias, clamp)
+        c.e = epilogue(bias, clamp, add)
         parallel_for(run_item, &c, c.g.G * c.blocks * c.chunks, n,
                      self.workspace_per_thread, seconds)

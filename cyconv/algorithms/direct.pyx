@@ -39,6 +39,7 @@ from cyconv.algorithms.threes cimport (
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
+    epilogue_acts,
     epilogue_t,
     geometry_slab,
     geometry_t,
@@ -83,7 +84,7 @@ cdef struct Context:
     ptrdiff_t rows, columns, filters  # of outputs, in one piece of work
     ptrdiff_t row_strips, column_strips, chunks
     bint few                 # filters are taken one at a time, by `stencil`
-    bint epilogue            # there is a bias or an activation
+    bint epilogue            # there is a last step
     stencil_t stencil
     ptrdiff_t runs           # of neighbouring taps in one plane
     epilogue_t e
@@ -238,15 +239,15 @@ cdef class Algorithm(Base):
         return pack_blocks(self, self.strips.by_runs(w), self.planes, 1)
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
-            double seconds):
+            double seconds, add=None):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
         cdef piece_t piece
         cdef int n = self.threads_for(threads)
         if self.g.D == 0:
-            return fill(y, bias, clamp)
+            return fill(y, bias, clamp, add)
         c.g = self.placed(x, y)
-        c.e = epilogue(bias, clamp)
+        c.e = epilogue(bias, clamp, add)
         if self.keeps_weights:
             return run_gradient(self.k, &c.g, x, packed.arrays[0], y, &c.e,
                                 n, self.workspace_per_thread, seconds)
@@ -259,7 +260,7 @@ cdef class Algorithm(Base):
         c.row, c.below = self.strips.row, self.strips.below
         c.planes, c.columns = self.planes, self.columns
         c.few = c.g.K <= FEW
-        c.epilogue = bias is not None or clamp is not None
+        c.epilogue = epilogue_acts(&c.e)
         c.stencil.start, c.stencil.length = self.strips.start, self.strips.length
         c.runs, c.stencil.row = self.strips.runs, c.row
         c.stencil.y_row, c.stencil.y_column = c.g.h.y_stride, c.g.w.y_stride
@@ -280,8 +281,8 @@ def repairer(algorithm):
     return Algorithm(one, algorithm.workspace_limit, algorithm.isa)
 
 
-def repair(direct, x, w, y, images, bias, clamp, threads, seconds):
+def repair(direct, x, w, y, images, bias, clamp, threads, seconds, add):
     """Compute the marked images again, where another algorithm spread a non-finite value."""
     packed = direct.pack(w)
     for n in np.flatnonzero(images):
-        direct.run(x[n : n + 1], packed, y[n : n + 1], bias, clamp, threads, seconds)
+        direct.run(x[n : n + 1], packed, y[n : n + 1], bias, clamp, threads, seconds, add)

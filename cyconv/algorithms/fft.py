@@ -106,19 +106,19 @@ class Algorithm:
 
     lend = pack
 
-    def run(self, x, packed, y, bias, clamp, threads, seconds):
+    def run(self, x, packed, y, bias, clamp, threads, seconds, add=None):
         """y = x correlated with the packed weights, then the epilogue."""
         p, t = self.problem, self.tiling
         if p.channels == 0:  # the empty sum
             y[...] = 0
-            return finish(y, bias, clamp)
+            return finish(y, bias, clamp, add)
         keep_freed_memory()
         *above, last = t.counts
         groups, tiles = range(0, p.groups, t.groups), range(0, last, t.tiles)
         pieces = product(range(p.batch), groups, *map(range, above), tiles)
 
         def work(places):
-            piece = Piece(self, x, packed, y, bias, clamp)
+            piece = Piece(self, x, packed, y, bias, clamp, add)
             with np.errstate(all="ignore"):  # what is not finite is computed again
                 for place in places:
                     piece.run(*place)
@@ -129,10 +129,10 @@ class Algorithm:
 class Piece:
     """One thread's pieces of one call."""
 
-    def __init__(self, algorithm, x, packed, y, bias, clamp):
+    def __init__(self, algorithm, x, packed, y, bias, clamp, add):
         self.problem, self.tiling, self.isa = algorithm.problem, algorithm.tiling, algorithm.isa
         self.spectra, self.w, self.growth = packed
-        self.x, self.y, self.bias, self.clamp = x, y, bias, clamp
+        self.x, self.y, self.bias, self.clamp, self.add = x, y, bias, clamp, add
 
     def run(self, n, group, *place):
         """The outputs of image `n`, of the groups from `group` on, of the tiles from `place` on."""
@@ -164,7 +164,7 @@ class Piece:
         if full < count:
             out[..., full * per :] = result[full, ..., : size - full * per]
         bias = None if self.bias is None else self.bias[filters]
-        finish(out[None], bias, self.clamp)
+        finish(out[None], bias, self.clamp, self.add)
 
     def products(self, tiles, group, groups):
         """The sums over channels of the products of spectra, (tile, filter, *spectrum)."""

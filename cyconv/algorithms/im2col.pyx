@@ -122,18 +122,18 @@ cdef class Algorithm(Base):
         return packed
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
-            double seconds):
+            double seconds, add=None):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
         cdef cnp.ndarray w = packed.arrays[0]
         if self.g.D == 0:
-            return fill(y, bias, clamp)
+            return fill(y, bias, clamp, add)
         c.g = self.placed(x, y)
         c.k, c.x, c.y = self.k, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
         c.w = cnp.PyArray_BYTES(w)
         c.pixels = self.pixels
         c.tiles = ceil_div(c.g.h.out * c.g.w.out, c.pixels)
-        c.e = epilogue(bias, clamp)
+        c.e = epilogue(bias, clamp, add)
         blas.load()
         with single_threaded_blas():
             parallel_for(run_item, &c, c.g.slabs * c.tiles, self.threads_for(threads),

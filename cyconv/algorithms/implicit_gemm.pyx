@@ -236,7 +236,7 @@ cdef class Algorithm(Base):
         return self.pack(w) if not self.alone or lies_scattered(w) else self.lent(w)
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
-            double seconds):
+            double seconds, add=None):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
         cdef piece_t piece
@@ -244,7 +244,7 @@ cdef class Algorithm(Base):
         cdef int n = self.threads_for(threads)
         cdef size_t scratch = self.workspace_per_thread
         if self.g.D == 0:
-            return fill(y, bias, clamp)
+            return fill(y, bias, clamp, add)
         c.g = self.placed(x, y)
         c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
         c.panels = c.weights = NULL
@@ -281,7 +281,7 @@ cdef class Algorithm(Base):
         c.row_strips = ceil_div(c.g.h.out, c.rows)
         c.filters = piece.filters
         c.chunks = ceil_div(c.g.K, c.filters)
-        c.e = epilogue(bias, clamp)
+        c.e = epilogue(bias, clamp, add)
         c.own = scratch
         if c.weights != NULL:
             taps = c.planes * c.g.h.kernel * c.g.w.kernel

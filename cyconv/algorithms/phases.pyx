@@ -14,6 +14,7 @@ from cyconv.algorithms.base cimport Algorithm, Packed, ceil_div, epilogue, from_
 from cyconv.algorithms.strips cimport Strips, strips
 from cyconv.kernels.kernels cimport (
     CYCONV_OVERREAD,
+    epilogue_acts,
     epilogue_t,
     geometry_slab,
     geometry_t,
@@ -152,7 +153,8 @@ cdef class Phases:
     cdef int threads_for(self, int threads):
         return max(1, min(threads, self.workspace_limit // self.workspace_per_thread))
 
-    def run(self, cnp.ndarray x, packed, cnp.ndarray y, bias, clamp, int threads, double seconds):
+    def run(self, cnp.ndarray x, packed, cnp.ndarray y, bias, clamp, int threads, double seconds,
+            add=None):
         """All cells of y, from the children's `packed` weights, through the epilogue."""
         cdef Context c
         cdef Buffer memory = Buffer()
@@ -160,8 +162,8 @@ cdef class Phases:
         cdef Phase *phase
         cdef ptrdiff_t i
         c.g, c.k = self.one.placed(x, y), self.one.k
-        c.x, c.y, c.e = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y), epilogue(bias, clamp)
-        c.epilogue = bias is not None or clamp is not None
+        c.x, c.y, c.e = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y), epilogue(bias, clamp, add)
+        c.epilogue = epilogue_acts(&c.e)
         c.g.h.in_, c.g.w.in_ = self.sizes
         c.g.h.pad, c.g.w.pad = -self.top, -self.left
         s = self.strips[0]

@@ -360,7 +360,7 @@ cdef class Algorithm(Base):
         return packed
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
-            double seconds):
+            double seconds, add=None):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
         cdef decimated_t[2] axes
@@ -371,7 +371,7 @@ cdef class Algorithm(Base):
         cdef size_t scratch = self.workspace_per_thread
         w = packed.arrays[0]
         if self.g.D == 0:
-            return fill(y, bias, clamp)
+            return fill(y, bias, clamp, add)
         c.g = self.placed(x, y)
         c.k = self.k
         c.f = self.f
@@ -395,7 +395,7 @@ cdef class Algorithm(Base):
         c.blocks = ceil_div(tiles, c.tiles)
         c.filters = piece.filters
         c.chunks = ceil_div(c.g.K, c.filters)
-        c.e = epilogue(bias, clamp)
+        c.e = epilogue(bias, clamp, add)
         c.own, c.kept = scratch, FILTERS
         if packed.panels is None:
             c.weights = cnp.PyArray_BYTES(packed.arrays[1])
@@ -410,7 +410,7 @@ cdef class Algorithm(Base):
         parallel_for(run_item, &c, c.g.slabs * splits * c.blocks * c.chunks, n, scratch, seconds)
         if spoiled.any():
             images = spoiled.reshape(self.problem.batch, -1).any(axis=1)
-            repair(self.direct, x, w, y, images, bias, clamp, threads, seconds)
+            repair(self.direct, x, w, y, images, bias, clamp, threads, seconds, add)
 
 
 @cache

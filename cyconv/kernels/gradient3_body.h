@@ -152,7 +152,8 @@ INLINE void gradient3_store(const geometry_t *g, vec *sums, const epilogue_t *e,
     }
     gradient3_totals(sums, total);
     for (int r = 0; r < 3; r++, y += g->h.y_stride)
-        for (int s = 0; s < 3; s++) y[s * g->w.y_stride] = finish(total[3 * r + s], e, filter);
+        for (int s = 0; s < 3; s++)
+            y[s * g->w.y_stride] = finish(total[3 * r + s], e, filter, y + s * g->w.y_stride);
 }
 
 static void gradient3(const geometry_t *g, const void *x, const void *w, const ptrdiff_t *w_strides,
@@ -162,7 +163,7 @@ static void gradient3(const geometry_t *g, const void *x, const void *w, const p
     const ptrdiff_t narrow = Q<LANES, block = Q> GRADIENT3_WIDE ? GRADIENT3_ROWS : P;
     const ptrdiff_t x_reads = narrow ? NARROW_READS : g->w.in, w_reads = narrow ? LANES : Q;
     real *copy = scratch, *w_copy = copy + gradient3_copied(g);
-    e = e && (e->bias || e->clamp) ? e : NULL;
+    e = epilogue_acts(e) ? e : NULL;
     const span_t x_all = span_of(g, x);
     span_t w_all = {w, (const real *)w + Q};
     span_axis(&w_all, g->G * g->K, w_strides[0]);

@@ -55,11 +55,13 @@ INLINE void image3_store(const int stride, const int v, const int *edges, const 
 #pragma GCC unroll 2
     for (int k = 0; k < v; k++) {
         vec out = stride == 1 ? sum[k] : ordered(sum[k]);
-        if (c->e) out = finish_vec(out, c->e, c->filter);
-        if (!(edges[k] & NARROW) || (c->y_row == c->columns && (end - p) * c->columns >= LANES))
-            store(y + at[k], out);
-        else
+        const ptrdiff_t rest = (end - p) * c->columns; /* that may be written, of rows in a row */
+        const int few = edges[k] & NARROW && (c->y_row != c->columns || rest < LANES);
+        if (c->e) out = finish_few(out, c->e, c->filter, y + at[k], few ? c->columns : LANES);
+        if (few)
             store_few(y, out, c->columns);
+        else
+            store(y + at[k], out);
         sum[k] = next ? next[k] : (vec){0};
     }
 }
@@ -166,7 +168,7 @@ static void image3(const geometry_t *g, const void *x, const void *w, void *y, c
     const ptrdiff_t block = g->w.out > IMAGE3_WIDE ? IMAGE3_ROWS : p1 - p0;
     real copy[IMAGE3_COPIED * NARROW_READS];
     image3_t c = {.y_row = g->h.y_stride, .in = g->h.in, .top = -g->h.pad, .columns = g->w.out};
-    c.e = e && (e->bias || e->clamp) ? e : NULL;
+    c.e = epilogue_acts(e) ? e : NULL;
     lane_mask lanes;
     if (g->w.out < LANES) windows_masks(&g->w, g->w.stride, g->w.out, c.inside, &lanes);
     for (ptrdiff_t slab = first; slab < last; slab++) {

@@ -22,7 +22,8 @@
  *   - Each B row may be read up to CYCONV_OVERREAD elements past its n-th, and A up to a vector
  *     past its end; those values are unused.
  *   - accumulate: C += sum; otherwise C = sum and C's old content is not read.
- *   - epilogue (may be NULL): after the sum, C[i][j] = clamp(C[i][j] + bias[i], low, high).
+ *   - epilogue (may be NULL): after the sum, C[i][j] = clamp(C[i][j] + bias[i] + residual, low,
+ * high).
  *   - Every C element is one chain of fused multiply-adds in the order of t, whatever m, n, j:
  *     how outputs are divided never changes a bit of them.
  */
@@ -32,11 +33,20 @@
 
 enum { CYCONV_MR = 6, CYCONV_OVERREAD = 128, CYCONV_WINOGRAD_VARIANTS = 16 };
 
+/* The last step of an output: bias, residual and bounds, in that order, each where it is there. A
+ * residual lies as the results do: that of the output at y + i is add[i], whatever part of y a
+ * kernel writes. It shares no memory with y. */
 typedef struct {
     const void *bias; /* one value per row, or NULL */
     double low, high; /* clamp bounds; -inf, inf for none */
     int clamp;
+    const void *add, *y; /* NULL: no residual */
 } epilogue_t;
+
+/* Whether there is a last step. */
+static inline int epilogue_acts(const epilogue_t *e) {
+    return e && (e->bias || e->clamp || e->add);
+}
 
 /* A zero-bordered copy of a strip of input rows, split by the stride into phases so that every
  * tap of neighbouring output pixels is contiguous:

@@ -27,6 +27,10 @@ cdef extern from "kernel_table.h" nogil:
         const void *bias
         double low, high
         int clamp
+        const void *add
+        const void *y
+
+    bint epilogue_acts(const epilogue_t *e)
 
     ctypedef struct strip_t:
         ptrdiff_t row_phases, column_phases, rows, filled, pitch

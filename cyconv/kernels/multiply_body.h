@@ -15,9 +15,16 @@
 #define TILE_MAX 8 /* the most vectors in a row of a tile */
 #endif
 
-/* The last step of one output, and of a vector of them: the same operations in the same order. */
-INLINE real finish(real sum, const epilogue_t *e, ptrdiff_t k) {
+/* Where the residual of the output at y lies. */
+INLINE const real *residual(const epilogue_t *e, const real *y) {
+    return (const real *)e->add + (y - (const real *)e->y);
+}
+
+/* The last step of the output at y, and of a vector of them: the same operations in the same
+ * order. */
+INLINE real finish(real sum, const epilogue_t *e, ptrdiff_t k, const real *y) {
     if (e && e->bias) sum += ((const real *)e->bias)[k];
+    if (e && e->add) sum += *residual(e, y);
     if (e && e->clamp) {
         sum = sum < (real)e->low ? (real)e->low : sum;
         sum = sum > (real)e->high ? (real)e->high : sum;
@@ -25,10 +32,20 @@ INLINE real finish(real sum, const epilogue_t *e, ptrdiff_t k) {
     return sum;
 }
 
-INLINE vec finish_vec(vec sum, const epilogue_t *e, ptrdiff_t k) {
+INLINE vec finish_vec(vec sum, const epilogue_t *e, ptrdiff_t k, const real *y) {
     if (e && e->bias) sum += splat(((const real *)e->bias)[k]);
+    if (e && e->add) sum += load(residual(e, y));
     if (e && e->clamp) sum = clamp(sum, splat((real)e->low), splat((real)e->high));
     return sum;
+}
+
+/* The same of the first n outputs at y; what lies beyond them is not read. */
+INLINE vec finish_few(vec sum, const epilogue_t *e, ptrdiff_t k, const real *y, ptrdiff_t n) {
+    if (!e || !e->add || n >= LANES) return finish_vec(sum, e, k, y);
+    real lanes[LANES];
+    store(lanes, sum);
+    for (ptrdiff_t j = 0; j < n; j++) lanes[j] = finish(lanes[j], e, k, y + j);
+    return load(lanes);
 }
 
 /* A tile that hangs over the edge, or whose columns are not contiguous. */
@@ -39,7 +56,7 @@ static __attribute__((noinline)) void store_edge(ptrdiff_t m, ptrdiff_t n, const
     for (ptrdiff_t i = 0; i < m; i++)
         for (ptrdiff_t j = 0; j < n; j++) {
             real *c = C + i * c_row + j * c_column;
-            *c = finish(accumulate ? sum[i * ld + j] + *c : sum[i * ld + j], e, row + i);
+            *c = finish(accumulate ? sum[i * ld + j] + *c : sum[i * ld + j], e, row + i, c);
         }
 }
 
@@ -84,6 +101,13 @@ INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const re
         for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
             for (int k = 0; k < v; k++) sum[i][k] += splat(((const real *)e->bias)[row + i]);
+    if (e && e->add) {
+        const real *add = residual(e, C);
+#pragma GCC unroll 6
+        for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+            for (int k = 0; k < v; k++) sum[i][k] += load(add + i * c_row + k * LANES);
+    }
     if (e && e->clamp) {
         const vec low = splat((real)e->low), high = splat((real)e->high);
 #pragma GCC unroll 6

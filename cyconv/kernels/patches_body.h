@@ -233,8 +233,10 @@ static void store_pixels(const geometry_t *g, const void *block, ptrdiff_t ld, p
             real *to = (real *)y + k * g->y_k + p * g->h.y_stride + q * g->w.y_stride;
             ptrdiff_t j = 0;
             if (g->w.y_stride == 1)
-                for (; j + LANES <= n; j += LANES) store(to + j, finish_vec(load(from + j), e, k));
-            for (; j < n; j++) to[j * g->w.y_stride] = finish(from[j], e, k);
+                for (; j + LANES <= n; j += LANES)
+                    store(to + j, finish_vec(load(from + j), e, k, to + j));
+            for (; j < n; j++)
+                to[j * g->w.y_stride] = finish(from[j], e, k, to + j * g->w.y_stride);
             from += n;
             l += n;
         }

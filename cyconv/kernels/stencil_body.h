@@ -19,7 +19,8 @@ INLINE void stencil_store(const int height, const int v, ptrdiff_t n, const sten
     for (int p = 0; p < height; p++, y += t->y_row) {
         if (v == 1 && n < LANES && t->y_row == n && t->y_column == 1 && !t->accumulate &&
             (height - 1 - p) * n >= LANES - n) {
-            store(y, finish_vec(sum[p][0], t->e, t->filter)); /* the next row corrects the rest */
+            store(y,
+                  finish_vec(sum[p][0], t->e, t->filter, y)); /* the next row corrects the rest */
             continue;
         }
         if (n >= LANES && t->y_column == 1) {
@@ -30,16 +31,18 @@ INLINE void stencil_store(const int height, const int v, ptrdiff_t n, const sten
                 if (t->accumulate) out[k] += load(y + (k < v - 1 ? k * LANES : last));
             }
 #pragma GCC unroll 2
-            for (int k = 0; k < v; k++)
-                store(y + (k < v - 1 ? k * LANES : last), finish_vec(out[k], t->e, t->filter));
+            for (int k = 0; k < v; k++) {
+                real *to = y + (k < v - 1 ? k * LANES : last);
+                store(to, finish_vec(out[k], t->e, t->filter, to));
+            }
             continue;
         }
         real edge[STENCIL_WIDTH];
-        if (!t->accumulate) { /* every so many cells: one plain store for each */
+        if (!t->accumulate && !(t->e && t->e->add)) { /* one plain store for each cell */
 #pragma GCC unroll 2
             for (int k = 0; k < v; k++)
                 store(edge + (k < v - 1 ? k * LANES : last),
-                      finish_vec(sum[p][k], t->e, t->filter));
+                      finish_vec(sum[p][k], t->e, t->filter, y));
             ptrdiff_t j = 0;
             for (real *to = y; j + 4 <= n; j += 4, to += 4 * t->y_column) {
                 to[0] = edge[j], to[t->y_column] = edge[j + 1];
@@ -52,7 +55,7 @@ INLINE void stencil_store(const int height, const int v, ptrdiff_t n, const sten
         for (int k = 0; k < v; k++) store(edge + (k < v - 1 ? k * LANES : last), sum[p][k]);
         for (ptrdiff_t j = 0; j < n; j++) {
             real *to = y + j * t->y_column;
-            *to = finish(edge[j] + *to, t->e, t->filter);
+            *to = finish(t->accumulate ? edge[j] + *to : edge[j], t->e, t->filter, to);
         }
     }
 }
@@ -174,7 +177,8 @@ INLINE void stencil_pair_tile(const int height, const stencil_t *t, const real *
 #pragma GCC unroll 4
     for (int p = 0; p < height; p++, y += t->y_row) {
         interleave(even[p][0], odd[p][0], &low, &high);
-        low = finish_vec(low, t->e, t->filter), high = finish_vec(high, t->e, t->filter);
+        low = finish_few(low, t->e, t->filter, y, n);
+        if (n > LANES) high = finish_few(high, t->e, t->filter, y + LANES, n - LANES);
         if (n < LANES) {
             store_few(y, low, n);
             continue;

@@ -182,6 +182,18 @@ INLINE void winograd_input(const int m, const int r, const int n, const int s, t
     }
 }
 
+/* The residuals of one row of outputs of LANES tiles, element j of each as tiles[j]. */
+INLINE void residual_tiles(const int n, const real *add, ptrdiff_t stride, ptrdiff_t columns,
+                           vec *tiles) {
+    real row[MAX_ALPHA * LANES + LANES];
+    const int whole = columns == n * LANES && stride == 1 && (n == 1 || n == 2 || n == 4);
+    if (!whole) {
+        zero_row(row, n * LANES + LANES);
+        copy_row(row, add, stride, columns);
+    }
+    split_tiles(n, n, whole ? add : row, tiles);
+}
+
 INLINE int winograd_output(const int m, const int r, const int n, const int s, transform ATH,
                            transform ATW, const geometry_t *g, const real *M, ptrdiff_t xi_stride,
                            ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, real *y,
@@ -189,6 +201,7 @@ INLINE int winograd_output(const int m, const int r, const int n, const int s, t
     const int down = m + r - 1, across = n + s - 1;
     const ptrdiff_t rows = g->h.out - row * m < m ? g->h.out - row * m : m;
     const vec bias = splat(e && e->bias ? *(const real *)e->bias : 0);
+    const int clamped = e && e->clamp && !e->add; /* else with the residual */
     vec check = {0};
     for (ptrdiff_t t = 0; t < tiles; t += LANES) {
         const ptrdiff_t valid = tiles - t < LANES ? tiles - t : LANES;
@@ -210,12 +223,23 @@ INLINE int winograd_output(const int m, const int r, const int n, const int s, t
         for (int i = 0; i < m * n; i++) {
             sum += out[i];
             out[i] += bias;
-            if (e && e->clamp) out[i] = clamp(out[i], splat((real)e->low), splat((real)e->high));
+            if (clamped) out[i] = clamp(out[i], splat((real)e->low), splat((real)e->high));
         }
         for (ptrdiff_t l = valid; l < LANES; l++) sum[l] = 0; /* no tile there */
         check += sum - sum;                                   /* 0, or NaN */
         for (ptrdiff_t i = 0; i < rows; i++) {
             real *to = y + (row * m + i) * g->h.y_stride + q0 * g->w.y_stride;
+            if (e && e->add) {
+                vec add[MAX_ALPHA];
+                residual_tiles(n, residual(e, to), g->w.y_stride, columns, add);
+#pragma GCC unroll 8
+                for (int j = 0; j < n; j++) {
+                    out[i * n + j] += add[j];
+                    if (e->clamp)
+                        out[i * n + j] =
+                            clamp(out[i * n + j], splat((real)e->low), splat((real)e->high));
+                }
+            }
             if (columns == n * LANES && g->w.y_stride == 1) {
                 join_tiles(n, out + i * n, to);
             } else {

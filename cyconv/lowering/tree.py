@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cyconv.problem.operands import deliver, finish, strided
+from cyconv.problem.operands import Residual, deliver, finish, strided
 
 
 class Leaf:
@@ -30,12 +30,12 @@ class Leaf:
         """The weights as `run` reads them; if only `once`, perhaps packed as they are read."""
         return self.algorithm.lend(w) if once else self.algorithm.pack(w)
 
-    def run(self, x, packed, y, bias, clamp, threads):
-        """y = clamp(x correlated with the packed weights + bias)."""
+    def run(self, x, packed, y, bias, clamp, threads, add=None):
+        """y = clamp(x correlated with the packed weights + bias + add); `add` a Residual."""
         if not y.size:
             return
         now = clamp if self.clamps else None
-        self.algorithm.run(strided(x), packed, y, bias, now, threads, self.seconds)
+        self.algorithm.run(strided(x), packed, y, bias, now, threads, self.seconds, add)
         if clamp is not now:
             finish(y, None, clamp)
 
@@ -80,11 +80,12 @@ class Branch:
         children = tuple(c.pack(b, once) for c, b in zip(self.children, operands, strict=True))
         return children, unsound
 
-    def run(self, x, packed, y, bias, clamp, threads):
+    def run(self, x, packed, y, bias, clamp, threads, add=None):
         """As :meth:`Leaf.run`."""
         packed, unsound = packed
         early = self.rule.epilogue and unsound is None
         inner = (bias, clamp) if early else (None, None)
+        inner_add = add if early else None
 
         target = y if unsound is None else np.empty_like(y)  # mending may stop half-way
 
@@ -92,16 +93,19 @@ class Branch:
             # Kernels write rows that follow each other: in short, scattered ones lanes are empty.
             scattered = self.rule.phases and y.shape != target.shape
             part = np.empty(y.shape, y.dtype) if scattered else y
-            self.children[i].run(x, packed[i], part, *inner, threads)
+            residual = inner_add and inner_add.of(y)
+            if residual and scattered:
+                residual = Residual(residual.at(y), part)
+            self.children[i].run(x, packed[i], part, *inner, threads, residual)
             deliver(y, part)
 
         if self.together is None:
             self.rule.run(x, target, solve)
         elif y.size:
             seconds = sum(child.seconds for child in self.children)
-            self.together.run(strided(x), packed, target, *inner, threads, seconds)
+            self.together.run(strided(x), packed, target, *inner, threads, seconds, inner_add)
         if unsound is not None:
             self.rule.mend(x, target, unsound)
         if not early:
-            finish(target, bias, clamp)
+            finish(target, bias, clamp, None if add is None else Residual(add.at(y), target))
         deliver(y, target)

@@ -12,7 +12,15 @@ from cyconv.lowering.tree import Branch, Leaf
 from cyconv.planning import cost, registry, tuning
 from cyconv.planning.explanation import Candidate, Explanation
 from cyconv.problem import Problem, as_int
-from cyconv.problem.operands import check_activation, check_bias, check_operand, check_out, deliver
+from cyconv.problem.operands import (
+    Residual,
+    check_activation,
+    check_add,
+    check_bias,
+    check_operand,
+    check_out,
+    deliver,
+)
 from cyconv.runtime.parallel import SLICE, check_threads
 
 EFFORTS = ("estimate", "measure")
@@ -240,7 +248,7 @@ class Plan:
         Returns
         -------
         PackedConv
-            ``packed(x, out=None)``. It keeps no reference to `w` or `bias`.
+            ``packed(x, out=None, add=None)``. It keeps no reference to `w` or `bias`.
         """
         problem = self.problem
         if problem.operation == "plan":
@@ -248,7 +256,7 @@ class Plan:
         w, bias = check_operand(problem, 1, w), check_bias(problem, bias)
         return PackedConv(self, w, bias, check_activation(problem, activation))
 
-    def __call__(self, x, w, bias=None, out=None, activation=None, threads=None):
+    def __call__(self, x, w, bias=None, out=None, activation=None, threads=None, add=None):
         """Compute the problem for these arrays.
 
         Parameters
@@ -261,6 +269,8 @@ class Plan:
         activation : {None, 'relu', 'relu6'} or (low, high), optional
         threads : int, optional
             Default the plan's.
+        add : array of the output's shape, optional
+            A residual: added to the result before the activation.
 
         Returns
         -------
@@ -273,8 +283,10 @@ class Plan:
         bias = None if bias is None else check_bias(problem, bias)
         clamp = None if activation is None else check_activation(problem, activation)
         count = self._count if threads is None else check_threads(op, threads)
-        out, target = check_out(problem, out, self._all_or_nothing, x, w, bias)
-        self._root.run(x, self._root.pack(w, once=True), target, bias, clamp, count)
+        add = None if add is None else check_add(problem, add)
+        out, target = check_out(problem, out, self._all_or_nothing, x, w, bias, add=add)
+        add = None if add is None else Residual(add, target)
+        self._root.run(x, self._root.pack(w, once=True), target, bias, clamp, count, add)
         return deliver(out, target)
 
     def __repr__(self):
@@ -282,7 +294,7 @@ class Plan:
 
 
 class PackedConv:
-    """A plan with its weights packed: ``packed(x, out=None)``.
+    """A plan with its weights packed: ``packed(x, out=None, add=None)``.
 
     One that is pickled is packed again where it arrives, from the weights as they were given. Most
     algorithms need these anyway, to mend what is not finite; beside `implicit_gemm`'s and
@@ -305,7 +317,7 @@ class PackedConv:
     def __deepcopy__(self, _):
         return self
 
-    def __call__(self, x, out=None, threads=None):
+    def __call__(self, x, out=None, threads=None, add=None):
         """Compute the plan's problem for `x`, with the packed weights.
 
         Parameters
@@ -314,13 +326,17 @@ class PackedConv:
         out : array of the output's shape and dtype, optional
         threads : int, optional
             Default the plan's.
+        add : array of the output's shape, optional
+            A residual: added to the result before the activation.
         """
         plan = self.plan
         problem = plan.problem
         x = check_operand(problem, 0, x)
         count = plan._count if threads is None else check_threads(problem.operation, threads)
-        out, target = check_out(problem, out, plan._all_or_nothing, x)
-        plan._root.run(x, self._packed, target, self._bias, self._clamp, count)
+        add = None if add is None else check_add(problem, add)
+        out, target = check_out(problem, out, plan._all_or_nothing, x, add=add)
+        add = None if add is None else Residual(add, target)
+        plan._root.run(x, self._packed, target, self._bias, self._clamp, count, add)
         return deliver(out, target)
 
     def repeated(self, x, out):

@@ -36,6 +36,8 @@ _OPTIONS = """
         Not written by a call that raises. May overlap x and w.
     out_dtype : dtype, optional
         Default x's, for integers the dtype of the sums.
+    add : array of the result's shape, optional
+        A residual, added to the sums and the bias before the activation. Any strides; may be `out`.
 """
 
 _NOTES = """
@@ -49,9 +51,9 @@ _NOTES = """
     Notes
     -----
     Operands of two dtypes are promoted as NumPy promotes them (int64 with uint64 to float64); a
-    bias must be safe to cast to the dtype of the sums. float16 and bfloat16 are summed in float32
-    and rounded once; int8, uint8 and int16 are summed in int32, uint16, int32 and int64 in int64,
-    uint32 and uint64 in uint64, exactly, modulo 2^32 or 2^64.
+    bias and a residual must be safe to cast to the dtype of the sums. float16 and bfloat16 are
+    summed in float32 and rounded once; int8, uint8 and int16 are summed in int32, uint16, int32 and
+    int64 in int64, uint32 and uint64 in uint64, exactly, modulo 2^32 or 2^64.
 
     References
     ----------

@@ -6,7 +6,7 @@ import numpy as np
 from numpy import ndarray
 
 from cyconv.problem import ROLES, argument_name
-from cyconv.runtime.calls import in_elements, is_plain, may_overlap
+from cyconv.runtime.calls import counterpart, in_elements, is_plain, lie_alike, may_overlap
 
 ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
 
@@ -95,14 +95,66 @@ def check_bias(problem, bias):
     if last == "w":
         raise TypeError(f"{op}: bias must be None for the gradient of the weights")
     size = problem.filters if last == "y" else problem.channels
-    if bias.shape != (size,):
-        raise ValueError(f"{op}: bias must have shape ({size},), got {bias.shape}")
-    if bias.dtype.kind not in "iufcV" or not np.can_cast(
-        bias.dtype, problem.sum_dtype, "same_kind" if numbers else "safe"
-    ):
-        raise TypeError(f"{op}: bias must be safe to cast to {problem.sum_dtype}, got {bias.dtype}")
+    casting = "same_kind" if numbers else "safe"
+    check_addend(problem, "bias", bias.shape, bias.dtype, (size,), casting)
     bias = np.ascontiguousarray(bias, problem.sum_dtype)
     return bias if bias.flags.aligned else bias.copy()
+
+
+def check_add(problem, add):
+    """The residual as an aligned array of the result's shape in the dtype of the sums, or None."""
+    if add is None:
+        return None
+    if is_plain(add, problem.output_shape, problem.sum_dtype):
+        return strided(add)
+    op = problem.operation
+    add = as_array(op, "add", add)
+    check_on_host(op, "add", add)
+    check_addend(problem, "add", add.shape, add.dtype)
+    return strided(native(add.astype(problem.sum_dtype, copy=False), problem.sum_dtype))
+
+
+def check_addend(problem, name, shape, dtype, wanted=None, casting="safe"):
+    """Refuse what is added to the sums for its shape, or for a dtype that theirs cannot hold.
+
+    `wanted` is by default the result's shape.
+    """
+    op, sums = problem.operation, problem.sum_dtype
+    wanted = problem.output_shape if wanted is None else wanted
+    if shape != wanted:
+        raise ValueError(f"{op}: {name} must have shape {wanted}, got {shape}")
+    if dtype.kind not in "iufcV" or not np.can_cast(dtype, sums, casting):
+        raise TypeError(f"{op}: {name} must be safe to cast to {sums}, got {dtype}")
+
+
+class Residual:
+    """What is added to a result before the activation.
+
+    It lies as the result does, so that every part of the result, however a rule or a kernel looks
+    at it, has its residual at the same distance. It shares no memory with the result.
+
+    Attributes
+    ----------
+    array, result : arrays of one shape, dtype and strides
+    """
+
+    __slots__ = ("array", "result")
+
+    def __init__(self, array, result):
+        if not lie_alike(array, result):
+            array, given = np.empty_like(result), array
+            array[...] = given
+        self.array, self.result = array, result
+
+    def at(self, part):
+        """The residual of a view of the result."""
+        return counterpart(part, self.result, self.array)
+
+    def of(self, y):
+        """The Residual of `y`: a part of the result, or an array in the stead of all of it."""
+        if not y.size or may_overlap(y, self.result):
+            return self
+        return Residual(self.array, y)
 
 
 def check_activation(problem, activation):
@@ -126,10 +178,12 @@ def check_activation(problem, activation):
     return low, high
 
 
-def finish(y, bias, clamp):
-    """y = clamp(y + bias), in place, channels first: where no kernel's epilogue does it."""
+def finish(y, bias, clamp, add=None):
+    """y = clamp(y + bias + add), in place, channels first: where no kernel's epilogue does it."""
     if bias is not None:
         y += bias.reshape((-1,) + (1,) * (y.ndim - 2))
+    if add is not None:
+        y += add.at(y)
     if clamp is not None:
         low, high = clamp
         if y.dtype.kind in "iu":
@@ -139,11 +193,13 @@ def finish(y, bias, clamp):
         np.clip(y, low, high, out=y)
 
 
-def check_out(problem, out, all_or_nothing, *inputs):
+def check_out(problem, out, all_or_nothing, *inputs, add=None):
     """(out, where to compute): a new array, `out` itself, or scratch where `out` cannot serve.
 
-    `all_or_nothing` says that a call, once it has begun to write, cannot fail.
+    `all_or_nothing` says that a call, once it has begun to write, cannot fail. Scratch lies in
+    order, so that a residual `add` can be made to lie as it.
     """
+    inputs = (*inputs, add)
     shape, dtype, op = problem.output_shape, problem.out_dtype, problem.operation
     if out is None:
         out = _empty(op, shape, dtype)
@@ -167,6 +223,7 @@ def check_out(problem, out, all_or_nothing, *inputs):
         and out.dtype.isnative
         and out.flags.aligned
         and in_elements(out)
+        and (add is None or lie_alike(add, out))
         and not _shares_memory(out, inputs)
     )
     return out, out if usable else _empty(op, shape, dtype)

@@ -69,6 +69,26 @@ def in_elements(cnp.ndarray array):
     return True
 
 
+def lie_alike(cnp.ndarray a, cnp.ndarray b):
+    """Whether two arrays of one shape and dtype have the same steps along every axis."""
+    cdef int i
+    for i in range(cnp.PyArray_NDIM(a)):
+        if cnp.PyArray_DIM(a, i) > 1 and cnp.PyArray_STRIDE(a, i) != cnp.PyArray_STRIDE(b, i):
+            return False
+    return True
+
+
+def counterpart(cnp.ndarray part, cnp.ndarray whole, cnp.ndarray other):
+    """The cells of `other` that `part`, a view of `whole`, is of it; the two lie alike."""
+    cdef char *first = cnp.PyArray_BYTES(other) + (
+        cnp.PyArray_BYTES(part) - cnp.PyArray_BYTES(whole))
+    cdef cnp.ndarray cells = cnp.PyArray_New(
+        cnp.ndarray, cnp.PyArray_NDIM(part), cnp.PyArray_DIMS(part), cnp.PyArray_TYPE(other),
+        cnp.PyArray_STRIDES(part), first, 0, cnp.NPY_ARRAY_ALIGNED, None)
+    cnp.set_array_base(cells, other)
+    return cells
+
+
 def may_overlap(cnp.ndarray a, cnp.ndarray b):
     """Whether the memory between the first and the last cells of two arrays overlaps."""
     cdef const char *a_first

@@ -5,7 +5,7 @@ Batch normalisation in evaluation is an affine map of each channel, and joins th
 .. math:: \gamma \frac{(w * x + b) - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
     = (s w) * x + (s (b - \mu) + \beta), \qquad s = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}
 
-ReLU and its like are bounds, and join the epilogue.
+ReLU and its like are bounds, and join the epilogue; so does a residual that is added before them.
 """
 
 from math import inf

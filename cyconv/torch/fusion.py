@@ -1,7 +1,10 @@
 """Convolutions of a traced model, with what follows each and nothing else reads."""
 
+import operator
 from collections import Counter
+from typing import NamedTuple
 
+import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
@@ -10,6 +13,16 @@ from cyconv.torch.packed import PackedConvolution, put
 from cyconv.torch.report import Layer
 
 CALLED = {getattr(F, f"conv{kind}{n}d") for kind in ("", "_transpose") for n in (1, 2, 3)}
+
+
+SUMS = (operator.add, torch.add, "add")
+SUMS_IN_PLACE = (operator.iadd, "add_")
+
+
+class Sum(NamedTuple):
+    """The sum of a convolution's result and a residual."""
+
+    residual: fx.Node
 
 
 class _Tracer(fx.Tracer):
@@ -50,41 +63,102 @@ def fused(model, accuracy, threads):
         )
         row.joined = [_name(step) for _, step in followers]
         put(traced, node.target, row.packed)
-        for follower, _ in followers:
-            follower.replace_all_uses_with(node)
-            graph.erase_node(follower)
+        _join(graph, node, followers)
     traced.delete_all_unused_submodules()
     graph.lint()
     traced.recompile()
     return traced, rows
 
 
+def _join(graph, node, followers):
+    """Take the followers of the convolution at `node` out of the graph.
+
+    One with a sum is called in the sum's place, where its residual is known.
+    """
+    for follower, step in followers:
+        if isinstance(step, Sum):
+            with graph.inserting_before(follower):
+                arguments = {**node.kwargs, "add": step.residual}
+                call = graph.call_module(node.target, node.args, arguments)
+            follower.replace_all_uses_with(call)
+            graph.erase_node(follower)
+            graph.erase_node(node)
+            node = call
+        else:
+            follower.replace_all_uses_with(node)
+            graph.erase_node(follower)
+
+
 def packed(layer, steps, accuracy, threads):
-    """`layer` with the norm and the bounds of `steps` in it."""
+    """`layer` with the norm and the bounds of `steps` in it; a sum is an argument of its calls."""
     weight, bias, clamp = layer.weight, layer.bias, None
     for step in steps:
         if isinstance(step, nn.Module):
             weight, bias = folding.folded(weight, bias, step, layer.transposed, layer.groups)
-        else:
+        elif not isinstance(step, Sum):
             clamp = step
     return PackedConvolution(layer, weight, bias, clamp, accuracy, threads)
 
 
-def _followers(node, modules):
-    """[(node, norm module or bounds), ...] that join the convolution at `node`, and a remark."""
-    found = []
+def _followers(convolution, modules):
+    """What joins a convolution, [(node, norm module, Sum or bounds), ...], and a remark.
+
+    At most one of each, in this order.
+    """
+    found, node = [], convolution
     while True:
         users = list(node.users)
-        clamp = _bounds(users[0], modules) if len(users) == 1 else None
         if len(users) > 1 and any(_bounds(u, modules) or _norm(u, modules) for u in users):
             return found, f"its result goes {len(users)} ways"
-        if clamp is not None:
-            return [*found, (users[0], clamp)], ""
-        norm = _norm(users[0], modules) if len(users) == 1 and not found else None
-        if norm is None:
+        if len(users) != 1:
             return found, ""
-        found.append((users[0], norm))
+        step, why = _bounds(users[0], modules), ""
+        if step is not None:
+            return [*found, (users[0], step)], ""
+        step = None if found else _norm(users[0], modules)
+        if step is None and not any(isinstance(each, Sum) for _, each in found):
+            step, why = _sum(convolution, node, users[0], modules)
+        if step is None:
+            return found, why
+        found.append((users[0], step))
         node = users[0]
+
+
+def _sum(convolution, node, user, modules):
+    """The Sum that `user` is of `node`, what the convolution has become, or None; and a remark."""
+    if user.op not in ("call_function", "call_method") or user.target not in SUMS + SUMS_IN_PLACE:
+        return None, ""
+    if len(user.args) != 2 or user.kwargs:
+        return None, ""
+    first, second = user.args
+    residual = second if first is node else first
+    if not isinstance(residual, fx.Node) or residual is node:
+        return None, ""
+    if user.target in SUMS_IN_PLACE and first is not node:
+        return None, "its sum is written into another's memory"
+    between = convolution.next
+    while between is not user:
+        if _writes(between, modules):
+            return None, f"before its sum {between.name} writes in place"
+        between = between.next
+    return Sum(residual), ""
+
+
+def _writes(node, modules):
+    """Whether a node may write to what it reads."""
+    if node.kwargs.get("inplace") or "out" in node.kwargs:
+        return True
+    if node.op == "call_module":
+        return getattr(modules[node.target], "inplace", False)
+    if node.op == "call_method":
+        return node.target.endswith("_") and not node.target.endswith("__")
+    if node.op != "call_function":
+        return False
+    name = node.target.__name__
+    if node.target is getattr(operator, name, None):
+        return name == "setitem" or (hasattr(operator, f"__{name}__") and name.startswith("i"))
+    flagged = node.target is getattr(F, name, None) and any(a is True for a in node.args)
+    return flagged or name.endswith("_")  # such as F.relu(x, True)
 
 
 def _norm(node, modules):
@@ -111,4 +185,6 @@ def _bounds(node, modules):
 def _name(step):
     if isinstance(step, nn.Module):
         return type(step).__name__
+    if isinstance(step, Sum):
+        return "add"
     return {(0.0, float("inf")): "ReLU", (0.0, 6.0): "ReLU6"}.get(step, f"clamp{step}")

@@ -18,9 +18,9 @@ def optimize(model, example_input, accuracy="balanced", threads=None):
     """A copy of `model` for inference, whose convolutions cyconv computes.
 
     Weights are packed once. Where ``torch.fx`` can trace the model, batch normalisation joins the
-    weights before it, and ReLU, ReLU6 and Hardtanh the convolution's epilogue; the copy is then a
-    ``torch.fx.GraphModule``. Where it cannot, layers are replaced one for one and the copy has the
-    model's class. Everything else stays as it is.
+    weights before it, and the sum of a residual block, ReLU, ReLU6 and Hardtanh the convolution's
+    epilogue; the copy is then a ``torch.fx.GraphModule``. Where it cannot, layers are replaced one
+    for one and the copy has the model's class. Everything else stays as it is.
 
     Parameters
     ----------

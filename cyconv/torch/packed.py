@@ -20,7 +20,7 @@ def put(model, name, module):
 
 
 class PackedConvolution(nn.Module):
-    """A convolution or its transpose for inference: y = clamp(conv(x) + bias).
+    """A convolution or its transpose for inference: y = clamp(conv(x) + bias + add).
 
     Weights are packed when an input of a new size comes, and kept for the last eight sizes. Where
     packed weights cannot serve (a gradient is wanted, the model is being compiled, exported or
@@ -48,19 +48,28 @@ class PackedConvolution(nn.Module):
             "padding", layer.padding, weight.shape[2:], self.stride, self.dilation
         )
         self.clamp, self.accuracy, self.threads = clamp, accuracy, threads
-        self._packs, self._of = {}, (None, None)
+        self._extra_now = tuple(self.output_padding)
+        self._packs, self._of, self._versioned = {}, (None, None), ()
 
-    def forward(self, x, output_size=None):
-        """The layer's result; `output_size` is that of ``torch.nn.ConvTranspose2d``."""
+    def forward(self, x, output_size=None, add=None):
+        """The layer's result; `output_size` is that of ``torch.nn.ConvTranspose2d``.
+
+        `add` is what the model adds to it before the bounds.
+        """
         extra = self._extra(x, output_size)
-        if not self._serves(x):
-            return self._differentiable(x, extra)
-        if any(e >= s for e, s in zip(extra, self.stride, strict=True)):
-            return self._differentiable(x, extra)  # outputs that no element of x meets: rare
+        if not (self._serves(x) and (add is None or self._plain(add))):
+            return self._differentiable(x, extra, add)
+        if self.transposed and any(e >= s for e, s in zip(extra, self.stride, strict=True)):
+            return self._differentiable(x, extra, add)  # outputs that no element of x meets: rare
         last = x.dim() == self.rank + 2 and lies_last(x)
         to, back = moved(last)
         packed = self._packed(x, last, extra)
-        return as_tensor(back(packed(to(as_array(x)), threads=self.threads_now())))
+        if add is not None:
+            residual = to(as_array(add)) if add.dim() == x.dim() else None
+            if residual is None or residual.shape != packed.plan.problem.output_shape:
+                return self._differentiable(x, extra, add)  # torch broadcasts it
+            add = residual
+        return as_tensor(back(packed(to(as_array(x)), threads=self.threads_now(), add=add)))
 
     def threads_now(self):
         """The threads of a call: this layer's, else torch's at this moment."""
@@ -77,24 +86,37 @@ class PackedConvolution(nn.Module):
         return not (
             torch.compiler.is_compiling()
             or torch.jit.is_tracing()
-            or torch._C._functorch.is_functorch_wrapped_tensor(x)
             or torch.is_autocast_enabled("cpu")
-            or (torch.is_grad_enabled() and x.requires_grad)
+            or not self._plain(x)
+            or not self._buffers["weight"].is_cpu
+        )
+
+    def _plain(self, x):
+        """Whether `x` is plain memory of the weights' type, of which no gradient is wanted."""
+        return not (
+            torch._C._functorch.is_functorch_wrapped_tensor(x)
             or type(x) not in (torch.Tensor, nn.Parameter)
+            or (x.requires_grad and torch.is_grad_enabled())
             or x.layout is not torch.strided
             or not x.is_cpu
-            or x.dtype is not self.weight.dtype
-            or not self.weight.is_cpu
+            or x.dtype is not self._buffers["weight"].dtype
         )
 
     def _packed(self, x, last, extra):
         """The packed weights for inputs like `x`; packed again if the weights were written to."""
-        tensors = self.weight, self.bias
-        if any(now is not then for now, then in zip(tensors, self._of, strict=True)):
+        weight, bias = tensors = self._buffers["weight"], self._buffers["bias"]
+        if weight is not self._of[0] or bias is not self._of[1]:
             self._packs, self._of = {}, tensors  # kept, so that no other has its address
-        given = [t for t in tensors if t is not None]
-        state = [(t.data_ptr(), None if t.is_inference() else t._version) for t in given]
-        key = (x.shape, last, extra, *state)
+            given = [t for t in tensors if t is not None]
+            self._versioned = tuple(t for t in given if not t.is_inference())
+        key = (
+            x.shape,
+            last,
+            extra,
+            weight.data_ptr(),
+            bias is not None and bias.data_ptr(),
+            *[t._version for t in self._versioned],
+        )
         found = self._packs.pop(key, None)
         if found is None:
             found = plan(self._problem(x, last, extra), accuracy=self.accuracy).pack(
@@ -130,11 +152,11 @@ class PackedConvolution(nn.Module):
 
     def _extra(self, x, output_size):
         if output_size is None:
-            return tuple(self.output_padding)
+            return self._extra_now
         wanted = output_size[-self.rank :]
         return tuple(n - m for n, m in zip(wanted, self._full(x.shape[-self.rank :]), strict=True))
 
-    def _differentiable(self, x, extra):
+    def _differentiable(self, x, extra, add):
         """As :meth:`forward`, by the operators."""
         if self.transposed:
             name, padding = f"conv_transpose{self.rank}d", list(self.padding[::2])
@@ -146,6 +168,7 @@ class PackedConvolution(nn.Module):
             x = nn.functional.pad(x, widths, mode) if any(widths) else x
             rest = self.stride, 0, self.dilation, self.groups
         y = getattr(functional, name)(x, self.weight, self.bias, *rest)
+        y = y if add is None else y + add
         if self.clamp is None:
             return y
         low, high = self.clamp
@@ -153,7 +176,7 @@ class PackedConvolution(nn.Module):
 
     def __getstate__(self):
         """Without what is packed again where it arrives."""
-        return {**self.__dict__, "_packs": {}, "_of": (None, None)}
+        return {**self.__dict__, "_packs": {}, "_of": (None, None), "_versioned": ()}
 
     def extra_repr(self):
         """What ``print`` shows."""

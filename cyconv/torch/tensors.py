@@ -12,7 +12,8 @@ def as_array(tensor):
 
     Only what a conjugated or negated view has put off is done, in a copy.
     """
-    tensor = tensor.detach().resolve_conj().resolve_neg()
+    if tensor.requires_grad or tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.detach().resolve_conj().resolve_neg()
     if tensor.dtype is not torch.bfloat16:
         return tensor.numpy()
     return tensor.view(torch.int16).numpy().view(_bfloat16())
@@ -20,7 +21,7 @@ def as_array(tensor):
 
 def as_tensor(array):
     """The memory of an array as a tensor."""
-    if array.dtype.name != "bfloat16":
+    if array.dtype.kind != "V":  # as NumPy calls bfloat16
         return torch.from_numpy(array)
     return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
 
@@ -37,10 +38,10 @@ def _bfloat16():
 
 def lies_last(tensor):
     """Whether the channels of (N, C, *spatial) lie last in memory, and surely not first."""
-    last = FORMATS.get(tensor.dim())
-    if last is None:
+    if tensor.is_contiguous():
         return False
-    return tensor.is_contiguous(memory_format=last) and not tensor.is_contiguous()
+    last = FORMATS.get(tensor.dim())
+    return last is not None and tensor.is_contiguous(memory_format=last)
 
 
 def empty(like, shape, last):

@@ -27,7 +27,7 @@ typedef uint64_t real;
 #define FLOATS 0
 #endif
 
-enum { INPUT, WEIGHTS, GOT, WANT, OTHER }; /* slots */
+enum { INPUT, WEIGHTS, GOT, WANT, OTHER, RESIDUAL }; /* slots */
 
 /* Whole numbers in [-limit, limit], or any integer. */
 static real small(ptrdiff_t limit) {
@@ -65,9 +65,16 @@ static const epilogue_t *random_epilogue(epilogue_t *e, real *bias, ptrdiff_t ro
     return between(0, 2) ? e : NULL;
 }
 
-static real finished(real sum, const epilogue_t *e, ptrdiff_t row) {
+/* Perhaps a residual too, of n results at y. */
+static void random_residual(epilogue_t *e, const real *y, ptrdiff_t n) {
+    if (between(0, 1)) e->add = random_buffer(RESIDUAL, n), e->y = y;
+}
+
+/* The result at y[at]. */
+static real finished(real sum, const epilogue_t *e, ptrdiff_t row, ptrdiff_t at) {
     if (!e) return sum;
     if (e->bias) sum += ((const real *)e->bias)[row];
+    if (e->add) sum += ((const real *)e->add)[at];
     if (FLOATS && e->clamp) sum = (real)fmax(fmin((double)sum, e->high), e->low);
     return sum;
 }

@@ -41,6 +41,7 @@ static void check_image3(const kernels_t *k) {
         const real *w = random_buffer(WEIGHTS, g.G * g.K * 9);
         const ptrdiff_t size = g.N * g.y_n;
         real *got = buffer(GOT, size), *want = buffer(WANT, size);
+        random_residual(&values, got, size);
         for (ptrdiff_t slab = first; slab < last; slab++)
             for (ptrdiff_t f = slab % g.G * g.K; f < (slab % g.G + 1) * g.K; f++)
                 for (ptrdiff_t p = p0; p < p1; p++)
@@ -50,8 +51,8 @@ static void check_image3(const kernels_t *k) {
                             sum +=
                                 w[f * 9 + t] * pixel(&g, planes[slab], p * stride + t / 3 - g.h.pad,
                                                      q * stride + t % 3 - pad);
-                        want[slab / g.G * g.y_n + f * g.y_k + p * g.h.y_stride + q] =
-                            finished(sum, e, f);
+                        const ptrdiff_t at = slab / g.G * g.y_n + f * g.y_k + p * g.h.y_stride + q;
+                        want[at] = finished(sum, e, f, at);
                     }
         k->image3(&g, planes[0], w, got, e, first, last, p0, p1);
         compare(got, want, size);
@@ -101,6 +102,7 @@ static void check_gradient3(const kernels_t *k) {
         const real *w = random_buffer(WEIGHTS, filters * g.D * w_plane - (w_row - g.w.kernel));
         const ptrdiff_t size = g.N * g.y_n;
         real *got = buffer(GOT, size), *want = buffer(WANT, size);
+        random_residual(&values, got, size);
         for (ptrdiff_t slab = first; slab < last; slab++)
             for (ptrdiff_t f = slab % g.G * g.K; f < (slab % g.G + 1) * g.K; f++)
                 for (ptrdiff_t t = 0; t < 9; t++) {
@@ -111,8 +113,9 @@ static void check_gradient3(const kernels_t *k) {
                                 sum += w[f * w_strides[0] + d * w_plane + p * w_row + q] *
                                        pixel(&g, planes[slab * g.D + d], t / 3 + p * step - g.h.pad,
                                              t % 3 + q * step - pad);
-                    want[slab / g.G * g.y_n + f * g.y_k + t / 3 * g.h.y_stride +
-                         t % 3 * g.w.y_stride] = finished(sum, e, f);
+                    const ptrdiff_t at = slab / g.G * g.y_n + f * g.y_k + t / 3 * g.h.y_stride +
+                                         t % 3 * g.w.y_stride;
+                    want[at] = finished(sum, e, f, at);
                 }
         void *scratch = buffer(OTHER, k->gradient3_scratch(&g));
         k->gradient3(&g, planes[0], w, w_strides, got, e, first, last, scratch);

@@ -142,10 +142,13 @@ static void check_store_pixels(const kernels_t *k) {
         const ptrdiff_t size =
             (g.K - 1) * g.y_k + (g.h.out - 1) * g.h.y_stride + (g.w.out - 1) * g.w.y_stride + 1;
         real *got = buffer(GOT, size), *want = buffer(WANT, size);
+        random_residual(&values, got, size);
         for (ptrdiff_t i = 0; i < g.K; i++)
-            for (ptrdiff_t l = l0; l < l1; l++)
-                want[i * g.y_k + l / g.w.out * g.h.y_stride + l % g.w.out * g.w.y_stride] =
-                    finished(block[i * ld + l - l0], e, i);
+            for (ptrdiff_t l = l0; l < l1; l++) {
+                const ptrdiff_t at =
+                    i * g.y_k + l / g.w.out * g.h.y_stride + l % g.w.out * g.w.y_stride;
+                want[at] = finished(block[i * ld + l - l0], e, i, at);
+            }
         k->store_pixels(&g, block, ld, l0, l1, got, e);
         compare(got, want, size);
     }

@@ -91,13 +91,14 @@ static void check_product(const kernels_t *k, ptrdiff_t m, ptrdiff_t n, int pane
 
     const ptrdiff_t size = (m - 1) * c_row + (n - 1) * c_column + 1;
     real *got = buffer(GOT, size), *want = buffer(WANT, size);
+    random_residual(&values, got, size);
     for (ptrdiff_t i = 0; i < m; i++)
         for (ptrdiff_t j = 0; j < n; j++) {
             const ptrdiff_t at = i * c_row + j * c_column, column = j / nr * b_panel + j % nr;
             real sum = 0;
             for (ptrdiff_t t = 0; t < taps; t++) sum += w[i * taps + t] * B[offset[t] + column];
             if (accumulate) sum += got[at] = small(4);
-            want[at] = finished(sum, e, i);
+            want[at] = finished(sum, e, i, at);
         }
     k->multiply(m, n, taps, A, B, ldb, b_panel, by_offset ? offset : NULL, got, c_row, c_column,
                 accumulate, e);
@@ -162,12 +163,13 @@ static void check_stencil(const kernels_t *k) {
                 random_buffer(INPUT, last + (rows - 1) * row + columns + CYCONV_OVERREAD);
             const ptrdiff_t size = (rows - 1) * s.y_row + (columns - 1) * s.y_column + 1;
             real *got = buffer(GOT, size), *want = buffer(WANT, size);
+            random_residual(&values, got, size);
             for (ptrdiff_t p = 0; p < rows; p++)
                 for (ptrdiff_t q = 0; q < columns; q++) {
                     const ptrdiff_t at = p * s.y_row + q * s.y_column;
                     real sum = stencil_sum(&s, strip, p, q);
                     if (s.accumulate) sum += got[at] = small(4);
-                    want[at] = finished(sum, s.e, filter);
+                    want[at] = finished(sum, s.e, filter, at);
                 }
             k->stencil(&s, strip, rows, columns, got);
             compare(got, want, size);
@@ -200,10 +202,13 @@ static void check_stencil_pair(const kernels_t *k) {
                                                          CYCONV_OVERREAD);
             const ptrdiff_t size = (rows - 1) * s[0].y_row + cells;
             real *got = buffer(GOT, size), *want = buffer(WANT, size);
+            random_residual(&values, got, size);
             for (ptrdiff_t p = 0; p < rows; p++)
-                for (ptrdiff_t q = 0; q < cells; q++)
-                    want[p * s[0].y_row + q] = finished(
-                        stencil_sum(s + q % 2, strip + q % 2 * apart, p, q / 2), e, filter);
+                for (ptrdiff_t q = 0; q < cells; q++) {
+                    const ptrdiff_t at = p * s[0].y_row + q;
+                    const real sum = stencil_sum(s + q % 2, strip + q % 2 * apart, p, q / 2);
+                    want[at] = finished(sum, e, filter, at);
+                }
             k->stencil_pair(s, strip, strip + apart, rows, columns, got);
             compare(got, want, size);
         }

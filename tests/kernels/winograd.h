@@ -77,6 +77,7 @@ static void compare_outputs(const kernels_t *k, const winograd_t *v, const geome
         }
     const ptrdiff_t size = (g->h.out - 1) * g->h.y_stride + (g->w.out - 1) * g->w.y_stride + 1;
     real *got = buffer(GOT, size), *want = buffer(WANT, size);
+    random_residual(&values, got, size);
     const int bad = v->output(g, M, xi_stride, row, column, tiles, got, e);
     if (bad) fail("filter %td: finite outputs are reported as not finite", i);
     for (ptrdiff_t p = row * m; p < (row + 1) * m && p < g->h.out; p++)
@@ -86,7 +87,7 @@ static void compare_outputs(const kernels_t *k, const winograd_t *v, const geome
             for (ptrdiff_t t = 0; t < count * taps; t++)
                 sum += w[t] * pixel(g, planes[t / taps], p + t % taps / s - g->h.pad,
                                     q + t % s - g->w.pad);
-            sum = finished(sum, e, 0);
+            sum = finished(sum, e, 0, at);
             if (!(fabs((double)got[at] - (double)sum) <= tolerance))
                 fail("filter %td: output %td, %td is %.17g, not %.17g", i, p, q, (double)got[at],
                      (double)sum);
