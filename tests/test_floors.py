@@ -12,7 +12,7 @@ ROOT = Path(cyconv.__file__).parent
 FLOORS = (
     ("cli",),
     ("dask",),
-    ("filters", "ndimage", "signal", "toeplitz", "torch", "unfolding"),
+    ("filters", "ndimage", "quantized", "signal", "toeplitz", "torch", "unfolding"),
     ("api",),
     ("opencl",),
     ("algorithms",),
