@@ -11,6 +11,7 @@ The rooms, from the roof down; each imports only what lies below it (``tests/tes
 =================  ================================================================================
 ``cli``            the command ``cyconv``: a file for each subcommand
 ``filters``        classic image filters: kernels as data, and one-call filters
+``onnx``           ONNX's operators, and its models with their convolutions packed
 ``torch``          PyTorch's functions for its tensors, and models packed for inference
 ``dask``           the convolutions and filters of arrays larger than memory
 ``ndimage``        SciPy's image filters, by SciPy's names; ``signal`` likewise
@@ -55,7 +56,7 @@ from cyconv.runtime.parallel import get_num_threads, set_num_threads
 from cyconv.runtime.version import __version__  # noqa: F401  (as packages have it)
 from cyconv.unfolding import fold, unfold
 
-_ROOMS = ("cli", "dask", "filters", "ndimage", "opencl", "signal", "toeplitz", "torch")
+_ROOMS = ("cli", "dask", "filters", "ndimage", "onnx", "opencl", "signal", "toeplitz", "torch")
 
 
 def __getattr__(name):

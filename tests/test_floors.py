@@ -11,7 +11,7 @@ ROOT = Path(cyconv.__file__).parent
 
 FLOORS = (
     ("cli",),
-    ("dask",),
+    ("dask", "onnx"),
     ("filters", "ndimage", "quantized", "signal", "toeplitz", "torch", "unfolding"),
     ("api",),
     ("opencl",),
