@@ -3,7 +3,7 @@
 from onnx import helper
 from onnx.backend.base import Backend as Base
 
-from cyconv.onnx.model import prepare
+from cyconv.onnx.model import Model, prepare
 
 
 class Backend(Base):
@@ -12,27 +12,30 @@ class Backend(Base):
     @classmethod
     def prepare(cls, model, device="CPU", **options):
         """As :func:`cyconv.onnx.prepare`, which takes the options."""
-        if not cls.supports_device(device):
-            raise ValueError(f"prepare: device must be 'CPU', got {device!r}")
+        cls._check(device)
         return prepare(model, **options)
 
     @classmethod
     def run_node(cls, node, inputs, device="CPU", outputs_info=None, **options):
         """The outputs of one node for a list of inputs."""
-        given = [name for name in node.input if name]
-        types = [
-            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-            for name, a in zip(given, inputs, strict=True)
-        ]
-        graph = helper.make_graph(
-            [node], "node", types, [helper.make_empty_tensor_value_info(n) for n in node.output]
-        )
+        cls._check(device)
         version = options.pop("opset_version", None)
-        opsets = [helper.make_opsetid("", version)] if version else None
-        model = helper.make_model(graph, opset_imports=opsets)
-        return cls.prepare(model, device, **options).run(inputs)
+        opsets = [helper.make_opsetid(node.domain, version)] if version else None
+        # Of inputs and outputs only the names: nobody asks for their types.
+        graph = helper.make_graph(
+            [node], "node",
+            [helper.make_empty_tensor_value_info(name) for name in node.input if name],
+            [helper.make_empty_tensor_value_info(name) for name in node.output if name],
+        )  # fmt: skip
+        model = Model(helper.make_model(graph, opset_imports=opsets), **options)
+        return model.run(list(inputs))
 
     @classmethod
     def supports_device(cls, device):
         """Whether it is the CPU."""
         return device.partition(":")[0] == "CPU"
+
+    @classmethod
+    def _check(cls, device):
+        if not cls.supports_device(device):
+            raise ValueError(f"prepare: device must be 'CPU', got {device!r}")

@@ -60,7 +60,7 @@ class Model(BackendRep):
         Initialisers are not among the inputs.
     """
 
-    def __init__(self, proto, accuracy, threads):
+    def __init__(self, proto, accuracy="balanced", threads=None):
         evaluator = ReferenceEvaluator(proto, new_ops=[*operators, *layers])
         constants = {"": None, **evaluator.rt_inits_}
         self.input_names = [n for n in evaluator.input_names if n not in constants]
