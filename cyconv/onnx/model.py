@@ -42,12 +42,15 @@ def prepare(model, accuracy="balanced", threads=None):
     accuracy = check_accuracy("prepare", accuracy)
     threads = threads if threads is None else check_threads("prepare", threads)
     if isinstance(model, (str, PathLike)):
-        model = onnx.load(fspath(model))
-    if not isinstance(model, onnx.ModelProto):
+        path = fspath(model)
+        model = onnx.load(path)
+        onnx.checker.check_model(path)  # by path there is no limit on the size
+    elif isinstance(model, onnx.ModelProto):
+        onnx.checker.check_model(model)
+    else:
         raise TypeError(
             f"prepare: model must be a ModelProto or a path, got {type(model).__name__}"
         )
-    onnx.checker.check_model(model)
     return Model(inline_local_functions(model), accuracy, threads)
 
 
