@@ -17,7 +17,7 @@ from cyconv.problem import DATA_FORMATS, checked_dtype
 from cyconv.problem.operands import as_array, check_on_host
 
 STORED = ("uint8", "int8", "int16")
-BLOCK = 1 << 14  # sums that are rounded at a time, so that they stay in the nearest caches
+BLOCK = 1 << 16  # sums that are rounded at a time: they stay in a cache of the second level
 
 _sums = {name: named_conv(name) for name in ("conv_integer", "qlinear_conv")}
 
@@ -217,7 +217,8 @@ def requantised(sums, channel, factor, zero, dtype):
             real = sums[part].astype(np.float32)
             real *= factor[part[1]]
             np.rint(real, out=real)
-            real += np.float32(zero)
+            if zero:
+                real += np.float32(zero)
             cells[part] = np.clip(real, info.min, info.max, out=real)
     return out
 
