@@ -21,7 +21,7 @@ def _forward(name, rank):
     ):  # fmt: skip
         check_array(name, "x", x)
         check_in_memory(name, w=w, bias=bias)
-        _check_left_out(name, device, threads, out)
+        check_left_out(name, device, threads, out)
         w = as_array(name, "w", w)
         if rank is not None and w.ndim != rank + 2:
             raise wrong_rank(name, rank, w.shape)
@@ -75,7 +75,7 @@ _DOC = """:func:`cyconv.@name` of a dask array, chunk by chunk.
     """
 
 
-def _check_left_out(name, device, threads, out):
+def check_left_out(name, device, threads, out):
     """Refuse what makes no sense by chunks."""
     if device != "cpu":
         raise ValueError(f"{name}: device must be 'cpu' for a dask array, got {device!r}")
