@@ -94,6 +94,19 @@ def test_a_refusal_is_passed_on_with_the_arguments_name():
         cyconv.conv2d(X, Refusing(W))
 
 
+def test_a_model_takes_them():
+    pytest.importorskip("onnx")
+    from onnx import helper
+
+    from cyconv.onnx import Backend
+
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    (y,) = Backend.run_node(node, [Foreign(X), Converting(W)])
+    np.testing.assert_array_equal(y, cyconv.conv2d(X, W))
+    with pytest.raises(TypeError, match=r"^run: w must be in the CPU's memory, got Foreign on"):
+        Backend.run_node(node, [X, Foreign(W, device=(2, 0))])
+
+
 def test_tensors():
     torch = pytest.importorskip("torch")
     x, w = torch.from_numpy(X), torch.from_numpy(W)

@@ -15,6 +15,7 @@ from cyconv.onnx.layers import layers
 from cyconv.onnx.packed import Packed
 from cyconv.onnx.steps import joined, last_reads, read_within
 from cyconv.planning.cost import check_accuracy
+from cyconv.problem.operands import as_array
 from cyconv.runtime.parallel import check_threads
 
 
@@ -112,7 +113,10 @@ class Model(BackendRep):
                 f"run: inputs must be named {', '.join(self.input_names)}, "
                 f"got {', '.join(map(str, inputs)) or 'none'}"
             )
-        return {n: a if isinstance(a, (list, dict)) else np.asarray(a) for n, a in inputs.items()}
+        return {
+            name: given if isinstance(given, (list, dict)) else as_array("run", name, given)
+            for name, given in inputs.items()
+        }
 
     def __str__(self):
         """What was done, in a few lines."""
