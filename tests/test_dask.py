@@ -106,7 +106,7 @@ def test_random_chunkings_of_random_convolutions(seed):
     assert_equals(result, expected, gain, f"seed {seed}: {x_shape} {w_shape} {keywords}")
 
 
-@seeds(60)
+@seeds(40)
 def test_random_chunkings_of_random_transposes_and_gradients(seed):
     rng = np.random.default_rng([seed, 8])
     x_shape, w_shape, keywords = random_call(rng)
@@ -136,6 +136,20 @@ def test_random_chunkings_of_random_transposes_and_gradients(seed):
     assert_equals(result, expected, gain, context)
 
 
+@seeds(40)
+def test_random_chunkings_of_random_gradients_of_weights(seed):
+    rng = np.random.default_rng([seed, 9])
+    x_shape, w_shape, keywords = random_call(rng)
+    del keywords["activation"]
+    dtype = np.dtype(str(rng.choice(["f4", "f8", "i1", "i8", "f2", "c8"])))
+    shape = cyconv.Problem(x_shape, w_shape, "f4", **keywords).output_shape
+    x, g = image(rng, x_shape, dtype), image(rng, shape, dtype)
+    expected = cyconv.conv_grad_weight(x, w_shape, g, **keywords)
+    result = door.conv_grad_weight(lazy(rng, x), w_shape, lazy(rng, g), **keywords)
+    gain = np.abs(g.astype(complex)).sum() * np.abs(x.astype(complex)).max() + 3
+    assert_equals(result, expected, gain, f"seed {seed}: {x_shape} {w_shape} {keywords}")
+
+
 def test_chunks_of_a_transpose_are_those_of_the_array_times_the_stride():
     x = da.zeros((3, 5, 40, 60), chunks=(1, 2, (10, 30), 20), dtype="f4")
     w = np.zeros((5, 2, 2, 2), "f4")
@@ -156,6 +170,13 @@ def test_refusals_of_transposes():
     ):  # fmt: skip
         with pytest.raises(ValueError, match=f"^{function.__name__}: {message}"):
             function(*args, **keywords)
+    y = da.ones((1, 3, 7), chunks=3)
+    with pytest.raises(ValueError, match=r"^conv_grad_weight: grad_output must have shape \(1, 2"):
+        door.conv_grad_weight(y, w.shape, y)
+    with pytest.raises(ValueError, match=r"^conv_grad_weight: algorithm='winograd'"):
+        door.conv_grad_weight(y, w.shape, x, algorithm="winograd")
+    with pytest.raises(TypeError, match=r"^conv_grad_weight: grad_output must be a dask"):
+        door.conv_grad_weight(y, w.shape, np.ones((1, 2, 6)))
     with pytest.raises(TypeError, match=r"^conv_transpose: x must be a dask\.array\.Array"):
         door.conv_transpose(np.ones((1, 2, 6)), w)
     with pytest.raises(TypeError, match=r"^conv_grad_input: w must be an array in memory"):
