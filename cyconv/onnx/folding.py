@@ -49,7 +49,9 @@ class Chain:
 
     def join(self, node, constants):
         """Take `node`, which alone reads what the chain gives; False if it can't join."""
-        if self.clamp is not None or len(node.output) != 1 or self._dtype.kind != "f":
+        if self.clamp is not None or self._dtype.kind != "f":
+            return False
+        if node.domain or len(node.output) != 1:
             return False
         if node.op_type in ("Relu", "Clip"):
             clamp = (0.0, inf) if node.op_type == "Relu" else self._bounds(node, constants)
