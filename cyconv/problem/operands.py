@@ -58,8 +58,6 @@ def as_array(operation, name, array):
         return np.asarray(array)
     except ValueError as error:
         raise ValueError(f"{operation}: {name} must be an array: {error}") from None
-    except (BufferError, RuntimeError, TypeError) as error:  # it refuses, and says why
-        raise TypeError(f"{operation}: {name} must be an array: {error}") from None
 
 
 def _check_memory(operation, name, array):
