@@ -11,10 +11,12 @@ The rooms, from the roof down; each imports only what lies below it (``tests/tes
 =================  ================================================================================
 ``cli``            the command ``cyconv``: a file for each subcommand
 ``filters``        classic image filters: kernels as data, and one-call filters
+``onnx``           ONNX's operators, and its models with their convolutions packed
 ``torch``          PyTorch's functions for its tensors, and models packed for inference
 ``dask``           the convolutions and filters of arrays larger than memory
 ``ndimage``        SciPy's image filters, by SciPy's names; ``signal`` likewise
 ``toeplitz``       convolution as a matrix; ``unfolding``: im2col and col2im
+``quantized``      convolutions of quantised integers, as ONNX has them
 ``api``            the functions: each builds a Problem, gets a Plan and runs it
 ``opencl``         the same algorithms on OpenCL devices: a ``.py`` beside a ``.cl`` for each
 ``algorithms``     *an algorithm* is a file here, and a line in ``planning/registry.py``
@@ -49,11 +51,12 @@ from cyconv.api import (
 )
 from cyconv.planning.plan import PackedConv, Plan, algorithms, plan
 from cyconv.problem import Problem
+from cyconv.quantized import conv_integer, qlinear_conv
 from cyconv.runtime.parallel import get_num_threads, set_num_threads
 from cyconv.runtime.version import __version__  # noqa: F401  (as packages have it)
 from cyconv.unfolding import fold, unfold
 
-_ROOMS = ("cli", "dask", "filters", "ndimage", "opencl", "signal", "toeplitz", "torch")
+_ROOMS = ("cli", "dask", "filters", "ndimage", "onnx", "opencl", "signal", "toeplitz", "torch")
 
 
 def __getattr__(name):
@@ -75,6 +78,7 @@ __all__ = [
     "conv_grad_bias",
     "conv_grad_input",
     "conv_grad_weight",
+    "conv_integer",
     "conv_transpose",
     "conv_transpose1d",
     "conv_transpose2d",
@@ -83,6 +87,7 @@ __all__ = [
     "fold",
     "get_num_threads",
     "plan",
+    "qlinear_conv",
     "set_num_threads",
     "unfold",
 ]

@@ -198,6 +198,11 @@ def _named(function, name, rank, text):
     return function
 
 
+def named_conv(operation):
+    """:func:`conv` for a room above, where errors begin with the name `operation`."""
+    return _forward(operation, None)
+
+
 conv = _forward("conv", None)
 conv1d = _forward("conv1d", 1)
 conv2d = _forward("conv2d", 2)

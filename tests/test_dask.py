@@ -106,6 +106,83 @@ def test_random_chunkings_of_random_convolutions(seed):
     assert_equals(result, expected, gain, f"seed {seed}: {x_shape} {w_shape} {keywords}")
 
 
+@seeds(40)
+def test_random_chunkings_of_random_transposes_and_gradients(seed):
+    rng = np.random.default_rng([seed, 8])
+    x_shape, w_shape, keywords = random_call(rng)
+    activation = keywords.pop("activation")
+    keywords["padding_mode"] = "zeros"
+    dtype = np.dtype(str(rng.choice(["f4", "f8", "i1", "i8", "f2", "c8"])))
+    shape = cyconv.Problem(x_shape, w_shape, "f4", **keywords).output_shape
+    g, w = image(rng, shape, dtype), image(rng, w_shape, dtype)
+    gain = np.abs(w.astype(complex)).sum() * np.abs(g.astype(complex)).max() + 3
+    context = f"seed {seed}: {x_shape} {w_shape} {keywords}"
+    expected = cyconv.conv_grad_input(x_shape, w, g, **keywords)
+    result = door.conv_grad_input(x_shape, w, lazy(rng, g), **keywords)
+    assert_equals(result, expected, gain, context)
+    if dtype.kind == "f":
+        keywords["activation"] = activation
+    bias = None if rng.random() < 0.5 else np.arange(x_shape[-1 if keywords["data_format"]
+        == "channels_last" else len(x_shape) - len(w_shape) + 1]).astype(dtype)  # fmt: skip
+    widest = np.maximum(keywords["stride"], keywords["dilation"])
+    keywords["output_padding"] = tuple(int(rng.integers(n)) for n in widest)
+    try:
+        expected = cyconv.conv_transpose(g, w, bias, **keywords)
+    except ValueError as error:  # the padding cuts all of it
+        with pytest.raises(ValueError, match=re.escape(str(error))):
+            door.conv_transpose(lazy(rng, g), w, bias, **keywords)
+        return
+    result = door.conv_transpose(lazy(rng, g), w, bias, **keywords)
+    assert_equals(result, expected, gain, context)
+
+
+@seeds(40)
+def test_random_chunkings_of_random_gradients_of_weights(seed):
+    rng = np.random.default_rng([seed, 9])
+    x_shape, w_shape, keywords = random_call(rng)
+    del keywords["activation"]
+    dtype = np.dtype(str(rng.choice(["f4", "f8", "i1", "i8", "f2", "c8"])))
+    shape = cyconv.Problem(x_shape, w_shape, "f4", **keywords).output_shape
+    x, g = image(rng, x_shape, dtype), image(rng, shape, dtype)
+    expected = cyconv.conv_grad_weight(x, w_shape, g, **keywords)
+    result = door.conv_grad_weight(lazy(rng, x), w_shape, lazy(rng, g), **keywords)
+    gain = np.abs(g.astype(complex)).sum() * np.abs(x.astype(complex)).max() + 3
+    assert_equals(result, expected, gain, f"seed {seed}: {x_shape} {w_shape} {keywords}")
+
+
+def test_chunks_of_a_transpose_are_those_of_the_array_times_the_stride():
+    x = da.zeros((3, 5, 40, 60), chunks=(1, 2, (10, 30), 20), dtype="f4")
+    w = np.zeros((5, 2, 2, 2), "f4")
+    assert door.conv_transpose2d(x, w, stride=2).chunks == (
+        (1, 1, 1), (2,), (20, 60), (40, 40, 40),
+    )  # fmt: skip
+
+
+def test_refusals_of_transposes():
+    x, w = da.ones((1, 2, 6), chunks=3), np.ones((2, 3, 2))
+    for function, args, keywords, message in (
+        (door.conv_transpose1d, (x, w), {"padding": 1, "padding_mode": "reflect"},
+         "padding_mode must be 'zeros' for a dask array, got 'reflect'"),
+        (door.conv_transpose2d, (x, w), {}, "w must have 4 axes"),
+        (door.conv_transpose1d, (x, w), {"threads": 2}, "threads must be None or 1"),
+        (door.conv_grad_input, ((1, 3, 9), w, x), {}, r"grad_output must have shape \(1, 2, 8\)"),
+        (door.conv_transpose1d, (x, w), {"algorithm": "winograd"}, "algorithm='winograd'"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"^{function.__name__}: {message}"):
+            function(*args, **keywords)
+    y = da.ones((1, 3, 7), chunks=3)
+    with pytest.raises(ValueError, match=r"^conv_grad_weight: grad_output must have shape \(1, 2"):
+        door.conv_grad_weight(y, w.shape, y)
+    with pytest.raises(ValueError, match=r"^conv_grad_weight: algorithm='winograd'"):
+        door.conv_grad_weight(y, w.shape, x, algorithm="winograd")
+    with pytest.raises(TypeError, match=r"^conv_grad_weight: grad_output must be a dask"):
+        door.conv_grad_weight(y, w.shape, np.ones((1, 2, 6)))
+    with pytest.raises(TypeError, match=r"^conv_transpose: x must be a dask\.array\.Array"):
+        door.conv_transpose(np.ones((1, 2, 6)), w)
+    with pytest.raises(TypeError, match=r"^conv_grad_input: w must be an array in memory"):
+        door.conv_grad_input((1, 3, 7), da.from_array(w), x)
+
+
 NAMED = [*BORDERS, *GEOMETRIES, *GROUPS, *LINES[:1], *SHAPES, *VOLUMES]
 
 

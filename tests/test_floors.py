@@ -11,8 +11,8 @@ ROOT = Path(cyconv.__file__).parent
 
 FLOORS = (
     ("cli",),
-    ("dask",),
-    ("filters", "ndimage", "signal", "toeplitz", "torch", "unfolding"),
+    ("dask", "onnx"),
+    ("filters", "ndimage", "quantized", "signal", "toeplitz", "torch", "unfolding"),
     ("api",),
     ("opencl",),
     ("algorithms",),

@@ -1,4 +1,4 @@
-"""The same answers as ONNX's Conv, ConvTranspose and ConvInteger.
+"""The same answers as ONNX's Conv, ConvTranspose, ConvInteger and QLinearConv.
 
 The published cases of the operators run as they stand; random nodes are compared with ONNX Runtime
 and, where no padding is chosen by name, with ONNX's own reference evaluator. Data are small
@@ -29,7 +29,7 @@ def attributes(node):
 def run_node(node, x, w, *rest):
     """The node through cyconv: what an ONNX importer would call."""
     given = attributes(node)
-    rank = w.ndim - 2
+    rank = x.ndim - 2
     pads = given.get("pads", [0] * 2 * rank)
     geometry = {
         "stride": tuple(given.get("strides", [1] * rank)),
@@ -40,9 +40,9 @@ def run_node(node, x, w, *rest):
         "groups": given.get("group", 1),
     }
     if node.op_type == "ConvInteger":
-        x_zero, w_zero = (*rest, 0, 0)[:2]
-        w_zero = np.asarray(w_zero, "i2").reshape(-1, *(1,) * (rank + 1))
-        return cyconv.conv(x.astype("i2") - np.int16(x_zero), w.astype("i2") - w_zero, **geometry)
+        return cyconv.conv_integer(x, w, *rest, **geometry)
+    if node.op_type == "QLinearConv":  # x, its scale and zero point, w, ...
+        return cyconv.qlinear_conv(x, w, *rest, **geometry)
     if node.op_type == "Conv":
         return cyconv.conv(x, w, *rest, **geometry)
     geometry["output_padding"] = tuple(given.get("output_padding", [0] * rank))
@@ -52,14 +52,14 @@ def run_node(node, x, w, *rest):
 # ---- the published cases -----------------------------------------------------------------------
 
 
-def published():
-    """`(name, node, inputs, outputs)` of every example of the three operators."""
+def published(operators):
+    """`(name, node, inputs, outputs)` of every example of the operators."""
     found = []
 
     def expect(node, inputs, outputs, name, **_):
         found.append(pytest.param(node, inputs, outputs, id=name))
 
-    for operator in ("conv", "convtranspose", "convinteger"):
+    for operator in operators:
         room = import_module(f"onnx.backend.test.case.node.{operator}")
         with mock.patch.object(room, "expect", expect):
             for thing in list(vars(room).values()):
@@ -70,7 +70,7 @@ def published():
     return found
 
 
-PUBLISHED = published()
+PUBLISHED = published(("conv", "convtranspose", "convinteger", "qlinearconv"))
 
 
 @pytest.mark.parametrize(("node", "inputs", "outputs"), PUBLISHED)
@@ -81,9 +81,9 @@ def test_published_cases(node, inputs, outputs):
 
 
 def test_the_published_cases_are_found():
-    assert len(PUBLISHED) >= 18
+    assert len(PUBLISHED) >= 19
     assert {case.values[0].op_type for case in PUBLISHED} == {
-        "Conv", "ConvTranspose", "ConvInteger",
+        "Conv", "ConvTranspose", "ConvInteger", "QLinearConv",
     }  # fmt: skip
 
 
@@ -191,7 +191,6 @@ def test_output_shape(seed, auto_pad):
 @pytest.mark.parametrize("auto_pad", ["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
 @seeds(10)
 def test_conv_integer(seed, auto_pad):
-    """Zero points are subtracted by the caller, in int16: sums in int32, as ConvInteger's."""
     node, inputs = random_node(seed, "Conv", auto_pad)
     rng = np.random.default_rng(seed)
     x, w = (rng.integers(0, 256, a.shape).astype("u1") for a in inputs[:2])
@@ -202,6 +201,34 @@ def test_conv_integer(seed, auto_pad):
     np.testing.assert_array_equal(
         y, by_runtime(node, [np.asarray(a) for a in inputs], TensorProto.INT32)
     )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("auto_pad", ["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
+@seeds(10)
+def test_qlinear_conv(seed, auto_pad, dtype):
+    """Weights of seven bits: the runtime saturates sums of two products in int16."""
+    node, (x, w, bias) = random_node(seed, "Conv", auto_pad)
+    rng = np.random.default_rng(seed)
+    info, each = np.iinfo(dtype), bool(rng.integers(2))
+
+    def any_of(shape=()):
+        return np.asarray(rng.integers(info.min, info.max, shape, endpoint=True), dtype)
+
+    def scale(shape=()):
+        return np.asarray(rng.uniform(0.01, 0.1, shape), "f4")
+
+    x, bias = any_of(x.shape), rng.integers(-5000, 5000, bias.shape).astype("i4")
+    w = rng.integers(-63, 64, w.shape).astype("i1")
+    filters = (len(w),) if each else ()
+    inputs = [x, scale(), any_of(), w, scale(filters), np.zeros(filters, "i1"),
+              scale(), any_of(), bias]  # fmt: skip
+    names = ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"]
+    node = helper.make_node("QLinearConv", names, ["y"], **attributes(node))
+    y = run_node(node, *inputs)
+    assert y.dtype == dtype
+    found = by_runtime(node, inputs, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+    np.testing.assert_array_equal(y, found)
 
 
 def test_names_of_padding_are_the_operators():

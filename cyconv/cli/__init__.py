@@ -15,10 +15,11 @@ import cyconv
 
 from . import bench, doctor, edges, explain, tune
 from . import filter as filter_photo
+from . import run as run_model
 from .common import CommandError, Parser
 from .interrupts import noted
 
-_COMMANDS = (edges, filter_photo, explain, bench, tune, doctor)
+_COMMANDS = (edges, filter_photo, explain, run_model, bench, tune, doctor)
 
 _EXIT_CODES = """\
 exit codes:

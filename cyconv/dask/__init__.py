@@ -5,7 +5,9 @@
                    chunk reads         put together          thread
                    windows.py          graph.py
 
-- :func:`conv`, :func:`conv1d`, :func:`conv2d`, :func:`conv3d`: :mod:`cyconv`'s (conv.py).
+- :func:`conv`, :func:`conv1d`, :func:`conv2d`, :func:`conv3d`: :mod:`cyconv`'s (conv.py);
+  :func:`conv_transpose` and its like, :func:`conv_grad_input` (transposed.py);
+  :func:`conv_grad_weight` (gradients.py).
 - :mod:`cyconv.dask.ndimage`: every filter of :mod:`cyconv.ndimage`.
 - :mod:`cyconv.dask.signal`: :mod:`cyconv.signal`'s convolve, fftconvolve and oaconvolve.
 
@@ -24,5 +26,26 @@ except ImportError as error:
 
 from cyconv.dask import ndimage, signal
 from cyconv.dask.conv import conv, conv1d, conv2d, conv3d
+from cyconv.dask.gradients import conv_grad_weight
+from cyconv.dask.transposed import (
+    conv_grad_input,
+    conv_transpose,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 
-__all__ = ["conv", "conv1d", "conv2d", "conv3d", "ndimage", "signal"]
+__all__ = [
+    "conv",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_grad_input",
+    "conv_grad_weight",
+    "conv_transpose",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "ndimage",
+    "signal",
+]

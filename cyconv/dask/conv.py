@@ -21,7 +21,7 @@ def _forward(name, rank):
     ):  # fmt: skip
         check_array(name, "x", x)
         check_in_memory(name, w=w, bias=bias)
-        _check_left_out(name, device, threads, out)
+        check_left_out(name, device, threads, out)
         w = as_array(name, "w", w)
         if rank is not None and w.ndim != rank + 2:
             raise wrong_rank(name, rank, w.shape)
@@ -75,7 +75,7 @@ _DOC = """:func:`cyconv.@name` of a dask array, chunk by chunk.
     """
 
 
-def _check_left_out(name, device, threads, out):
+def check_left_out(name, device, threads, out):
     """Refuse what makes no sense by chunks."""
     if device != "cpu":
         raise ValueError(f"{name}: device must be 'cpu' for a dask array, got {device!r}")
@@ -93,6 +93,30 @@ def _check_left_out(name, device, threads, out):
 
 def _divided(problem, x, w, bias, options):
     """The result as a dask array."""
+    x, windows, chunks, spatial = divided(problem, x)
+    _check_plan(problem, windows, options)
+    function = partial(
+        _convolved, name=problem.operation, w=w, bias=bias, spatial=spatial,
+        stride=problem.stride, dilation=problem.dilation, groups=problem.groups,
+        data_format=problem.data_format, flip=problem.flip, out_dtype=problem.out_dtype, **options,
+    )  # fmt: skip
+    return computed(problem.operation, x, windows, function, chunks, problem.out_dtype)
+
+
+def divided(problem, x):
+    """How the forward problem is divided.
+
+    Returns
+    -------
+    x : dask array
+        With one chunk along the channels.
+    windows : list of list of Window
+        For each axis of x, what the chunks of y read; the notes are the paddings of spatial axes.
+    chunks : tuple of tuple of int
+        Of y.
+    spatial : (first, last)
+        Which axes are spatial.
+    """
     first = x.ndim - problem.rank - problem.channels_last
     channel = x.ndim - 1 if problem.channels_last else first - 1
     x = x.rechunk({channel: -1})
@@ -107,13 +131,7 @@ def _divided(problem, x, w, bias, options):
         )  # fmt: skip
         windows[first + axis] = [_window(problem, axis, *span) for span in outputs]
         chunks[first + axis] = tuple(last - begin for begin, last in outputs)
-    _check_plan(problem, windows, options)
-    function = partial(
-        _convolved, name=problem.operation, w=w, bias=bias, spatial=(first, first + problem.rank),
-        stride=problem.stride, dilation=problem.dilation, groups=problem.groups,
-        data_format=problem.data_format, flip=problem.flip, out_dtype=problem.out_dtype, **options,
-    )  # fmt: skip
-    return computed(problem.operation, x, windows, function, tuple(chunks), problem.out_dtype)
+    return x, windows, tuple(chunks), (first, first + problem.rank)
 
 
 def _window(problem, axis, first, last):

@@ -37,7 +37,7 @@ def check_in_memory(operation, **arrays):
             )
 
 
-def computed(operation, x, windows, function, chunks, dtype):
+def computed(operation, x, windows, function, chunks, dtype, beside=None):
     """The dask array whose chunks are ``function(block, notes)``.
 
     Parameters
@@ -51,11 +51,14 @@ def computed(operation, x, windows, function, chunks, dtype):
         Sent to each worker once, with what it holds. It is called with the cells that the windows
         of its chunk tell and with their notes.
     chunks : tuple of tuple of int
-        Of the result, which has x's number of axes.
+        Of the result, which has x's axes and may have others after them, of one chunk each.
     dtype : dtype
         Of the result.
+    beside : dask array, optional
+        With a chunk for each chunk of the result, which is the function's last argument.
     """
-    token = tokenize(operation, x.name, function, chunks, dtype)
+    more = (0,) * (len(chunks) - x.ndim)
+    token = tokenize(operation, x.name, function, chunks, dtype, beside)
     name, shared, cut = (f"{operation}{part}-{token}" for part in ("", "-call", "-piece"))
     graph = {shared: _Call(function)}
     pieces = [_pieces(*axis) for axis in zip(windows, x.chunks, strict=True)]
@@ -67,9 +70,11 @@ def computed(operation, x, windows, function, chunks, dtype):
         index = [window.index for window in here]
         index = None if all(i is None for i in index) else index
         notes = [window.note for window in here]
-        graph[(name, *at)] = (_block, shared, keys, sizes, index, notes)
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=[x])
-    return da.Array(layers, name, chunks, meta=np.empty((0,) * x.ndim, dtype))
+        other = () if beside is None else ((beside.name, *at),)
+        graph[(name, *at, *more)] = (_block, shared, keys, sizes, index, notes, *other)
+    dependencies = [x] if beside is None else [x, beside]
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=dependencies)
+    return da.Array(layers, name, chunks, meta=np.empty((0,) * len(chunks), dtype))
 
 
 def _pieces(windows, chunks):
@@ -116,7 +121,7 @@ class _Call:
         return tokenize(self.function)
 
 
-def _block(call, pieces, sizes, index, notes):
+def _block(call, pieces, sizes, index, notes, *beside):
     """One task: the block of `pieces`, which lie in rows by `sizes`, computed on one thread."""
     block = _put_together(pieces, sizes)
     if index is not None:
@@ -124,7 +129,7 @@ def _block(call, pieces, sizes, index, notes):
             if positions is not None:
                 block = np.take(block, positions, axis)
     with one_thread():
-        return call.function(block, notes)
+        return call.function(block, notes, *beside)
 
 
 def _put_together(pieces, sizes):

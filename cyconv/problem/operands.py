@@ -8,6 +8,7 @@ from numpy import ndarray
 from cyconv.problem import ROLES, argument_name
 from cyconv.runtime.calls import counterpart, in_elements, is_plain, lie_alike, may_overlap
 
+HOST_MEMORY = (1, 3, 11, 13)  # DLPack's kinds: the CPU's own, and pinned or shared for a GPU
 ACTIVATIONS = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
 
 
@@ -42,16 +43,34 @@ def on_host(name, array):
 def as_array(operation, name, array):
     """`array` as an ndarray; masked arrays are refused, because masks would be lost.
 
-    An array in a device's memory stays there.
+    What has ``__array__`` or ``__dlpack__`` and lies in the CPU's memory, as tensors of PyTorch
+    and arrays of JAX do there, comes without a copy. An OpenCL array stays where it is.
     """
     if type(array) is ndarray or is_on_device(array):
         return array
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{operation}: {name} must not be a masked array: masks are not kept")
+    if hasattr(array, "__dlpack__"):
+        _check_memory(operation, name, array)
     try:
+        if hasattr(array, "__dlpack__") and not hasattr(array, "__array__"):
+            return np.from_dlpack(array)
         return np.asarray(array)
     except ValueError as error:
         raise ValueError(f"{operation}: {name} must be an array: {error}") from None
+
+
+def _check_memory(operation, name, array):
+    """Refuse what the CPU cannot read where it lies: a copy is the caller's to make."""
+    try:
+        kind, number = array.__dlpack_device__()
+    except Exception:  # of several devices, of none: its conversion says more
+        return
+    if kind not in HOST_MEMORY:
+        raise TypeError(
+            f"{operation}: {name} must be in the CPU's memory, got {type(array).__name__} on "
+            f"device {number} of DLPack's kind {int(kind)}: give a copy on the host"
+        )
 
 
 def check_operand(problem, which, array):

@@ -1,0 +1,78 @@
+"""Convolutions with constant weights, packed once for each size of input."""
+
+import numpy as np
+
+from cyconv.lowering.transposed import transposed
+from cyconv.planning.plan import plan
+from cyconv.problem import Problem
+
+PLANS = 8  # input sizes whose packed weights a layer keeps
+
+
+class Packed:
+    """y = clamp(conv(x) + bias), for x of any size.
+
+    Parameters
+    ----------
+    operation : str
+        What errors begin with.
+    geometry : (stride, padding, dilation, groups)
+    weight, bias : arrays; bias may be None
+    clamp : (low, high) or None
+    accuracy, threads
+        As for :func:`cyconv.plan`.
+    """
+
+    def __init__(self, operation, geometry, weight, bias, clamp=None, accuracy="balanced",
+                 threads=None):  # fmt: skip
+        self.operation, self.geometry = operation, geometry
+        self.weight, self.bias, self.clamp = weight, bias, clamp
+        self.accuracy, self.threads = accuracy, threads
+        self._packs = {}
+
+    def __call__(self, x):
+        """The layer's result."""
+        found = self._packs.pop(x.shape, None) or self._pack(x.shape)
+        self._packs[x.shape] = found  # the last
+        while len(self._packs) > PLANS:
+            self._packs.pop(next(iter(self._packs)), None)
+        packed, beyond = found
+        return packed(x if beyond is None else np.pad(x, beyond))
+
+    @property
+    def algorithm(self):
+        """Name of the algorithm for the size that came last, or None before the first."""
+        last = next(reversed(self._packs.values()), None)
+        return last and last[0].plan.algorithm
+
+    def _pack(self, shape):
+        """The packed weights, and the zeros that x lacks or None."""
+        problem, beyond = self._problem(shape)
+        made = plan(problem, accuracy=self.accuracy, threads=self.threads)
+        needed = beyond if any(n for pair in beyond for n in pair) else None
+        return made.pack(self.weight, self.bias, self.clamp), needed
+
+    def _problem(self, shape):
+        dtype = self.weight.dtype
+        sums = dtype if dtype.kind in "iu" else None
+        return Problem(shape, self.weight.shape, dtype, *self.geometry, out_dtype=sums,
+                       operation=self.operation), ()  # fmt: skip
+
+
+class PackedTranspose(Packed):
+    """The transposed one, with ONNX's output_padding and output_shape."""
+
+    def __init__(self, geometry, weight, bias, output_padding=None, output_shape=None, **options):
+        super().__init__("conv_transpose", geometry, weight, bias, **options)
+        self.extra = tuple(output_padding or (0,) * (weight.ndim - 2))
+        self.output_shape = tuple(output_shape) if output_shape else None
+
+    def _problem(self, shape):
+        stride, padding, dilation, groups = self.geometry
+        shape, pairs, beyond = transposed(
+            self.operation, shape, self.weight.shape, stride, padding, self.extra, dilation,
+            groups, self.output_shape, "channels_first",
+        )  # fmt: skip
+        problem = Problem(shape, self.weight.shape, self.weight.dtype, stride, pairs, dilation,
+                          groups, direction="grad_input", operation=self.operation)  # fmt: skip
+        return problem, beyond

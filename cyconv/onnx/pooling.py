@@ -1,0 +1,87 @@
+"""Pools: a maximum or a mean of windows, axis by axis.
+
+A maximum over a box is one over its rows and then over its columns, and so is a sum. The arguments
+are ONNX's.
+"""
+
+from functools import reduce
+from math import ceil
+
+import numpy as np
+
+from cyconv.onnx.attributes import AUTO_PAD, pairs
+from cyconv.problem import pad_pairs
+
+
+def maxima(x, kernel_shape, **attributes):
+    """The largest value of each window (MaxPool)."""
+    lowest = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf
+    for axis, window in enumerate(windows(x.shape, kernel_shape, **attributes), 2):
+        x = reduced(x, axis, *window, lowest, np.maximum)
+    return x
+
+
+def averages(x, kernel_shape, count_include_pad=0, **attributes):
+    """The mean of each window (AveragePool), of its cells with the padding or without."""
+    counts = []
+    for axis, window in enumerate(windows(x.shape, kernel_shape, **attributes), 2):
+        size, kernel, stride, dilation, (low, high) = window
+        begin, end = (-low, x.shape[axis] + high) if count_include_pad else (0, x.shape[axis])
+        cells = np.arange(size)[:, None] * stride + np.arange(kernel) * dilation - low
+        counts.append(((cells >= begin) & (cells < end)).sum(1))
+        x = reduced(x, axis, *window, 0, np.add)
+    x /= reduce(np.multiply.outer, counts).astype(x.dtype)
+    return x
+
+
+def windows(shape, kernel, auto_pad="NOTSET", pads=None, strides=None, dilations=None, ceil_mode=0):
+    """For each spatial axis (number of windows, kernel, stride, dilation, padding)."""
+    sizes = shape[2:]
+    ones = (1,) * len(sizes)
+    stride, dilation, kernel = tuple(strides or ones), tuple(dilations or ones), tuple(kernel)
+    if auto_pad in AUTO_PAD:
+        padding = pad_pairs("pool", AUTO_PAD[auto_pad], sizes, kernel, stride, dilation)
+    else:
+        padding = pairs("pool", pads, len(sizes))
+    for n, k, s, d, (lo, hi) in zip(sizes, kernel, stride, dilation, padding, strict=True):
+        steps = (n + lo + hi - d * (k - 1) - 1) / s
+        count = (ceil(steps) if ceil_mode else int(steps // 1)) + 1
+        if ceil_mode and (count - 1) * s >= n + lo:
+            count -= 1  # a window must begin before the padding at the end
+        yield count, k, s, d, (lo, hi)
+
+
+def reduced(x, axis, count, kernel, stride, dilation, padding, empty, function):
+    """`function` over the windows along one axis, outside which there is `empty`."""
+    low = padding[0]
+    high = (count - 1) * stride + dilation * (kernel - 1) + 1 - low - x.shape[axis]
+    if low > 0 or high > 0:
+        widths = [(0, 0)] * x.ndim
+        widths[axis] = (low, max(high, 0))
+        x = np.pad(x, widths, constant_values=empty)
+    before = (slice(None),) * axis
+    first = (*before, slice(0, (count - 1) * stride + 1, stride))
+    if axis == x.ndim - 1 and x.size:
+        # A row is short: all rows are taken as one. What a window reads of the next row is for
+        # positions that are not kept.
+        flat = np.ascontiguousarray(x).reshape(-1)
+        whole = np.empty_like(flat)
+        span = dilation * (kernel - 1)
+        result = whole[: flat.size - span]
+        shifted = (flat[r : r + result.size] for r in range(0, span + 1, dilation))
+        accumulated(shifted, result, function)
+        return whole.reshape(x.shape)[first].copy()
+    taps = (
+        x[(*before, slice(r * dilation, r * dilation + (count - 1) * stride + 1, stride))]
+        for r in range(kernel)
+    )
+    return accumulated(taps, np.empty_like(x[first]), function)
+
+
+def accumulated(taps, result, function):
+    """`function` of all taps, in `result`."""
+    result[...] = next(taps)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for tap in taps:
+            function(result, tap, out=result)
+    return result

@@ -1,0 +1,135 @@
+"""A graph's nodes as the steps of a run: convolutions packed, with what joins them."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cyconv.onnx.attributes import geometry
+from cyconv.onnx.folding import Chain
+from cyconv.onnx.packed import Packed, PackedTranspose
+from cyconv.quantized import less, multiplier, output_zero_point, requantised, zero_point
+
+GEOMETRY = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+
+
+@dataclass
+class Step:
+    """What is called with the arrays `inputs`, and gives a tuple of those of `outputs`.
+
+    Attributes
+    ----------
+    layer : OpRun or Packed
+        What does it.
+    joined : list of str
+        Of a packed convolution: its operator, and those that it computes besides.
+    context : bool
+        Whether it also reads what other steps have made.
+    """
+
+    layer: object
+    call: object
+    inputs: list
+    outputs: list
+    joined: list = field(default_factory=list)
+    context: bool = False
+
+
+def joined(nodes, constants, outputs, accuracy, threads):
+    """The steps for these nodes; a convolution takes those that can join it."""
+    readers = Counter(name for node in nodes for name in node.input)
+    readers.update(name for node in nodes for name in set(read_within(node.onnx_node)))
+    readers.update(outputs)
+    reader = {name: node for node in nodes for name in node.input}
+    options = {"accuracy": accuracy, "threads": threads}
+    gone, steps = set(), []
+    for node in nodes:
+        if id(node) in gone:
+            continue
+        fixed = not node.domain and not node.has_linked_attribute
+        fixed = fixed and all(name in constants for name in node.input[1:])
+        if fixed and node.op_type in ("Conv", "ConvTranspose"):
+            chain = Chain(node, *[*(constants[name] for name in node.input[1:]), None][:2])
+            while readers[chain.output] == 1 and chain.output in reader:
+                follower = reader[chain.output]
+                if not chain.join(follower, constants):
+                    break
+                gone.add(id(follower))
+            steps.append(_floats(chain, options))
+        elif fixed and node.op_type in _INTEGERS:
+            given = [constants[name] for name in node.input[1:]]
+            steps.append(_INTEGERS[node.op_type](node, options, *given))
+        else:
+            steps.append(Step(node, node.run, list(node.input), list(node.output),
+                              context=node.need_context()))  # fmt: skip
+    return steps
+
+
+def read_within(node):
+    """Names that the node's graphs read, perhaps from the graph around them."""
+    for attribute in node.attribute:
+        for graph in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+            for inner in graph.node:
+                yield from inner.input
+                yield from read_within(inner)
+            yield from (output.name for output in graph.output)
+
+
+def last_reads(steps, kept):
+    """For each step the names, other than these, that nobody reads after it."""
+    if any(step.context for step in steps):
+        return [()] * len(steps)
+    last, kept = [], set(kept)
+    for step in reversed(steps):
+        names = {*step.inputs, *step.outputs} - kept
+        last.append(tuple(names))
+        kept |= names
+    return last[::-1]
+
+
+def _floats(chain, options):
+    node = chain.node
+    weight, bias = chain.operands()
+    options = options | {"clamp": chain.clamp}
+    if chain.transposed:
+        layer = PackedTranspose(_geometry(node, weight), weight, bias, node.output_padding,
+                                node.output_shape, **options)  # fmt: skip
+    else:
+        layer = Packed("conv", _geometry(node, weight), weight, bias, **options)
+    names = [node.op_type, *chain.joined]
+    return Step(layer, lambda x: (layer(x),), [node.input[0]], [chain.output], names)
+
+
+def _integer(node, options, w, x_zero=None, w_zero=None):
+    """ConvInteger of x."""
+    layer, sums = _sums("conv_integer", node, options, x_zero, w, w_zero)
+    return Step(layer, lambda x: (sums(x),), [node.input[0]], list(node.output), [node.op_type])
+
+
+def _qlinear(node, options, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias=None):
+    """QLinearConv of x."""
+    op = "qlinear_conv"
+    layer, sums = _sums(op, node, options, x_zero, w, w_zero, bias)
+    factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
+    zero, dtype = output_zero_point(op, y_zero, None, None)
+
+    def call(x):
+        return (requantised(sums(x), 1, factor, zero, dtype),)
+
+    return Step(layer, call, [node.input[0]], list(node.output), [node.op_type])
+
+
+def _sums(operation, node, options, x_zero, w, w_zero, bias=None):
+    """The packed weights less their zero points, and x's sums with them as a function of x."""
+    x_zero, w_zero = (np.zeros((), w.dtype) if zero is None else zero for zero in (x_zero, w_zero))
+    w_zero = zero_point(operation, "w_zero_point", w_zero, w.dtype, w.shape[:1])
+    x_zero = zero_point(operation, "x_zero_point", x_zero, x_zero.dtype)
+    layer = Packed(operation, _geometry(node, w), less(w, w_zero), bias, **options)
+    return layer, lambda x: layer(less(x, x_zero))
+
+
+def _geometry(node, weight):
+    return geometry(node.op_type, weight.shape, **{name: getattr(node, name) for name in GEOMETRY})
+
+
+_INTEGERS = {"ConvInteger": _integer, "QLinearConv": _qlinear}

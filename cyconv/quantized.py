@@ -1,0 +1,255 @@
+r"""Convolutions of quantised arrays, exact in int32: the operators of ONNX.
+
+A stored integer q stands for the real number s (q - z), with the scale s and the zero point z.
+
+.. math:: s_x s_w \sum (x - z_x) (w - z_w) = s_y (y - z_y)
+
+:func:`conv_integer` is the sum, :func:`qlinear_conv` finds the y that stands nearest. The kernels
+see the differences x - z, so that zero padding is padding with the zero point.
+"""
+
+from math import prod
+
+import numpy as np
+
+from cyconv.api import named_conv
+from cyconv.problem import DATA_FORMATS, checked_dtype
+from cyconv.problem.operands import as_array, check_on_host
+
+STORED = ("uint8", "int8", "int16")
+BLOCK = 1 << 16  # sums that are rounded at a time: they stay in a cache of the second level
+
+_sums = {name: named_conv(name) for name in ("conv_integer", "qlinear_conv")}
+
+
+def conv_integer(
+    x,
+    w,
+    x_zero_point=0,
+    w_zero_point=0,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    data_format="channels_first",
+    algorithm="auto",
+    threads=None,
+    workspace_limit=None,
+    out=None,
+):
+    r"""Convolution of integers less their zero points, summed exactly: ONNX's ConvInteger.
+
+    .. math:: y[n, k, p] = \sum_{c, r} (w[k, c, r] - z_w[k]) \, (x[n, c, p s + r d - lo] - z_x)
+
+    Parameters
+    ----------
+    x : array (N, C, *spatial), or unbatched (C, *spatial), of uint8, int8 or int16
+    w : array (K, C / groups, *kernel) of one of these types, not necessarily x's
+    x_zero_point : int, default 0
+        The value that stands for 0; the border is padded with it.
+    w_zero_point : int or one int per filter, default 0
+    stride, padding, dilation, groups, data_format
+        As for :func:`conv`.
+    algorithm, threads, workspace_limit, out
+        As for :func:`conv`.
+
+    Returns
+    -------
+    array (N, K, *output) of int32
+        Of 8-bit operands exact while a sum has fewer than 33,000 terms, and modulo 2^32 always.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As :func:`conv`; also for a zero point that its array's type does not hold.
+    """
+    x, w, _ = centred("conv_integer", x, x_zero_point, w, w_zero_point)
+    return _sums["conv_integer"](
+        x, w, None, stride, padding, dilation, groups, data_format=data_format,
+        algorithm=algorithm, threads=threads, workspace_limit=workspace_limit, out=out,
+        out_dtype="int32",
+    )  # fmt: skip
+
+
+def qlinear_conv(
+    x,
+    x_scale,
+    x_zero_point,
+    w,
+    w_scale,
+    w_zero_point,
+    y_scale,
+    y_zero_point,
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    data_format="channels_first",
+    algorithm="auto",
+    threads=None,
+    workspace_limit=None,
+    out_dtype=None,
+):
+    r"""Quantised convolution of quantised arrays: ONNX's QLinearConv.
+
+    .. math:: y[n, k, p] = z_y + \mathrm{round}\left(\frac{s_x s_w[k]}{s_y}
+        \Bigl(b[k] + \sum_{c, r} (w[k, c, r] - z_w[k]) (x[n, c, p s + r d - lo] - z_x)\Bigr)\right)
+
+    Rounded to the nearest integer, halves to the even one, and clipped to the range of y's type.
+
+    Parameters
+    ----------
+    x : array (N, C, *spatial), or unbatched (C, *spatial), of uint8, int8 or int16
+    x_scale, y_scale : float > 0
+    x_zero_point, y_zero_point : int
+    w : array (K, C / groups, *kernel) of one of these types, not necessarily x's
+    w_scale, w_zero_point : a number for all filters, or one per filter
+    bias : array (K,) of int32, optional
+        In units of x_scale * w_scale.
+    stride, padding, dilation, groups, data_format
+        As for :func:`conv`.
+    algorithm, threads, workspace_limit
+        As for :func:`conv`.
+    out_dtype : {'uint8', 'int8', 'int16'}, optional
+        Default y_zero_point's if it is a NumPy number or array, else x's.
+
+    Returns
+    -------
+    array (N, K, *output) of out_dtype
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As :func:`conv_integer`; also for scales that are not positive and finite.
+
+    Notes
+    -----
+    The sums are those of :func:`conv_integer`. The product with the scales is one of float32, as in
+    ONNX Runtime.
+    """
+    op = "qlinear_conv"
+    x, w, stored = centred(op, x, x_zero_point, w, w_zero_point)
+    y_zero_point, out_dtype = output_zero_point(op, y_zero_point, out_dtype, stored)
+    factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
+    sums = _sums[op](
+        x, w, bias, stride, padding, dilation, groups, data_format=data_format,
+        algorithm=algorithm, threads=threads, workspace_limit=workspace_limit, out_dtype="int32",
+    )  # fmt: skip
+    channel = sums.ndim - 1 if DATA_FORMATS[data_format] else sums.ndim - w.ndim + 1
+    return requantised(sums, channel, factor, y_zero_point, out_dtype)
+
+
+def centred(operation, x, x_zero_point, w, w_zero_point):
+    """x and w less their zero points, in a type whose sums are of int32, and x's stored type."""
+    x, w = _stored(operation, "x", x), _stored(operation, "w", w)
+    return (
+        less(x, zero_point(operation, "x_zero_point", x_zero_point, x.dtype)),
+        less(w, zero_point(operation, "w_zero_point", w_zero_point, w.dtype, w.shape[:1])),
+        x.dtype,
+    )
+
+
+def less(array, zero):
+    """`array` - `zero` in int32; one zero point, or one for each of the first axis."""
+    zero = np.asarray(zero, np.int32)
+    return np.subtract(array, zero.reshape(zero.shape + (1,) * (array.ndim - 1) * zero.ndim),
+                       dtype=np.int32)  # fmt: skip
+
+
+def zero_point(operation, name, value, dtype, per_filter=()):
+    """A zero point, which `dtype` must hold: one, or where that is allowed one for each filter."""
+    found = as_array(operation, name, value)
+    check_on_host(operation, name, found)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"{operation}: {name} must hold integers, got {found.dtype}")
+    found = _one_or_each(operation, name, found, per_filter)
+    info = np.iinfo(dtype)
+    for number in found.ravel():
+        if not info.min <= number <= info.max:
+            raise ValueError(
+                f"{operation}: {name} must be within {info.min} to {info.max}, as {dtype} is, "
+                f"got {number}"
+            )
+    return found.astype(np.int32)
+
+
+def output_zero_point(operation, value, out_dtype, default):
+    """y's zero point as an int, and y's type: what was asked for, the zero point's, the default."""
+    name = "out_dtype"
+    if out_dtype is None:
+        name, out_dtype = "y_zero_point.dtype", getattr(value, "dtype", default)
+    dtype = checked_dtype(operation, name, out_dtype)
+    if dtype.name not in STORED:
+        raise TypeError(f"{operation}: {name} must be one of {', '.join(STORED)}, got {dtype}")
+    return int(zero_point(operation, "y_zero_point", value, dtype)), dtype
+
+
+def multiplier(operation, x_scale, w_scale, y_scale, filters):
+    """What the sums are multiplied by, in float32: one number, or one for each filter."""
+    x_scale = _scale(operation, "x_scale", x_scale)
+    w_scale = _scale(operation, "w_scale", w_scale, (filters,))
+    y_scale = _scale(operation, "y_scale", y_scale)
+    with np.errstate(over="ignore", under="ignore"):
+        return x_scale * w_scale / y_scale
+
+
+def requantised(sums, channel, factor, zero, dtype):
+    """clip(round(sums * factor) + zero) in `dtype`; factor is one number, or one for each channel.
+
+    Multiplied and rounded in float32, a block at a time.
+    """
+    out = np.empty(sums.shape, dtype)
+    if not sums.size:
+        return out
+    # (before, channels, after): a block is some channels of one image, or all of some pixels.
+    shape = prod(sums.shape[:channel]), sums.shape[channel], prod(sums.shape[channel + 1 :])
+    sums, cells = sums.reshape(shape), out.reshape(shape)
+    factor = np.broadcast_to(factor.reshape(-1, 1), (shape[1], 1))
+    images = max(1, BLOCK // (shape[1] * shape[2]))
+    channels = shape[1] if images > 1 else max(1, BLOCK // shape[2])
+    info = np.iinfo(dtype)
+    for i in range(0, shape[0], images):
+        for k in range(0, shape[1], channels):
+            part = np.s_[i : i + images, k : k + channels]
+            real = sums[part].astype(np.float32)
+            real *= factor[part[1]]
+            np.rint(real, out=real)
+            if zero:
+                real += np.float32(zero)
+            cells[part] = np.clip(real, info.min, info.max, out=real)
+    return out
+
+
+def _stored(operation, name, array):
+    array = as_array(operation, name, array)
+    check_on_host(operation, name, array)
+    if array.dtype.newbyteorder("=").name not in STORED:
+        raise TypeError(
+            f"{operation}: {name}.dtype must be one of {', '.join(STORED)}, got {array.dtype}"
+        )
+    return array
+
+
+def _scale(operation, name, value, per_filter=()):
+    found = as_array(operation, name, value)
+    check_on_host(operation, name, found)
+    if found.dtype.kind not in "iuf":
+        raise TypeError(f"{operation}: {name} must hold real numbers, got {found.dtype}")
+    found = _one_or_each(operation, name, found, per_filter).astype(np.float32)
+    for number in found.ravel():
+        if not 0 < number < np.inf:
+            raise ValueError(f"{operation}: {name} must be > 0 and finite, got {number}")
+    return found
+
+
+def _one_or_each(operation, name, array, per_filter):
+    """`array` without axes if it holds one number, else of the shape `per_filter`."""
+    if array.size == 1 and array.ndim <= 1:
+        return array.reshape(())
+    if array.shape != per_filter:
+        rule = f"one number or have shape {per_filter}" if per_filter else "one number"
+        raise ValueError(f"{operation}: {name} must be {rule}, got shape {array.shape}")
+    return array
