@@ -57,7 +57,8 @@ cdef double SHARE = 0.25
 cdef class Stage:
     """One stage of a chain: see :func:`line`, :func:`plane` and :func:`box`."""
 
-    cdef readonly ptrdiff_t before, after, left, right  # of a line, before and after; else up, below
+    cdef readonly ptrdiff_t before, after  # cells of a line, or of rows
+    cdef readonly ptrdiff_t left, right    # columns, of a kernel over both
     cdef readonly ptrdiff_t terms, box
     cdef readonly int pairs
     cdef readonly double divisor
@@ -126,10 +127,10 @@ cdef int line_symmetry(const double[::1] w):
     return 1 if even else -1 if odd else 0
 
 
-def plane(weights, ptrdiff_t up, ptrdiff_t left):
+def plane(weights, ptrdiff_t up, ptrdiff_t left, double least=0):
     """A kernel (R, S) over rows and columns, its first tap `up` rows and `left` columns away.
 
-    Taps that are 0 are left out; the others are summed in the order in which they lie.
+    Taps of at most `least` are left out; the others are summed in the order in which they lie.
     """
     cdef const double[:, ::1] w = np.ascontiguousarray(weights, np.float64)
     cdef ptrdiff_t r, s, t = 0
@@ -138,15 +139,16 @@ def plane(weights, ptrdiff_t up, ptrdiff_t left):
     stage.before, stage.after = up, w.shape[0] - 1 - up
     stage.left, stage.right = left, w.shape[1] - 1 - left
     stage.divisor = 1
-    stage.reserve(max(1, np.count_nonzero(w)))
+    stage.reserve(w.shape[0] * w.shape[1])
     stage.set_weight(0, 0)
     stage.row[0] = stage.column[0] = 0
     for r in range(w.shape[0]):
         for s in range(w.shape[1]):
-            if w[r, s] != 0:
+            if abs(w[r, s]) > least:
                 stage.set_weight(t, w[r, s])
                 stage.row[t], stage.column[t] = r - up, s - left
                 t += 1
+    stage.terms = max(1, t)
     return stage
 
 

@@ -22,10 +22,12 @@ INLINE vec product(vec a, vec b) {
 INLINE void sum_cells(const stage_t *s, int pairs, int V, const real *in, real *out) {
     const real *w = s->w;
     vec sum[8];
+#pragma GCC unroll 8
     for (int v = 0; v < V; v++) sum[v] = product(splat(w[0]), load(in + s->at[0] + v * LANES));
     for (ptrdiff_t t = 1; t < s->terms; t++) {
         const vec weight = splat(w[t]);
         const real *a = in + s->at[t], *b = pairs ? in + s->mirrored[t] : NULL;
+#pragma GCC unroll 8
         for (int v = 0; v < V; v++) {
             vec cell = load(a + v * LANES);
             if (pairs > 0) cell += load(b + v * LANES);
@@ -35,8 +37,10 @@ INLINE void sum_cells(const stage_t *s, int pairs, int V, const real *in, real *
     }
     if (s->divisor != 1) {
         const vec divisor = splat((real)s->divisor);
+#pragma GCC unroll 8
         for (int v = 0; v < V; v++) sum[v] /= divisor;
     }
+#pragma GCC unroll 8
     for (int v = 0; v < V; v++) store(out + v * LANES, sum[v]);
 }
 
@@ -81,18 +85,24 @@ static void box_down(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff_
             next = r + n - (into < 0 ? into + n : into);
             const ptrdiff_t last = next < rows ? next : rows;
             vec sum[V];
+#pragma GCC unroll 8
             for (int v = 0; v < V; v++) sum[v] = load(x + (next - 1) * pitch + v * LANES);
             for (ptrdiff_t i = next - 1;;) {
                 if (i < rows)
+#pragma GCC unroll 8
                     for (int v = 0; v < V; v++) store(y + i * pitch + v * LANES, sum[v]);
                 if (--i < r) break;
+#pragma GCC unroll 8
                 for (int v = 0; v < V; v++) sum[v] += load(x + i * pitch + v * LANES);
             }
+#pragma GCC unroll 8
             for (int v = 0; v < V; v++) sum[v] = (vec){0};
             for (ptrdiff_t i = next; i < r + n - 1; i++)
+#pragma GCC unroll 8
                 for (int v = 0; v < V; v++) sum[v] += load(x + i * pitch + v * LANES);
             for (ptrdiff_t i = r; i < last; i++) {
                 const int more = i + n > next;
+#pragma GCC unroll 8
                 for (int v = 0; v < V; v++) {
                     real *to = y + i * pitch + v * LANES;
                     if (more) sum[v] += load(x + (i + n - 1) * pitch + v * LANES);

@@ -16,8 +16,8 @@ from cyconv.ndimage.arguments import (
     result_array,
     window,
 )
-from cyconv.ndimage.passes import reached, run_kernel, run_passes
-from cyconv.ndimage.sums import EPS, correlate_into
+from cyconv.ndimage.passes import EPS, reached, run_kernel, run_passes
+from cyconv.ndimage.sums import correlate_into
 from cyconv.problem.operands import on_host
 
 DIRECT = 800  # taps of a plane's kernel, beyond which floats may do better by transforms
@@ -91,10 +91,11 @@ def _correlate(x, w, output, mode, cval, origin, axes, flip):
 
         return by_parts(part, x, w, output, cval)
 
-    axes = chosen_axes(axes, x.ndim)
     w = np.asarray(w, np.float64)
+    ndim = x.ndim
+    axes = chosen_axes(axes, ndim)
     origins = per_axis("origin", origin, len(axes))
-    if len(axes) < x.ndim:
+    if len(axes) < ndim:
         if w.ndim != len(axes):
             raise RuntimeError(f"weights.ndim ({w.ndim}) must match len(axes) ({len(axes)})")
         w = np.expand_dims(w, tuple(axis for axis in range(x.ndim) if axis not in axes))
@@ -113,12 +114,11 @@ def _correlate(x, w, output, mode, cval, origin, axes, flip):
     if not isinstance(mode, str) and isinstance(mode, Iterable):
         raise RuntimeError(f"mode must be one for all axes, got {mode!r}")
     mode, cval = border_mode(mode), real_number(cval)
-    w = np.where(np.abs(w) > EPS, w, 0.0)
     first, last = reached(w.shape)
     if last - first < 2 and x.ndim and (w.size <= DIRECT or output.dtype.kind in "biu"):
         run_kernel(output, x, w, widths, mode, cval)
     else:
-        correlate_into(output, x, w, widths, mode, cval)
+        correlate_into(output, x, np.where(np.abs(w) > EPS, w, 0.0), widths, mode, cval)
     return output
 
 
