@@ -130,7 +130,7 @@ cdef int line_symmetry(const double[::1] w):
 def plane(weights, ptrdiff_t up, ptrdiff_t left, double least=0):
     """A kernel (R, S) over rows and columns, its first tap `up` rows and `left` columns away.
 
-    Taps of at most `least` are left out; the others are summed in the order in which they lie.
+    Taps of at most `least` are left out, and where there is such a limit NaN is too; the others are summed in the order in which they lie.
     """
     cdef const double[:, ::1] w = np.ascontiguousarray(weights, np.float64)
     cdef ptrdiff_t r, s, t = 0
@@ -144,7 +144,7 @@ def plane(weights, ptrdiff_t up, ptrdiff_t left, double least=0):
     stage.row[0] = stage.column[0] = 0
     for r in range(w.shape[0]):
         for s in range(w.shape[1]):
-            if abs(w[r, s]) > least:
+            if abs(w[r, s]) > least or (w[r, s] != w[r, s] and least == 0):
                 stage.set_weight(t, w[r, s])
                 stage.row[t], stage.column[t] = r - up, s - left
                 t += 1
@@ -161,6 +161,16 @@ def box(ptrdiff_t size, ptrdiff_t before, double divisor=1):
     stage.before, stage.after = before, size - 1 - before
     stage.box, stage.divisor = size, divisor
     return stage
+
+
+def holds(dtype):
+    """Whether cells may have this dtype: integers, float32, float64 and bool."""
+    return dtype in STORAGE
+
+
+def seconds(double cells, double terms, bint wide):
+    """What one stage is predicted to take on one thread."""
+    return cells * (CELL + terms * TERM / chains_for(wide).lanes)
 
 
 cdef struct Context:
