@@ -10,6 +10,7 @@ cache, and are stored (any type): kernels/chain.h.
 
 cimport cython
 cimport numpy as cnp
+from libc.math cimport sqrt
 from libc.stdlib cimport free, malloc
 
 from cyconv.kernels.kernels cimport (
@@ -49,8 +50,12 @@ cdef dict FINISH = {
 cdef double TERM = 4e-10
 cdef double CELL = 1e-9
 
-# Of the second-level cache, what one of a tile's three buffers may fill.
+# Of the second-level cache, what one of a tile's three buffers may fill; all of it, where more than
+# FAR cells lie around a tile, which would be copied too often.
 cdef double SHARE = 0.25
+cdef enum:
+    FAR = 32
+    WIDE = 1024  # elements of a row, else
 
 
 @cython.final
@@ -297,15 +302,21 @@ cdef ptrdiff_t place(const chain_t *c, const stage_t *s, Stage stage, ptrdiff_t 
 
 
 cdef void cut(Context *c, ptrdiff_t planes, ptrdiff_t threads):
-    """Sizes of the tiles: in the cache, not much smaller than what lies around them."""
-    cdef ptrdiff_t room = <ptrdiff_t>(SHARE * machine.caches().l2 / c.kernels.itemsize)
+    """Sizes of the tiles: in the cache, not much smaller than what lies around them.
+
+    A stage down the rows also computes the columns around a tile: it is twice as wide as high, and
+    as wide as the image where little lies around it.
+    """
     cdef ptrdiff_t step = c.c.step, high = c.c.up + c.c.below, wide = c.c.left + c.c.right
-    cdef ptrdiff_t least = max(16, high), pieces
-    c.columns = room // ((least + high) * step) - wide
-    c.columns = max(c.columns, 128 // step, wide, 1)
+    cdef bint far = high > FAR or wide > FAR
+    cdef ptrdiff_t room = <ptrdiff_t>((1 if far else SHARE) * machine.caches().l2
+                                      / c.kernels.itemsize)
+    cdef ptrdiff_t width = <ptrdiff_t>sqrt(2 * room) if far else WIDE
+    cdef ptrdiff_t pieces
+    c.columns = max(width // step - wide, wide, 1)
     pieces = max(1, (c.c.columns + c.columns // 2) // c.columns)
     c.columns = max(1, (c.c.columns + pieces - 1) // pieces)
-    c.rows = max(least, room // ((c.columns + wide) * step) - high)
+    c.rows = max(16, high // 2, room // ((c.columns + wide) * step) - high)
     c.column_tiles = max(1, (c.c.columns + c.columns - 1) // c.columns)
     pieces = max(1, (c.c.rows + c.rows - 1) // c.rows)
     if threads > 1 and planes * pieces * c.column_tiles < 4 * threads:

@@ -95,6 +95,9 @@ def _kernels(operation, image, kernel, mode, separable, how):
     named = how.get("algorithm", "auto") != "auto"
     if separable is False or (separable is None and (named or 1 in kernel.shape)):
         return (kernel,)
+    native = is_native(image, mode, how)
+    if separable is None and native and not pair_is_faster(kernel):
+        return (kernel,)
     accuracy = how.get("accuracy", "balanced")
     pair = separate(kernel, None if isinstance(accuracy, str) else accuracy)
     if pair is None:
@@ -102,10 +105,8 @@ def _kernels(operation, image, kernel, mode, separable, how):
             raise ValueError(f"{operation}: separable=True needs a kernel of rank 1")
         return (kernel,)
     pair = (pair[0][:, None], pair[1][None, :])
-    if separable:
+    if separable or native:
         return pair
-    if is_native(image, mode, how):
-        return pair if pair_is_faster(kernel) else (kernel,)
     asked = (accuracy, how.get("workspace_limit"), how.get("device", "cpu"))
     one, two = (
         sum(_seconds(problem, *asked) for problem, _ in _chain(operation, image, kernels, mode))
@@ -165,7 +166,17 @@ def _image(operation, planes, ndim):
     return _contiguous(operation, planes.transpose((1, 2, 0)), planes.dtype)
 
 
-def apply(image, kernel, *, mode="reflect", separable=None, out_dtype=None, **how):
+def apply(
+    image,
+    kernel,
+    *,
+    mode="reflect",
+    separable=None,
+    out_dtype=None,
+    missing=None,
+    min_weight=0.0,
+    **how,
+):
     """Filter an image: the cross-correlation of every channel with one kernel.
 
     Parameters
@@ -185,6 +196,11 @@ def apply(image, kernel, *, mode="reflect", separable=None, out_dtype=None, **ho
     out_dtype : dtype, optional
         Of the result: integers are rounded to nearest and clipped to what they hold. Default the
         dtype of the sums.
+    missing : {None, "omit"}
+        "omit" leaves out cells that are NaN, or masked in a masked array, and gives the others
+        their weight: the mean of `normalized`, times the kernel's sum.
+    min_weight : float, default 0
+        With "omit": NaN where less than this share of the weight is there.
     **how
         `algorithm`, `device`, `threads`, `accuracy` and `workspace_limit` of `conv2d`. A float
         `accuracy` also bounds the error of taking the kernel as separable.
@@ -195,6 +211,12 @@ def apply(image, kernel, *, mode="reflect", separable=None, out_dtype=None, **ho
         Not clipped: a derivative has negative values. An Array of pyopencl's stays on its device.
     """
     operation = "filters.apply"
+    if missing == "omit":
+        from .missing import omitting  # which calls this for its sums
+
+        return omitting(operation, image, kernel, mode, min_weight, out_dtype, how)
+    if missing is not None:
+        raise ValueError(f"{operation}: missing must be None or 'omit', got {missing!r}")
     image = _checked(operation, image, how)
     kernels = _kernels(operation, image, kernel, mode, separable, how)
     if is_native(image, mode, how) and not _transforms(operation, image, kernels, mode, how):
