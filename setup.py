@@ -43,7 +43,7 @@ CFLAGS = ["-O2", "-g0", "-std=gnu11", "-Wall", "-Wextra", "-ffp-contract=fast",
           "-fno-math-errno", "-fno-tree-loop-distribute-patterns", "-fno-trapping-math",
           "-fvisibility=hidden"]  # fmt: skip
 ELEMENTS = ("f32", "f64", "u32", "u64")
-PARTS = {"kernels": ELEMENTS, "chains": ("f32", "f64")}  # tables, each for these elements
+CHAIN_ELEMENTS = ("f32", "f64")  # of image filters' sums
 
 # What Cython writes only calls the kernels: -O2 takes twice as long for no gain.
 CYTHON_CFLAGS = ["-O1"]
@@ -81,7 +81,7 @@ class BuildExt(build_ext):
         with ThreadPoolExecutor(int(self.parallel)) as pool:
             objects = [
                 pool.submit(self.kernel_object, part, isa, element, flags + sanitize)
-                for part, elements in PARTS.items()
+                for part, elements in (("chains", CHAIN_ELEMENTS), ("kernels", ELEMENTS))
                 for element in elements
                 for isa, flags in reversed(isa_flags().items())
             ]
