@@ -43,6 +43,7 @@ CFLAGS = ["-O2", "-g0", "-std=gnu11", "-Wall", "-Wextra", "-ffp-contract=fast",
           "-fno-math-errno", "-fno-tree-loop-distribute-patterns", "-fno-trapping-math",
           "-fvisibility=hidden"]  # fmt: skip
 ELEMENTS = ("f32", "f64", "u32", "u64")
+CHAIN_ELEMENTS = ("f32", "f64")  # of image filters' sums
 
 # What Cython writes only calls the kernels: -O2 takes twice as long for no gain.
 CYTHON_CFLAGS = ["-O1"]
@@ -79,8 +80,9 @@ class BuildExt(build_ext):
         openmp = self.openmp_flags()
         with ThreadPoolExecutor(int(self.parallel)) as pool:
             objects = [
-                pool.submit(self.kernel_object, isa, element, flags + sanitize)
-                for element in ELEMENTS
+                pool.submit(self.kernel_object, part, isa, element, flags + sanitize)
+                for part, elements in (("chains", CHAIN_ELEMENTS), ("kernels", ELEMENTS))
+                for element in elements
                 for isa, flags in reversed(isa_flags().items())
             ]
             modules = []
@@ -101,12 +103,12 @@ class BuildExt(build_ext):
         kernels.extra_objects = [job.result() for job in objects]
         self.build_extension(kernels)
 
-    def kernel_object(self, isa, element, flags):
-        """target_<isa>.c for one element type, as an object file."""
+    def kernel_object(self, part, isa, element, flags):
+        """target_<isa>.c: one part of its tables for one element type, as an object file."""
         (compiled,) = self.compiler.compile(
             [str(KERNELS / f"target_{isa}.c")],
-            output_dir=os.path.join(self.build_temp, element),
-            macros=[(f"ELEMENT_{element}", None)],
+            output_dir=os.path.join(self.build_temp, part, element),
+            macros=[(f"PART_{part}", None), (f"ELEMENT_{element}", None)],
             extra_postargs=CFLAGS + flags,
         )
         return compiled

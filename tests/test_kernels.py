@@ -39,6 +39,10 @@ def build_flags():
 
 
 SETUP = build_flags()
+TABLES = [("kernels", element) for element in SETUP["ELEMENTS"]] + [
+    ("chains", element) for element in SETUP["CHAIN_ELEMENTS"]
+]
+CHECKED = [element if part == "kernels" else f"{part}_{element}" for part, element in TABLES]
 
 
 def native():
@@ -62,12 +66,14 @@ def build(compiler, sets, folder, *link, targets=None):
         command = [*compiler, *flags, *include, "-c", str(source), "-o", objects[-1]]
         subprocess.run(command, check=True)
 
-    for element in SETUP["ELEMENTS"]:
-        macro = f"-DELEMENT_{element}"
+    for part, element in TABLES:
+        macros = f"-DPART_{part}", f"-DELEMENT_{element}"
         for isa, flags in sets.items():
             source = KERNELS / f"target_{(targets or {}).get(isa, isa)}.c"
-            compiled(source, f"{isa}_{element}", *SETUP["CFLAGS"], *flags, macro)
-        compiled(SOURCES / "check_element.c", f"check_{element}", *FLAGS, macro)
+            compiled(source, f"{part}_{isa}_{element}", *SETUP["CFLAGS"], *flags, *macros)
+    for element in SETUP["ELEMENTS"]:
+        compiled(SOURCES / "check_element.c", f"check_{element}", *FLAGS, f"-DELEMENT_{element}")
+    compiled(SOURCES / "check_chains.c", "check_chains", *FLAGS)
     compiled(SOURCES / "check_kernels.c", "check_kernels", *FLAGS)
     compiled(KERNELS / "dispatch.c", "dispatch", *FLAGS, *(f"-DCYCONV_{isa}" for isa in sets))
     program = folder / "check"
@@ -82,7 +88,7 @@ def tables_that_pass(*command):
     lines = [line.split() for line in done.stdout.splitlines()]
     names = list(dict.fromkeys(words[0] for words in lines))
     assert [words[:2] for words in lines] == [
-        [name, f"{element}:"] for name in names for element in SETUP["ELEMENTS"]
+        [name, f"{element}:"] for name in names for element in CHECKED
     ]
     return names
 

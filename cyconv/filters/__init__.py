@@ -1,7 +1,9 @@
 """The classic image kernels as data, and the filters they make in one call.
 
-    KERNELS, get_kernel ──► kernel (R, S) ──► separate ──► one 2-D pass or two 1-D ones ──► conv2d
-      kernels.py                              separable.py       images.py: apply, gradient
+    KERNELS, get_kernel ──► kernel (R, S) ──► separate ──► one sweep of one stage or two, in cache
+      kernels.py                              separable.py     tiles.py, or conv2d: images.py
+
+    missing.py: cells that are not there
 
 A filter here is a cross-correlation, as convolutional networks compute it, with an output as large
 as the image. A kernel of R rows and S columns gives ::
@@ -51,6 +53,7 @@ from .kernels import (
     motion,
     unsharp,
 )
+from .missing import normalized, normalized_grad
 from .separable import separate
 
 __all__ = [
@@ -79,6 +82,8 @@ __all__ = [
     "identity",
     "laplacian_of_gaussian",
     "motion",
+    "normalized",
+    "normalized_grad",
     "passes",
     "separate",
     "unsharp",

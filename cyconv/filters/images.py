@@ -9,13 +9,17 @@ from cyconv.problem.operands import as_array, check_on_host, is_on_device
 
 from .kernels import GRADIENTS, get_kernel
 from .separable import check_kernel, separate
+from .tiles import filtered, is_native, pair_is_faster, stored, whole_seconds
 
 #: What `conv2d` also takes, and `plan` needs to know.
 _HOW = ("algorithm", "device", "threads", "accuracy", "workspace_limit")
 
+LARGE = 300  # taps; below, one sweep over the image is faster than any transform
 
-def _planes(operation, image, how):
-    """`image` (H, W) or (H, W, C) as (C, 1, H, W), in the dtype its sums are taken in."""
+
+def _checked(operation, image, how):
+    """`image` as an array (H, W) or (H, W, C) of real numbers, where it lies."""
+    _check_how(operation, how)
     image = as_array(operation, "image", image)
     if how.get("device", "cpu") == "cpu":
         check_on_host(operation, "image", image)
@@ -25,6 +29,16 @@ def _planes(operation, image, how):
         raise ValueError(
             f"{operation}: image must be (H, W) or (H, W, C), not empty, got shape {image.shape}"
         )
+    return image
+
+
+def _planes_shape(image):
+    """The shape of `image` as planes (C, 1, H, W)."""
+    return (image.shape[2] if image.ndim == 3 else 1, 1, *image.shape[:2])
+
+
+def _planes(operation, image):
+    """`image` as (C, 1, H, W), in the dtype its sums are taken in."""
     dtype = np.result_type(image, np.float32)
     planes = image[None] if image.ndim == 2 else image.transpose((2, 0, 1))
     return (planes if planes.dtype == dtype else _contiguous(operation, planes, dtype))[:, None]
@@ -55,12 +69,13 @@ def _borders(kernel):
     return tuple(((n - 1) // 2, n // 2) for n in kernel)
 
 
-def _chain(operation, shape, kernels, mode):
-    """One same-size pass on planes of `shape` for each stack (K, R, S) in `kernels`."""
+def _chain(operation, image, stacks, mode):
+    """One same-size convolution of the planes of `image` for each kernel or stack of kernels."""
     chain = []
-    for weights in (stack[:, None] for stack in kernels):
+    for stack in stacks:
+        weights = (stack if stack.ndim == 3 else stack[None])[:, None]
         problem = Problem(
-            shape,
+            _planes_shape(image),
             weights.shape,
             weights.dtype,
             padding=_borders(weights.shape[2:]),
@@ -71,33 +86,50 @@ def _chain(operation, shape, kernels, mode):
     return chain
 
 
-def _passes(operation, planes, kernel, mode, separable, how):
-    dtype = planes.dtype
+def _kernels(operation, image, kernel, mode, separable, how):
+    """The kernels that are run one after the other: (R, S), or (R, 1) and (1, S)."""
+    dtype = np.result_type(image, np.float32)
     if isinstance(kernel, str):
         kernel = get_kernel(kernel, dtype=dtype)
     kernel = check_kernel(operation, kernel).astype(dtype)
-    whole = _chain(operation, planes.shape, [kernel[None]], mode)
     named = how.get("algorithm", "auto") != "auto"
     if separable is False or (separable is None and (named or 1 in kernel.shape)):
-        return whole
+        return (kernel,)
+    native = is_native(image, mode, how)
+    if separable is None and native and not pair_is_faster(kernel):
+        return (kernel,)
     accuracy = how.get("accuracy", "balanced")
     pair = separate(kernel, None if isinstance(accuracy, str) else accuracy)
     if pair is None:
         if separable:
             raise ValueError(f"{operation}: separable=True needs a kernel of rank 1")
-        return whole
-    column, row = pair
-    split = _chain(operation, planes.shape, [column[None, :, None], row[None, None, :]], mode)
+        return (kernel,)
+    pair = (pair[0][:, None], pair[1][None, :])
+    if separable or native:
+        return pair
     asked = (accuracy, how.get("workspace_limit"), how.get("device", "cpu"))
-    one, two = (sum(_seconds(problem, *asked) for problem, _ in c) for c in (whole, split))
-    return split if separable or two < one else whole
+    one, two = (
+        sum(_seconds(problem, *asked) for problem, _ in _chain(operation, image, kernels, mode))
+        for kernels in ((kernel,), pair)
+    )
+    return pair if two < one else (kernel,)
 
 
-def _gradient_passes(operation, planes, kernel, mode):
+def _transforms(operation, image, kernels, mode, how):
+    """Whether a kernel is so large that a plan does better than one sweep with all its taps."""
+    if len(kernels) > 1 or kernels[0].size < LARGE:
+        return False
+    ((problem, _),) = _chain(operation, image, kernels, mode)
+    planned = _seconds(problem, how.get("accuracy", "balanced"), None, "cpu")
+    return planned < whole_seconds(image, kernels[0])
+
+
+def _gradient_kernels(operation, image, kernel):
     if kernel not in GRADIENTS:
         known = ", ".join(GRADIENTS)
         raise ValueError(f"{operation}: kernel must be one of {known}, got {kernel!r}")
-    return _chain(operation, planes.shape, [np.stack(GRADIENTS[kernel]).astype(planes.dtype)], mode)
+    dtype = np.result_type(image, np.float32)
+    return tuple(k.astype(dtype) for k in GRADIENTS[kernel])
 
 
 def passes(image, kernel, *, mode="reflect", separable=None, **how):
@@ -112,15 +144,17 @@ def passes(image, kernel, *, mode="reflect", separable=None, **how):
         problem.
     """
     operation = "filters.passes"
-    _check_how(operation, how)
-    planes = _planes(operation, image, how)
+    image = _checked(operation, image, how)
     if isinstance(kernel, str) and kernel in GRADIENTS:
-        return _gradient_passes(operation, planes, kernel, mode)
-    return _passes(operation, planes, kernel, mode, separable, how)
+        stacks = (np.stack(_gradient_kernels(operation, image, kernel)),)
+    else:
+        stacks = _kernels(operation, image, kernel, mode, separable, how)
+    return _chain(operation, image, stacks, mode)
 
 
-def _run(chain, planes, mode, how):
-    for problem, weights in chain:
+def _run(operation, image, stacks, mode, how):
+    planes = _planes(operation, image)
+    for problem, weights in _chain(operation, image, stacks, mode):
         planes = conv2d(planes, weights, padding=problem.padding, padding_mode=mode, **how)
     return planes
 
@@ -132,7 +166,17 @@ def _image(operation, planes, ndim):
     return _contiguous(operation, planes.transpose((1, 2, 0)), planes.dtype)
 
 
-def apply(image, kernel, *, mode="reflect", separable=None, **how):
+def apply(
+    image,
+    kernel,
+    *,
+    mode="reflect",
+    separable=None,
+    out_dtype=None,
+    missing=None,
+    min_weight=0.0,
+    **how,
+):
     """Filter an image: the cross-correlation of every channel with one kernel.
 
     Parameters
@@ -147,8 +191,16 @@ def apply(image, kernel, *, mode="reflect", separable=None, **how):
         mirror, nearest, grid-wrap, reflect and constant.
     separable : bool, optional
         True runs two 1-D passes and refuses a kernel that does not allow it, False never does;
-        None does where the kernel has rank 1 (see `separate`), no algorithm is named, and the
-        plans for two passes cost less.
+        None does where the kernel has rank 1 (see `separate`), no algorithm is named, and two
+        passes cost less.
+    out_dtype : dtype, optional
+        Of the result: integers are rounded to nearest and clipped to what they hold. Default the
+        dtype of the sums.
+    missing : {None, "omit"}
+        "omit" leaves out cells that are NaN, or masked in a masked array, and gives the others
+        their weight: the mean of `normalized`, times the kernel's sum.
+    min_weight : float, default 0
+        With "omit": NaN where less than this share of the weight is there.
     **how
         `algorithm`, `device`, `threads`, `accuracy` and `workspace_limit` of `conv2d`. A float
         `accuracy` also bounds the error of taking the kernel as separable.
@@ -159,14 +211,22 @@ def apply(image, kernel, *, mode="reflect", separable=None, **how):
         Not clipped: a derivative has negative values. An Array of pyopencl's stays on its device.
     """
     operation = "filters.apply"
-    _check_how(operation, how)
-    planes = _planes(operation, image, how)
-    chain = _passes(operation, planes, kernel, mode, separable, how)
-    return _image(operation, _run(chain, planes, mode, how)[:, 0], np.ndim(image))
+    if missing == "omit":
+        from .missing import omitting  # which calls this for its sums
+
+        return omitting(operation, image, kernel, mode, min_weight, out_dtype, how)
+    if missing is not None:
+        raise ValueError(f"{operation}: missing must be None or 'omit', got {missing!r}")
+    image = _checked(operation, image, how)
+    kernels = _kernels(operation, image, kernel, mode, separable, how)
+    if is_native(image, mode, how) and not _transforms(operation, image, kernels, mode, how):
+        return filtered(operation, image, (kernels,), mode, "each", out_dtype, how)
+    planes = _run(operation, image, kernels, mode, how)[:, 0]
+    return stored(operation, _image(operation, planes, image.ndim), out_dtype)
 
 
-def gradient(image, kernel="sobel", *, mode="reflect", **how):
-    """The derivatives ``(gx, gy)`` of an image, both from one convolution with two kernels.
+def gradient(image, kernel="sobel", *, mode="reflect", out_dtype=None, **how):
+    """The derivatives ``(gx, gy)`` of an image, both in one sweep over it.
 
     Parameters
     ----------
@@ -174,21 +234,31 @@ def gradient(image, kernel="sobel", *, mode="reflect", **how):
     kernel : {"sobel", "prewitt", "scharr", "roberts"}
         Not normalised: on a ramp of slope 1, Sobel gives 8, Prewitt 6, Scharr 32. Roberts gives the
         differences along the two diagonals.
-    mode, **how
+    mode, out_dtype, **how
         As for `apply`.
     """
     operation = "filters.gradient"
-    _check_how(operation, how)
-    planes = _planes(operation, image, how)
-    y = _run(_gradient_passes(operation, planes, kernel, mode), planes, mode, how)
-    return tuple(_image(operation, y[:, i], np.ndim(image)) for i in range(2))
+    image = _checked(operation, image, how)
+    kernels = _gradient_kernels(operation, image, kernel)
+    if is_native(image, mode, how):
+        branches = tuple((k,) for k in kernels)
+        return tuple(filtered(operation, image, branches, mode, "each", out_dtype, how))
+    y = _run(operation, image, (np.stack(kernels),), mode, how)
+    parts = (_image(operation, y[:, i], image.ndim) for i in range(2))
+    return tuple(stored(operation, part, out_dtype) for part in parts)
 
 
-def gradient_magnitude(image, kernel="sobel", *, mode="reflect", **how):
-    """``sqrt(gx² + gy²)`` of `gradient`, channel by channel, without overflow."""
+def gradient_magnitude(image, kernel="sobel", *, mode="reflect", out_dtype=None, **how):
+    """``sqrt(gx² + gy²)`` of `gradient`, channel by channel, in one sweep, without overflow."""
+    operation = "filters.gradient_magnitude"
+    image = _checked(operation, image, how)
+    kernels = _gradient_kernels(operation, image, kernel)
+    if is_native(image, mode, how):
+        branches = tuple((k,) for k in kernels)
+        return filtered(operation, image, branches, mode, "hypot", out_dtype, how)
     gx, gy = gradient(image, kernel, mode=mode, **how)
     if is_on_device(gx):
         from cyconv.opencl.functions import hypot
 
-        return hypot(gx, gy)
-    return np.hypot(gx, gy)
+        return stored(operation, hypot(gx, gy), out_dtype)
+    return stored(operation, np.hypot(gx, gy), out_dtype)

@@ -1,5 +1,7 @@
 """Kernels of rank 1: one column times one row."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from cyconv.problem.operands import on_host
@@ -37,11 +39,19 @@ def separate(kernel, tol=None):
     """
     kernel = check_kernel("separate", kernel)
     kernel = kernel.astype(np.result_type(kernel, np.float32))
+    if tol is None:
+        tol = np.finfo(kernel.dtype).eps * max(kernel.shape)
+    pair = _factors(kernel.tobytes(), kernel.shape, kernel.dtype, float(tol))
+    return pair and tuple(line.copy() for line in pair)
+
+
+@lru_cache(maxsize=64)
+def _factors(data, shape, dtype, tol):
+    """Those of a kernel given as bytes: a decomposition takes longer than to filter an image."""
+    kernel = np.frombuffer(data, dtype).reshape(shape)
     if not np.isfinite(kernel).all():
         return None
     u, s, vt = np.linalg.svd(kernel.astype(np.float64))
-    if tol is None:
-        tol = np.finfo(kernel.dtype).eps * max(kernel.shape)
     if np.linalg.norm(s[1:]) > tol * np.linalg.norm(s):
         return None
     return _own_factors(kernel) or (

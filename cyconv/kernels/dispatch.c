@@ -11,8 +11,14 @@
 #define TABLE(isa)                                                                        \
     extern const kernels_t kernels_##isa##_f32, kernels_##isa##_f64, kernels_##isa##_u32, \
         kernels_##isa##_u64;                                                              \
-    static const kernel_table_t isa = {#isa, &kernels_##isa##_f32, &kernels_##isa##_f64,  \
-                                       &kernels_##isa##_u32, &kernels_##isa##_u64};
+    extern const chains_t chains_##isa##_f32, chains_##isa##_f64;                         \
+    static const kernel_table_t isa = {#isa,                                              \
+                                       &kernels_##isa##_f32,                              \
+                                       &kernels_##isa##_f64,                              \
+                                       &kernels_##isa##_u32,                              \
+                                       &kernels_##isa##_u64,                              \
+                                       &chains_##isa##_f32,                               \
+                                       &chains_##isa##_f64};
 
 TABLE(baseline)
 #ifdef CYCONV_avx2

@@ -165,9 +165,12 @@ typedef struct {
     winograd_t winograd[CYCONV_WINOGRAD_VARIANTS]; /* empty for integers */
 } kernels_t;
 
+typedef struct chains chains_t; /* chain.h */
+
 typedef struct {
     const char *name;
     const kernels_t *f32, *f64, *u32, *u64;
+    const chains_t *chains_f32, *chains_f64;
 } kernel_table_t;
 
 /* dispatch.c */

@@ -16,6 +16,54 @@ cdef extern from "geometry.h" nogil:
     ptrdiff_t geometry_slab(const geometry_t *g, ptrdiff_t index, const char *x,
                             ptrdiff_t itemsize, const char **planes, ptrdiff_t *group)
 
+cdef extern from "chain.h" nogil:
+    enum:
+        CYCONV_BRANCHES
+        CYCONV_STAGES
+        CYCONV_SPARE
+
+    ctypedef enum storage_t:
+        CYCONV_F32
+        CYCONV_F64
+
+    ctypedef enum border_mode_t:
+        pass
+
+    ctypedef enum finish_t:
+        CYCONV_EACH
+        CYCONV_HYPOT
+
+    ptrdiff_t border_source(border_mode_t mode, ptrdiff_t i, ptrdiff_t n)
+
+    ctypedef struct stage_t:
+        ptrdiff_t up, below, left, right
+        int pairs
+        ptrdiff_t terms
+        const void *w
+        const ptrdiff_t *at
+        const ptrdiff_t *mirrored
+        ptrdiff_t box
+        int down
+        double divisor
+
+    ctypedef struct chain_t:
+        storage_t source, between, target
+        int saturate
+        ptrdiff_t rows, columns, step, x_row, y_row, y_branch
+        border_mode_t row_border, column_border
+        double constant
+        finish_t finish
+        int branches
+        int stages[3]
+        stage_t stage[3][2]
+        ptrdiff_t up, below, left, right, pitch
+
+    ctypedef struct chains_t:
+        int itemsize, lanes
+        ptrdiff_t (*scratch)(const chain_t *, ptrdiff_t) noexcept nogil
+        void (*tile)(const chain_t *, const char *, char *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
+                     ptrdiff_t, void *) noexcept nogil
+
 cdef extern from "kernel_table.h" nogil:
     enum:
         CYCONV_MAX_OUTER
@@ -103,6 +151,9 @@ cdef extern from "kernel_table.h" nogil:
         const kernels_t *f64
         const kernels_t *u32
         const kernels_t *u64
+        const chains_t *chains_f32
+        const chains_t *chains_f64
 
 
 cdef const kernels_t *kernels_for(str isa, dtype) except NULL
+cdef const chains_t *chains_for(bint double_precision) except NULL

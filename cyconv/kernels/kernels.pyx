@@ -2,7 +2,7 @@
 
 import os
 
-from cyconv.kernels.kernels cimport kernel_table_t, kernels_t
+from cyconv.kernels.kernels cimport chains_t, kernel_table_t, kernels_t
 
 
 cdef extern from "kernel_table.h" nogil:
@@ -29,6 +29,7 @@ def cpuid_caches():
 
 
 _isa = None
+cdef const kernel_table_t *_table = NULL
 
 
 def isa():
@@ -49,12 +50,13 @@ def set_isa(name):
     ValueError
         If this machine cannot run it, or it is unknown.
     """
-    global _isa
+    global _isa, _table
     if name not in available():
         raise ValueError(
             f"CYCONV_ISA: must be one of {', '.join(available())} on this machine, got {name!r}"
         )
     _isa = name
+    _table = kernel_table(name.encode())
 
 
 set_isa(os.environ.get("CYCONV_ISA") or available()[0])
@@ -68,6 +70,11 @@ cdef const kernels_t *kernels_for(str isa, dtype) except NULL:
     if dtype.kind == "f":
         return table.f32 if dtype.itemsize == 4 else table.f64
     return table.u32 if dtype.itemsize == 4 else table.u64
+
+
+cdef const chains_t *chains_for(bint double_precision) except NULL:
+    """The image filters of the instruction set in use, summed in float32 or float64."""
+    return _table.chains_f64 if double_precision else _table.chains_f32
 
 
 def lanes(isa, dtype):

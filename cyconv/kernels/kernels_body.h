@@ -1,7 +1,19 @@
 /* One instruction set's kernels for one element type, as a table. A target file sets TARGET (its
- * name), VECTOR_BYTES and REGISTERS; the build sets ELEMENT_*. */
+ * name), VECTOR_BYTES and REGISTERS; the build sets ELEMENT_*, and PART_chains for the table of
+ * image filters, an object of its own. */
 #include "kernel_table.h"
 #include "simd.h"
+
+#define JOIN_(part, isa, element) part##_##isa##_##element
+#define JOIN(part, isa, element) JOIN_(part, isa, element)
+
+#ifdef PART_chains
+#include "chain.h"
+#include "chain_body.h"
+extern const chains_t JOIN(chains, TARGET, ELEMENT);
+const chains_t JOIN(chains, TARGET, ELEMENT) = {
+    .itemsize = REAL_BYTES, .lanes = LANES, .scratch = chain_scratch, .tile = chain_tile};
+#else
 
 #include "multiply_body.h"
 
@@ -17,26 +29,24 @@
 #define WINOGRAD_FIELDS
 #endif
 
-#define JOIN_(isa, element) kernels_##isa##_##element
-#define JOIN(isa, element) JOIN_(isa, element)
-
-extern const kernels_t JOIN(TARGET, ELEMENT);
-const kernels_t JOIN(TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
-                                         .lanes = LANES,
-                                         .nr = NR,
-                                         .multiply = multiply,
-                                         .pack_filters = pack_filters,
-                                         .pack_scattered = pack_scattered,
-                                         .fill_strip = fill_strip,
-                                         .stencil = stencil,
-                                         .stencil_pair = stencil_pair,
-                                         .image3_fits = image3_fits,
-                                         .image3 = image3,
-                                         .gradient3_fits = gradient3_fits,
-                                         .gradient3_scratch = gradient3_scratch,
-                                         .gradient3 = gradient3,
-                                         .gather = gather,
-                                         .gather_columns = gather_columns,
-                                         .patches = patches,
-                                         .store_pixels = store_pixels,
-                                         WINOGRAD_FIELDS};
+extern const kernels_t JOIN(kernels, TARGET, ELEMENT);
+const kernels_t JOIN(kernels, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
+                                                  .lanes = LANES,
+                                                  .nr = NR,
+                                                  .multiply = multiply,
+                                                  .pack_filters = pack_filters,
+                                                  .pack_scattered = pack_scattered,
+                                                  .fill_strip = fill_strip,
+                                                  .stencil = stencil,
+                                                  .stencil_pair = stencil_pair,
+                                                  .image3_fits = image3_fits,
+                                                  .image3 = image3,
+                                                  .gradient3_fits = gradient3_fits,
+                                                  .gradient3_scratch = gradient3_scratch,
+                                                  .gradient3 = gradient3,
+                                                  .gather = gather,
+                                                  .gather_columns = gather_columns,
+                                                  .patches = patches,
+                                                  .store_pixels = store_pixels,
+                                                  WINOGRAD_FIELDS};
+#endif

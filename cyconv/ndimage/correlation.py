@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from cyconv.algorithms import chains
 from cyconv.ndimage.arguments import (
     bools,
     border_mode,
@@ -15,8 +16,11 @@ from cyconv.ndimage.arguments import (
     result_array,
     window,
 )
-from cyconv.ndimage.sums import EPS, axis_terms, correlate_into
+from cyconv.ndimage.passes import EPS, reached, run_kernel, run_passes
+from cyconv.ndimage.sums import correlate_into
 from cyconv.problem.operands import on_host
+
+DIRECT = 800  # taps of a plane's kernel, beyond which floats may do better by transforms
 
 
 def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None):
@@ -87,10 +91,11 @@ def _correlate(x, w, output, mode, cval, origin, axes, flip):
 
         return by_parts(part, x, w, output, cval)
 
-    axes = chosen_axes(axes, x.ndim)
     w = np.asarray(w, np.float64)
+    ndim = x.ndim
+    axes = chosen_axes(axes, ndim)
     origins = per_axis("origin", origin, len(axes))
-    if len(axes) < x.ndim:
+    if len(axes) < ndim:
         if w.ndim != len(axes):
             raise RuntimeError(f"weights.ndim ({w.ndim}) must match len(axes) ({len(axes)})")
         w = np.expand_dims(w, tuple(axis for axis in range(x.ndim) if axis not in axes))
@@ -109,7 +114,11 @@ def _correlate(x, w, output, mode, cval, origin, axes, flip):
     if not isinstance(mode, str) and isinstance(mode, Iterable):
         raise RuntimeError(f"mode must be one for all axes, got {mode!r}")
     mode, cval = border_mode(mode), real_number(cval)
-    correlate_into(output, x, np.where(np.abs(w) > EPS, w, 0.0), widths, mode, cval)
+    first, last = reached(w.shape)
+    if last - first < 2 and x.ndim and (w.size <= DIRECT or output.dtype.kind in "biu"):
+        run_kernel(output, x, w, widths, mode, cval)
+    else:
+        correlate_into(output, x, np.where(np.abs(w) > EPS, w, 0.0), widths, mode, cval)
     return output
 
 
@@ -155,15 +164,15 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
     return bools(along_axis(input, weights, axis, output, mode, cval, origin))
 
 
-def along_axis(x, w, axis, output, mode, cval, origin, divisor=1):
-    """:func:`correlate1d`, its bools still bytes, and the sums divided by `divisor`."""
+def along_axis(x, w, axis, output, mode, cval, origin):
+    """:func:`correlate1d`, its bools still bytes."""
     x, w = on_host("input", x), on_host("weights", w)
     if x.dtype.kind == "c" or w.dtype.kind == "c":
         w = w.conj()
         output = result_array(output, x, complex_result=True)
 
         def part(x, w, output, cval):
-            return along_axis(x, w, axis, output, mode, cval, origin, divisor)
+            return along_axis(x, w, axis, output, mode, cval, origin)
 
         return by_parts(part, x, w, output, cval)
 
@@ -172,11 +181,8 @@ def along_axis(x, w, axis, output, mode, cval, origin, divisor=1):
     if w.ndim != 1 or w.size == 0:
         raise RuntimeError(f"weights must have one axis, not empty, got shape {w.shape}")
     axis = normalize_axis_index(axis, x.ndim)
-    widths = [(0, 0)] * x.ndim
-    widths[axis] = window(origin, w.size)
-    mode, cval = border_mode(mode), real_number(cval)
-    kernel = np.expand_dims(w, tuple(other for other in range(x.ndim) if other != axis))
-    correlate_into(output, x, kernel, widths, mode, cval, axis_terms(w), divisor)
+    before, _ = window(origin, w.size)
+    run_passes(output, x, [(axis, chains.line(w, before), border_mode(mode))], cval)
     return output
 
 

@@ -3,8 +3,15 @@
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from cyconv.ndimage.arguments import bools, chosen_axes, per_axis, result_array
-from cyconv.ndimage.correlation import along_axis
+from cyconv.algorithms import chains
+from cyconv.ndimage.arguments import (
+    bools,
+    border_mode,
+    chosen_axes,
+    per_axis,
+    result_array,
+)
+from cyconv.ndimage.passes import run_branches, run_passes
 from cyconv.ndimage.smoothing import gaussian_passes
 from cyconv.problem.operands import on_host
 
@@ -29,7 +36,7 @@ def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):
     -------
     array of input's shape
     """
-    return bools(_gradient([1, 1, 1], input, axis, output, mode, cval))
+    return bools(_gradient(PREWITT, input, axis, output, mode, cval))
 
 
 def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0):
@@ -46,18 +53,21 @@ def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0):
     -------
     array of input's shape
     """
-    return bools(_gradient([1, 2, 1], input, axis, output, mode, cval))
+    return bools(_gradient(SOBEL, input, axis, output, mode, cval))
+
+
+PREWITT, SOBEL = chains.line([1, 1, 1], 1), chains.line([1, 2, 1], 1)
+FIRST, SECOND = chains.line([-1, 0, 1], 1), chains.line([1, -2, 1], 1)
+"""Smoothing across a derivative; first and second differences."""
 
 
 def _gradient(smooth, x, axis, output, mode, cval):
     x = on_host("input", x)
     axis = normalize_axis_index(axis, x.ndim)
     output = result_array(output, x)
-    modes = per_axis("mode", mode, x.ndim)
-    along_axis(x, [-1, 0, 1], axis, output, modes[axis], cval, 0)
-    for other in range(x.ndim):
-        if other != axis:
-            along_axis(output, smooth, other, output, modes[other], cval, 0)
+    modes = [border_mode(mode) for mode in per_axis("mode", mode, x.ndim)]
+    others = [(other, smooth, modes[other]) for other in range(x.ndim) if other != axis]
+    run_passes(output, x, [(axis, FIRST, modes[axis]), *others], cval)
     return output
 
 
@@ -112,10 +122,10 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None):
     array of input's shape
     """
 
-    def second_difference(x, axis, output, mode, cval):
-        return along_axis(x, [1, -2, 1], axis, output, mode, cval, 0)
+    def passes(axis, mode):
+        return [(axis, SECOND, border_mode(mode))]
 
-    return generic_laplace(input, second_difference, output, mode, cval, axes=axes)
+    return bools(_over_axes(input, passes, output, mode, cval, axes, "sum"))
 
 
 def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, **kwargs):
@@ -136,13 +146,12 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
     -------
     array of input's shape
     """
-    x = on_host("input", input)
-    chosen = chosen_axes(axes, x.ndim)
+    ndim = on_host("input", input).ndim
+    chosen = chosen_axes(axes, ndim)
     given = dict(zip(chosen, per_axis("sigma", sigma, len(chosen)), strict=True))
-    sigmas = [given.get(axis, 0) for axis in range(x.ndim)]
-    return generic_laplace(
-        x, _gaussian_derivative(2), output, mode, cval, (sigmas,), kwargs, axes=chosen
-    )
+    sigmas = [given.get(axis, 0) for axis in range(ndim)]
+    passes = _of_gaussian(2, ndim, sigmas, **kwargs)
+    return bools(_over_axes(input, passes, output, mode, cval, chosen, "sum"))
 
 
 def generic_gradient_magnitude(
@@ -208,20 +217,43 @@ def gaussian_gradient_magnitude(
     -------
     array of input's shape
     """
-    return generic_gradient_magnitude(
-        input, _gaussian_derivative(1), output, mode, cval, (sigma,), kwargs, axes=axes
-    )
+    passes = _of_gaussian(1, on_host("input", input).ndim, sigma, **kwargs)
+    return bools(_over_axes(input, passes, output, mode, cval, axes, "length"))
 
 
-def _gaussian_derivative(order):
-    """A function of one axis: the derivative of the Gaussian along it, smoothed along all."""
+def _of_gaussian(order, ndim, sigma, **kwargs):
+    """A function of an axis: a Gaussian along all, its derivative along this one."""
 
-    def derivative(x, axis, output, mode, cval, sigma, **kwargs):
-        orders = [0] * x.ndim
+    def passes(axis, mode):
+        orders = [0] * ndim
         orders[axis] = order
-        return gaussian_passes(x, sigma, orders, output, mode, cval, **kwargs)
+        return gaussian_passes(ndim, sigma, orders, mode, **kwargs)
 
-    return derivative
+    return passes
+
+
+def _over_axes(x, passes, output, mode, cval, axes, finish):
+    """The sum over axes of x after ``passes(axis, mode)``, or the root of the sum of squares.
+
+    In output's dtype, each step; x itself where there are no axes.
+    """
+    x = on_host("input", x)
+    output = result_array(output, x)
+    axes = chosen_axes(axes, x.ndim)
+    modes = per_axis("mode", mode, len(axes))
+    branches = [passes(axis, mode) for axis, mode in zip(axes, modes, strict=True)]
+    if run_branches(output, x, branches, cval, finish):
+        return output
+
+    def term(x, axis, output, mode, cval):
+        output = result_array(output, x)
+        run_passes(output, x, passes(axis, mode), cval)
+        return np.multiply(output, output, out=output) if finish == "length" else output
+
+    output = _sum_over_axes(x, term, output, mode, cval, (), {}, axes)
+    if axes and finish == "length":
+        np.sqrt(output, out=output, casting="unsafe")
+    return output
 
 
 def _sum_over_axes(x, term, output, mode, cval, arguments, keywords, axes):

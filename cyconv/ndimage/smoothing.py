@@ -1,13 +1,22 @@
 """Smoothing, axis by axis: Gaussian and box filters."""
 
+from functools import lru_cache
 from numbers import Integral
 from operator import index
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from cyconv.ndimage.arguments import bools, chosen_axes, per_axis, result_array
-from cyconv.ndimage.correlation import along_axis
+from cyconv.algorithms import chains
+from cyconv.ndimage.arguments import (
+    bools,
+    border_mode,
+    chosen_axes,
+    per_axis,
+    result_array,
+    window,
+)
+from cyconv.ndimage.passes import run_passes
 from cyconv.problem.operands import on_host
 
 
@@ -78,12 +87,18 @@ def gaussian_filter1d(
     -------
     array of input's shape
     """
-    return bools(_gaussian(input, sigma, axis, order, output, mode, cval, truncate, radius))
+    x = on_host("input", input)
+    output = result_array(output, x, complex_result=x.dtype.kind == "c")
+    axis = normalize_axis_index(axis, x.ndim)
+    stage = _gaussian_stage(sigma, order, truncate, radius)
+    run_passes(output, x, [(axis, stage, border_mode(mode))], cval)
+    return bools(output)
 
 
-def _gaussian(x, sigma, axis, order, output, mode, cval, truncate, radius):
-    kernel = gaussian_kernel(sigma, order, gaussian_radius(sigma, truncate, radius))[::-1]
-    return along_axis(x, kernel, axis, output, mode, cval, 0)
+@lru_cache(maxsize=256)
+def gaussian_stage(sigma, order, radius):
+    """The correlation with a Gaussian of sum 1, or with its derivative."""
+    return chains.line(gaussian_kernel(sigma, order, radius)[::-1], radius)
 
 
 def gaussian_filter(
@@ -125,23 +140,27 @@ def gaussian_filter(
     -------
     array of input's shape
     """
-    return bools(gaussian_passes(input, sigma, order, output, mode, cval, truncate, radius, axes))
-
-
-def gaussian_passes(x, sigma, order, output, mode, cval, truncate=4.0, radius=None, axes=None):
-    """:func:`gaussian_filter`, its bools still bytes."""
-    x = on_host("input", x)
+    x = on_host("input", input)
     output = result_array(output, x)
-    axes = chosen_axes(axes, x.ndim)
+    passes = gaussian_passes(x.ndim, sigma, order, mode, truncate, radius=radius, axes=axes)
+    run_passes(output, x, passes, cval)
+    return bools(output)
+
+
+def gaussian_passes(ndim, sigma, order, mode, truncate=4.0, *, radius=None, axes=None):
+    """What :func:`gaussian_filter` runs one after the other: (axis, Stage, border mode)."""
+    axes = chosen_axes(axes, ndim)
     given = {"order": order, "sigma": sigma, "mode": mode, "radius": radius}
     orders, sigmas, modes, radii = (per_axis(k, v, len(axes)) for k, v in given.items())
-    passes = [p for p in zip(axes, sigmas, orders, modes, radii, strict=True) if p[1] > 1e-15]
-    if not passes:
-        output[...] = x
-    for axis, sigma, order, mode, radius in passes:
-        _gaussian(x, sigma, axis, order, output, mode, cval, truncate, radius)
-        x = output
-    return output
+    return [
+        (axis, _gaussian_stage(sigma, order, truncate, radius), border_mode(mode))
+        for axis, sigma, order, mode, radius in zip(axes, sigmas, orders, modes, radii, strict=True)
+        if sigma > 1e-15
+    ]
+
+
+def _gaussian_stage(sigma, order, truncate, radius):
+    return gaussian_stage(float(sigma), index(order), gaussian_radius(sigma, truncate, radius))
 
 
 def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0, origin=0):
@@ -167,16 +186,25 @@ def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0
     Every window is summed afresh, where SciPy keeps a running sum: rounding and non-finite cells do
     not travel beyond their windows.
     """
-    return bools(_uniform(input, size, axis, output, mode, cval, origin))
-
-
-def _uniform(x, size, axis, output, mode, cval, origin):
-    x = on_host("input", x)
+    x = on_host("input", input)
     axis = normalize_axis_index(axis, x.ndim)
+    output = result_array(output, x, complex_result=x.dtype.kind == "c")
+    run_passes(output, x, [(axis, _box(size, origin), border_mode(mode))], cval)
+    return bools(output)
+
+
+def _box(size, origin):
+    """The mean of `size` cells."""
     if size < 1:
         raise RuntimeError(f"size must be >= 1, got {size!r}")
     size = index(size)
-    return along_axis(x, np.ones(size), axis, output, mode, cval, origin, divisor=size)
+    before, _ = window(origin, size)
+    return _mean(size, before)
+
+
+@lru_cache(maxsize=256)
+def _mean(size, before):
+    return chains.box(size, before, size)
 
 
 def uniform_filter(
@@ -216,10 +244,10 @@ def uniform_filter(
     axes = chosen_axes(axes, x.ndim)
     given = {"size": size, "origin": origin, "mode": mode}
     sizes, origins, modes = (per_axis(k, v, len(axes)) for k, v in given.items())
-    passes = [p for p in zip(axes, sizes, origins, modes, strict=True) if p[1] > 1]
-    if not passes:
-        output[...] = x
-    for axis, size, origin, mode in passes:
-        _uniform(x, int(size), axis, output, mode, cval, origin)
-        x = output
+    stages = [
+        (axis, _box(int(size), origin), border_mode(mode))
+        for axis, size, origin, mode in zip(axes, sizes, origins, modes, strict=True)
+        if size > 1
+    ]
+    run_passes(output, x, stages, cval)
     return bools(output)

@@ -1,4 +1,4 @@
-"""The one computation under every filter: a correlation over an explicit border, in float64."""
+"""Kernels over more axes than two, and large ones: a convolution over an explicit border."""
 
 from math import prod
 
@@ -8,26 +8,22 @@ from cyconv import api
 from cyconv.lowering.borders import extended
 from cyconv.lowering.taps import sum_of_taps
 from cyconv.ndimage.arguments import as_bytes, check_dtype, store
+from cyconv.ndimage.passes import EPS
 from cyconv.problem import MAX_RANK
 
-EPS = np.finfo(np.float64).eps
 
-
-def correlate_into(output, x, w, widths, mode, cval, terms=None, divisor=1):
-    """output = (w correlated with x's extension) / divisor, summed in float64 and cast once.
+def correlate_into(output, x, w, widths, mode, cval):
+    """output = w correlated with x's extension, summed in float64 and cast once.
 
     Parameters
     ----------
     output, x : arrays of one shape
     w : array of float64, of as many axes
+        Its zeros are left out: a non-finite cell reaches only what the other taps hold.
     widths : sequence of (before, after), one pair per axis
         Of the border; before + after + 1 is w's size.
     mode, cval
         See :func:`cyconv.lowering.borders.extended`.
-    terms : sequence of (weight, tap, sign, other tap), optional
-        The order of summation of one axis, see :func:`axis_terms`. None: the taps that are not
-        zero, as they lie; only they touch a non-finite cell.
-    divisor : int
     """
     check_dtype("input", x.dtype)
     check_dtype("output", output.dtype)
@@ -37,20 +33,18 @@ def correlate_into(output, x, w, widths, mode, cval, terms=None, divisor=1):
     whole = output.dtype.kind in "biu"
     direct = output.dtype == np.float64 and output.dtype.isnative and output.flags.c_contiguous
     y = output if direct and output.flags.writeable else np.empty(output.shape)
-    _correlate_inside(y, x, w, "direct" if whole else "auto", skip_zeros=terms is None)
-    if divisor != 1:
-        y /= divisor
-    elif whole:
-        _settle(y, x, w, terms)
+    _correlate_inside(y, x, w, "direct" if whole else "auto")
+    if whole:
+        _settle(y, x, w)
     if y is not output:
         store(output, y)
 
 
-def _correlate_inside(y, x, w, algorithm, skip_zeros):
+def _correlate_inside(y, x, w, algorithm):
     """y = the correlation of x with w where w lies inside x."""
     shape, kernel = _planes(x.shape, w.shape)
-    if len(kernel) > MAX_RANK or (skip_zeros and not w.all() and not np.isfinite(x.sum())):
-        full = sum_of_taps(x, np.flip(w), skip_zeros)
+    if len(kernel) > MAX_RANK or (not w.all() and not np.isfinite(x.sum())):
+        full = sum_of_taps(x, np.flip(w), skip_zeros=True)
         y[...] = full[tuple(slice(k - 1, n) for n, k in zip(x.shape, w.shape, strict=True))]
         return
     sizes = [n - k + 1 for n, k in zip(shape[1:], kernel, strict=True)]
@@ -80,22 +74,7 @@ def _planes(shape, kernel):
     return (before, *shape[first:last], after), (*kernel[first:last], 1)
 
 
-def axis_terms(w):
-    """The order in which SciPy sums along one axis: terms of weight * (x[tap] + sign * x[other]).
-
-    An odd kernel that is symmetric (or antisymmetric) is summed from its centre, then in pairs from
-    the outside in; any other from its last tap, then from its first on.
-    """
-    k, middle = len(w), len(w) // 2
-    if k % 2:
-        for sign in (1, -1):
-            if (np.abs(w - sign * w[::-1])[:middle] <= EPS).all():
-                pairs = [(w[tap], tap, sign, k - 1 - tap) for tap in range(middle)]
-                return [(w[middle], middle, 0, middle), *pairs]
-    return [(w[tap], tap, 0, tap) for tap in (k - 1, *range(k - 1))]
-
-
-def _settle(y, x, w, terms):
+def _settle(y, x, w):
     """Sum again, in SciPy's order, the cells of `y` that truncation may take either way.
 
     Truncation is not continuous: where the exact sum is an integer, the last rounding decides.
@@ -106,14 +85,9 @@ def _settle(y, x, w, terms):
     doubtful = np.flatnonzero(np.abs(y - np.rint(y)) <= 4 * w.size * EPS * reach)
     if not doubtful.size:
         return
-    if terms is None:
-        terms = [(w.flat[tap], tap, 0, tap) for tap in np.flatnonzero(w)]
     offsets = np.ravel_multi_index(np.unravel_index(np.arange(w.size), w.shape), x.shape)
     cells = np.ravel_multi_index(np.unravel_index(doubtful, y.shape), x.shape)
     line, sums = x.reshape(-1), np.zeros(doubtful.size)
-    for weight, tap, sign, other in terms:
-        value = line[cells + offsets[tap]]
-        if sign:
-            value += sign * line[cells + offsets[other]]
-        sums += value * weight
+    for tap in np.flatnonzero(w):
+        sums += line[cells + offsets[tap]] * w.flat[tap]
     y.flat[doubtful] = sums

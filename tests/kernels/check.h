@@ -9,6 +9,7 @@
  * bytes. What a contract leaves open is copied from `got` to `want` first. */
 #ifndef CHECK_H
 #define CHECK_H
+#include "chain.h"
 #include "kernel_table.h"
 #include <stdint.h>
 
@@ -30,4 +31,7 @@ void check_f32(const kernels_t *k);
 void check_f64(const kernels_t *k);
 void check_u32(const kernels_t *k);
 void check_u64(const kernels_t *k);
+
+/* Those of image filters, from check_chains.c. */
+void check_chains(const chains_t *k);
 #endif

@@ -77,6 +77,15 @@ ptrdiff_t between(ptrdiff_t first, ptrdiff_t last) {
     return first + (ptrdiff_t)(random_bits() >> 8) % (last - first + 1);
 }
 
+static void check_filters(const char *element, const chains_t *k) {
+    element_name = element;
+    cases = 0;
+    state = 0x9E3779B97F4A7C15u;
+    check_chains(k);
+    printf("%s %s: %ld cases\n", table_name, element, cases);
+    fflush(stdout);
+}
+
 static void check(const char *element, void (*checks)(const kernels_t *), const kernels_t *k) {
     element_name = element;
     cases = 0;
@@ -96,6 +105,8 @@ int main(void) {
         check("f64", check_f64, (*table)->f64);
         check("u32", check_u32, (*table)->u32);
         check("u64", check_u64, (*table)->u64);
+        check_filters("chains_f32", (*table)->chains_f32);
+        check_filters("chains_f64", (*table)->chains_f64);
     }
     return 0;
 }

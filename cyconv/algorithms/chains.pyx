@@ -1,0 +1,329 @@
+r"""Chains of stages over images, in one native call: what the filters of images are made of.
+
+.. math:: y = s_n(\cdots s_1(x)), \quad
+   s(x)[p] = \frac{1}{d} \sum_t w_t \, x[p + r_t] \quad\text{or a box's sum}
+
+A stage is a line of taps along one axis, a kernel over two, or a box. Tiles of the image are loaded
+with the cells around them (any type, any border mode), go through all stages while they lie in the
+cache, and are stored (any type): kernels/chain.h.
+"""
+
+cimport cython
+cimport numpy as cnp
+from libc.math cimport sqrt
+from libc.stdlib cimport free, malloc
+
+from cyconv.kernels.kernels cimport (
+    CYCONV_BRANCHES,
+    CYCONV_SPARE,
+    CYCONV_STAGES,
+    border_mode_t,
+    chain_t,
+    chains_for,
+    chains_t,
+    finish_t,
+    stage_t,
+    storage_t,
+)
+from cyconv.runtime.parallel cimport parallel_for
+
+import numpy as np
+
+from cyconv.runtime import machine
+from cyconv.runtime.parallel import get_num_threads
+
+cnp.import_array()
+
+cdef dict STORAGE = {
+    np.dtype(name): code
+    for code, name in enumerate(("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"))
+}
+STORAGE[np.dtype(bool)] = STORAGE[np.dtype("u1")]  # the bytes that it is
+cdef dict BORDER = {
+    mode: code for code, mode in enumerate(("reflect", "mirror", "nearest", "wrap", "constant"))
+}
+cdef dict FINISH = {
+    finish: code for code, finish in enumerate(("each", "sum", "length", "hypot"))
+}
+
+# Seconds: for a vector's worth of cells, of one term; and for the loads and stores of a cell.
+cdef double TERM = 4e-10
+cdef double CELL = 1e-9
+
+# Of the second-level cache, what one of a tile's three buffers may fill; all of it, where more than
+# FAR cells lie around a tile, which would be copied too often.
+cdef double SHARE = 0.25
+cdef enum:
+    FAR = 32
+    WIDE = 1024  # elements of a row, else
+
+
+@cython.final
+cdef class Stage:
+    """One stage of a chain: see :func:`line`, :func:`plane` and :func:`box`."""
+
+    cdef readonly ptrdiff_t before, after  # cells of a line, or of rows
+    cdef readonly ptrdiff_t left, right    # columns, of a kernel over both
+    cdef readonly ptrdiff_t terms, box
+    cdef readonly int pairs
+    cdef readonly double divisor
+    cdef readonly bint flat  # a kernel over rows and columns, not a line
+    cdef double *wide
+    cdef float *narrow
+    cdef ptrdiff_t *row
+    cdef ptrdiff_t *column
+    cdef ptrdiff_t *mirrored
+
+    def __dealloc__(self):
+        free(self.wide)
+
+    cdef reserve(self, ptrdiff_t terms):
+        """Room for so many terms."""
+        self.terms = terms
+        self.wide = <double *>malloc(max(1, terms) * (8 + 4 + 3 * sizeof(ptrdiff_t)) + 8)
+        if self.wide == NULL:
+            raise MemoryError(f"cyconv: cannot allocate a stage of {terms} terms")
+        self.row = <ptrdiff_t *>(self.wide + terms)
+        self.column = self.row + terms
+        self.mirrored = self.column + terms
+        self.narrow = <float *>(self.mirrored + terms)
+
+    cdef set_weight(self, ptrdiff_t term, double weight):
+        self.wide[term] = weight
+        self.narrow[term] = <float>weight
+
+
+def line(weights, ptrdiff_t before, double divisor=1):
+    """Taps along one axis, the first of them `before` cells before the result's.
+
+    An odd number of taps that is symmetric or antisymmetric is summed from its middle, then in
+    pairs from the outside in; any other from its last tap, then from its first on: as SciPy does.
+    """
+    cdef const double[::1] w = np.ascontiguousarray(weights, np.float64)
+    cdef ptrdiff_t k = w.shape[0], middle = k // 2, tap
+    cdef Stage stage = Stage()
+    cdef int sign = line_symmetry(w)
+    stage.before, stage.after = before, k - 1 - before
+    stage.pairs, stage.divisor = sign, divisor
+    stage.reserve(middle + 1 if sign else k)
+    if sign:
+        stage.set_weight(0, w[middle])
+        stage.row[0] = stage.mirrored[0] = middle - before
+        for tap in range(middle):
+            stage.set_weight(tap + 1, w[tap])
+            stage.row[tap + 1] = tap - before
+            stage.mirrored[tap + 1] = k - 1 - tap - before
+        return stage
+    for tap in range(k):
+        stage.set_weight((tap + 1) % k, w[tap])
+        stage.row[(tap + 1) % k] = tap - before
+    return stage
+
+
+cdef int line_symmetry(const double[::1] w):
+    """1 or -1 where an odd kernel is symmetric or antisymmetric to 2.2e-16, else 0."""
+    cdef ptrdiff_t k = w.shape[0], tap
+    cdef bint even = True, odd = True
+    if k % 2 == 0:
+        return 0
+    for tap in range(k // 2):
+        even &= abs(w[tap] - w[k - 1 - tap]) <= 2.220446049250313e-16
+        odd &= abs(w[tap] + w[k - 1 - tap]) <= 2.220446049250313e-16
+    return 1 if even else -1 if odd else 0
+
+
+def plane(weights, ptrdiff_t up, ptrdiff_t left, double least=0):
+    """A kernel (R, S) over rows and columns, its first tap `up` rows and `left` columns away.
+
+    Taps of at most `least` are left out, and where there is such a limit NaN is too; the others are summed in the order in which they lie.
+    """
+    cdef const double[:, ::1] w = np.ascontiguousarray(weights, np.float64)
+    cdef ptrdiff_t r, s, t = 0
+    cdef Stage stage = Stage()
+    stage.flat = True
+    stage.before, stage.after = up, w.shape[0] - 1 - up
+    stage.left, stage.right = left, w.shape[1] - 1 - left
+    stage.divisor = 1
+    stage.reserve(w.shape[0] * w.shape[1])
+    stage.set_weight(0, 0)
+    stage.row[0] = stage.column[0] = 0
+    for r in range(w.shape[0]):
+        for s in range(w.shape[1]):
+            if abs(w[r, s]) > least or (w[r, s] != w[r, s] and least == 0):
+                stage.set_weight(t, w[r, s])
+                stage.row[t], stage.column[t] = r - up, s - left
+                t += 1
+    stage.terms = max(1, t)
+    return stage
+
+
+def box(ptrdiff_t size, ptrdiff_t before, double divisor=1):
+    """The sum of `size` cells along one axis, over `divisor`; its cost hardly grows with size."""
+    cdef Stage stage
+    if size <= 8:
+        return line(np.ones(size), before, divisor)
+    stage = Stage()
+    stage.before, stage.after = before, size - 1 - before
+    stage.box, stage.divisor = size, divisor
+    return stage
+
+
+def holds(dtype):
+    """Whether cells may have this dtype: integers, float32, float64 and bool."""
+    return dtype in STORAGE
+
+
+def seconds(double cells, double terms, bint wide):
+    """What one stage is predicted to take on one thread."""
+    return cells * (CELL + terms * TERM / chains_for(wide).lanes)
+
+
+cdef struct Context:
+    chain_t c
+    const chains_t *kernels
+    const char *x
+    char *y
+    ptrdiff_t x_plane, y_plane  # bytes
+    ptrdiff_t rows, columns     # of a tile's result
+    ptrdiff_t row_tiles, column_tiles
+
+
+cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
+    """One tile of one plane."""
+    cdef const Context *c = <const Context *>context
+    cdef ptrdiff_t column = item % c.column_tiles * c.columns
+    cdef ptrdiff_t row = item // c.column_tiles % c.row_tiles * c.rows
+    cdef ptrdiff_t image = item // (c.column_tiles * c.row_tiles)
+    c.kernels.tile(&c.c, c.x + image * c.x_plane, c.y + image * c.y_plane,
+                   row, min(row + c.rows, c.c.rows),
+                   column, min(column + c.columns, c.c.columns), scratch)
+
+
+def run(cnp.ndarray x, cnp.ndarray y, tuple shape, tuple branches, tuple borders, double constant,
+        bint wide, between=None, str finish="each", bint saturate=False, threads=None):
+    """Filter the planes of `x` into `y`.
+
+    Parameters
+    ----------
+    x : C-contiguous array of prod(shape) elements
+    y : C-contiguous array of as many, or of branches times as many where each is wanted
+        Does not overlap x.
+    shape : (planes, rows, columns, step)
+        `step` elements make a pixel.
+    branches : tuple of tuples of (Stage, bool)
+        Up to three chains of up to two stages; of a line or a box, whether it runs down the rows.
+    borders : (rows' mode, columns' mode)
+        By SciPy's names.
+    constant : float
+        What lies outside with mode 'constant'.
+    wide : bool
+        Sum in float64, else in float32.
+    between : dtype, optional
+        What cells are rounded to between stages; default y's dtype.
+    finish : {'each', 'sum', 'length', 'hypot'}
+    saturate : bool
+        Round to the nearest integer and clip, instead of C's cast.
+    threads : int, optional
+    """
+    cdef Context c
+    cdef Stage stage
+    cdef stage_t *s
+    cdef ptrdiff_t planes = shape[0], places = 0, i, b, t, up, below, left, right
+    cdef ptrdiff_t *offsets = NULL
+    cdef ptrdiff_t *at
+    cdef double cost = CELL
+    cdef bint down
+    c.kernels = chains_for(wide)
+    c.c.source = <storage_t><int>STORAGE[x.descr]
+    c.c.target = <storage_t><int>STORAGE[y.descr]
+    c.c.between = c.c.target if between is None else <storage_t><int>STORAGE[np.dtype(between)]
+    c.c.saturate, c.c.constant = saturate, constant
+    c.c.rows, c.c.columns, c.c.step = shape[1], shape[2], shape[3]
+    c.c.row_border = <border_mode_t><int>BORDER[borders[0]]
+    c.c.column_border = <border_mode_t><int>BORDER[borders[1]]
+    c.c.finish = <finish_t><int>FINISH[finish]
+    c.c.branches = <int>len(branches)
+    c.c.x_row = c.c.columns * c.c.step * x.descr.itemsize
+    c.c.y_row = c.c.columns * c.c.step * y.descr.itemsize
+    c.x, c.y = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
+    c.x_plane, c.y_plane = c.c.rows * c.c.x_row, c.c.rows * c.c.y_row
+    c.c.y_branch = planes * c.y_plane
+    c.c.up = c.c.below = c.c.left = c.c.right = 0
+    if not 1 <= c.c.branches <= CYCONV_BRANCHES:
+        raise ValueError(f"chains.run: 1 to {CYCONV_BRANCHES} branches, got {c.c.branches}")
+    for b, stages in enumerate(branches):
+        up = below = left = right = 0
+        c.c.stages[b] = <int>len(stages)
+        if not 1 <= c.c.stages[b] <= CYCONV_STAGES:
+            raise ValueError(f"chains.run: 1 to {CYCONV_STAGES} stages, got {c.c.stages[b]}")
+        for i, (stage, down) in enumerate(stages):
+            s = &c.c.stage[b][i]
+            s.up = stage.before if down or stage.flat else 0
+            s.below = stage.after if down or stage.flat else 0
+            s.left = stage.left if stage.flat else 0 if down else stage.before
+            s.right = stage.right if stage.flat else 0 if down else stage.after
+            s.pairs, s.terms, s.box, s.down = stage.pairs, stage.terms, stage.box, down
+            s.divisor = stage.divisor
+            s.w = <const void *>stage.wide if wide else <const void *>stage.narrow
+            places += 2 * stage.terms
+            cost += TERM / c.kernels.lanes * (stage.terms if not stage.box else 8)
+            up, below, left, right = up + s.up, below + s.below, left + s.left, right + s.right
+        c.c.up, c.c.below = max(c.c.up, up), max(c.c.below, below)
+        c.c.left, c.c.right = max(c.c.left, left), max(c.c.right, right)
+    if threads is None:
+        threads = get_num_threads()
+    cut(&c, planes, threads)
+    offsets = at = <ptrdiff_t *>malloc(max(1, places) * sizeof(ptrdiff_t))
+    if offsets == NULL:
+        raise MemoryError(f"cyconv: cannot allocate the places of {places} taps")
+    try:
+        for b, stages in enumerate(branches):
+            for i, (stage, down) in enumerate(stages):
+                s = &c.c.stage[b][i]
+                s.at, s.mirrored = at, at + stage.terms
+                for t in range(stage.terms):
+                    at[t] = place(&c.c, s, stage, stage.row[t], t, down)
+                    if stage.pairs:
+                        at[stage.terms + t] = place(&c.c, s, stage, stage.mirrored[t], t, down)
+                at += 2 * stage.terms
+        parallel_for(run_item, &c, planes * c.row_tiles * c.column_tiles, threads,
+                     c.kernels.scratch(&c.c, c.rows) * c.kernels.itemsize,
+                     cost * planes * c.c.rows * c.c.columns * c.c.step)
+    finally:
+        free(offsets)
+
+
+cdef ptrdiff_t place(const chain_t *c, const stage_t *s, Stage stage, ptrdiff_t along, ptrdiff_t t,
+                     bint down):
+    """Where a tap lies in a tile, counted from the first cell that the stage reads."""
+    if stage.flat:
+        return (s.up + stage.row[t]) * c.pitch + (s.left + stage.column[t]) * c.step
+    return (s.up + along) * c.pitch if down else (s.left + along) * c.step
+
+
+cdef void cut(Context *c, ptrdiff_t planes, ptrdiff_t threads):
+    """Sizes of the tiles: in the cache, not much smaller than what lies around them.
+
+    A stage down the rows also computes the columns around a tile: it is twice as wide as high, and
+    as wide as the image where little lies around it.
+    """
+    cdef ptrdiff_t step = c.c.step, high = c.c.up + c.c.below, wide = c.c.left + c.c.right
+    cdef bint far = high > FAR or wide > FAR
+    cdef ptrdiff_t room = <ptrdiff_t>((1 if far else SHARE) * machine.caches().l2
+                                      / c.kernels.itemsize)
+    cdef ptrdiff_t width = <ptrdiff_t>sqrt(2 * room) if far else WIDE
+    cdef ptrdiff_t pieces
+    c.columns = max(width // step - wide, wide, 1)
+    pieces = max(1, (c.c.columns + c.columns // 2) // c.columns)
+    c.columns = max(1, (c.c.columns + pieces - 1) // pieces)
+    c.rows = max(16, high // 2, room // ((c.columns + wide) * step) - high)
+    c.column_tiles = max(1, (c.c.columns + c.columns - 1) // c.columns)
+    pieces = max(1, (c.c.rows + c.rows - 1) // c.rows)
+    if threads > 1 and planes * pieces * c.column_tiles < 4 * threads:
+        pieces = min(4 * threads, max(1, c.c.rows // 16))
+    c.rows = max(1, (c.c.rows + pieces - 1) // pieces)
+    c.row_tiles = max(1, (c.c.rows + c.rows - 1) // c.rows)
+    c.c.pitch = (c.columns + wide) * step
+    c.c.pitch += CYCONV_SPARE - c.c.pitch % 16  # whole vectors
+    if c.c.pitch * c.kernels.itemsize % 4096 == 0:
+        c.c.pitch += 16  # rows at one place of every page would share few lines of the cache

@@ -1,0 +1,105 @@
+"""Filters of images in memory by :mod:`cyconv.algorithms.chains`: the image is read as it lies."""
+
+from numbers import Real
+
+import numpy as np
+
+from cyconv.algorithms import chains
+from cyconv.lowering.borders import SCIPY_NAMES
+from cyconv.problem.operands import is_on_device
+from cyconv.runtime.parallel import check_threads
+
+BORDERS = SCIPY_NAMES | {"zeros": "constant"}
+KNOWN = ("strict", "balanced", "fast")
+
+
+def is_native(image, mode, how):
+    """Whether an image is filtered tile by tile: on the host, where nothing else is asked for.
+
+    What is wrong in `mode` or `how` is left to those who say so.
+    """
+    accuracy = how.get("accuracy", "balanced")
+    known = accuracy in KNOWN if isinstance(accuracy, str) else isinstance(accuracy, Real)
+    return (
+        known
+        and isinstance(mode, str)
+        and mode in BORDERS
+        and how.get("device", "cpu") == "cpu"
+        and how.get("algorithm", "auto") == "auto"
+        and how.get("workspace_limit") is None
+        and chains.holds(image.dtype)
+    )
+
+
+def pair_is_faster(kernel):
+    """Whether (R, 1) and (1, S) take less time than (R, S), by their taps and the second pass."""
+    return kernel.size > 2 * sum(kernel.shape)
+
+
+def whole_seconds(image, kernel):
+    """What one sweep with all taps is predicted to take."""
+    return chains.seconds(image.size, kernel.size, np.result_type(image, np.float32) == np.float64)
+
+
+def filtered(operation, image, branches, mode, finish, out_dtype, how):
+    """`image` after each of the `branches` of kernels, put together by `finish`.
+
+    Where there are several to be kept each, the first axis of the result counts them.
+    """
+    dtype = np.result_type(image, np.float32)
+    target = _target(operation, out_dtype, dtype)
+    held = target if chains.holds(target) else np.dtype(np.float32)
+    many = len(branches) > 1 and finish == "each"
+    y = np.empty((len(branches), *image.shape) if many else image.shape, held)
+    chains.run(
+        np.ascontiguousarray(image, image.dtype.newbyteorder("=")),
+        y,
+        (1, *image.shape[:2], image.shape[2] if image.ndim == 3 else 1),
+        tuple(tuple(_stage(k) for k in kernels) for kernels in branches),
+        (BORDERS[mode], BORDERS[mode]),
+        0.0,
+        dtype == np.float64,
+        dtype,
+        finish,
+        saturate=True,
+        threads=check_threads(operation, how.get("threads")),
+    )
+    return y if held == target else y.astype(target)
+
+
+def stored(operation, y, out_dtype):
+    """`y` in `out_dtype`: integers rounded to nearest, and clipped to what they hold."""
+    if out_dtype is None:
+        return y
+    target = _target(operation, out_dtype, y.dtype)
+    if is_on_device(y):
+        if target != y.dtype:
+            raise TypeError(
+                f"{operation}: out_dtype must be {y.dtype} for an image on a device, got {target}"
+            )
+        return y
+    if target.kind in "iu":
+        limits = np.iinfo(target)
+        y = np.clip(np.rint(y), limits.min, limits.max)
+    return y.astype(target)
+
+
+def _target(operation, out_dtype, default):
+    if out_dtype is None:
+        return default
+    target = np.dtype(out_dtype)
+    if target.kind not in "iuf" and target.name != "bfloat16":
+        raise TypeError(f"{operation}: out_dtype must be of real numbers, got {target}")
+    return target
+
+
+def _stage(kernel):
+    """(Stage, whether it runs down) of a kernel that is centred on its cell."""
+    rows, columns = kernel.shape
+    up, left = ((n - 1) // 2 for n in kernel.shape)
+    if rows > 1 and columns > 1:
+        return chains.plane(kernel, up, left), True
+    taps, before = kernel.ravel(), left if rows == 1 else up
+    if taps.size > 8 and taps[0] and (taps == taps[0]).all():
+        return chains.box(taps.size, before, 1 / float(taps[0])), rows > 1
+    return chains.line(taps, before), rows > 1
