@@ -52,14 +52,16 @@ INLINE void image3_store(const int stride, const int v, const int *edges, const 
                          ptrdiff_t p, ptrdiff_t end, ptrdiff_t q, const ptrdiff_t *at, vec *sum,
                          const vec *next) {
     real *y = c->y + p * c->y_row + q;
+    vec out[IMAGE3_VECTORS];
+#pragma GCC unroll 2
+    for (int k = 0; k < v; k++) out[k] = stride == 1 ? sum[k] : ordered(sum[k]);
+    if (c->e) finish_vecs(v, out, c->e, c->filter);
 #pragma GCC unroll 2
     for (int k = 0; k < v; k++) {
-        vec out = stride == 1 ? sum[k] : ordered(sum[k]);
-        if (c->e) out = finish_vec(out, c->e, c->filter);
         if (!(edges[k] & NARROW) || (c->y_row == c->columns && (end - p) * c->columns >= LANES))
-            store(y + at[k], out);
+            store(y + at[k], out[k]);
         else
-            store_few(y, out, c->columns);
+            store_few(y, out[k], c->columns);
         sum[k] = next ? next[k] : (vec){0};
     }
 }
