@@ -109,9 +109,9 @@ class BuildExt(build_ext):
         """
         note = Path(self.build_temp, "made", target.replace(os.sep, "."))
         settings = repr(settings)
-        if not self.force and note.exists() and note.read_text() == settings:
-            if not newer_group(sources, target):
-                return
+        same = note.exists() and note.read_text() == settings
+        if same and not self.force and not newer_group(sources, target):
+            return
         note.unlink(missing_ok=True)
         Path(target).unlink(missing_ok=True)
         job()

@@ -148,23 +148,23 @@ INLINE const real *bordered_rows(int rows, int span, const geometry_t *g, const 
 }
 
 /* The two halves of an input transform, which every pair with this F(m, r) shares: columns of x
- * into rows of `half`, `ld` apart, a row of pixels for each point; and those rows, split into
- * tiles, into the points of V. */
+ * into rows, `ld` apart, of pixels for each point; and such rows, SPAN apart, split into tiles,
+ * into the points of V. */
 INLINE void transform_columns(const int alpha, transform BT, const real *x, ptrdiff_t x_row,
-                              ptrdiff_t span, real *half, ptrdiff_t ld) {
+                              ptrdiff_t span, real *to, ptrdiff_t ld) {
     for (ptrdiff_t k = 0; k < span; k += LANES) {
         vec in[MAX_ALPHA], out[MAX_ALPHA];
 #pragma GCC unroll 8
         for (int i = 0; i < alpha; i++) in[i] = load(x + i * x_row + k);
         BT(in, out);
 #pragma GCC unroll 8
-        for (int i = 0; i < alpha; i++) store(half + i * ld + k, out[i]);
+        for (int i = 0; i < alpha; i++) store(to + i * ld + k, out[i]);
     }
 }
 
 INLINE void transform_rows(const int m, const int alpha, transform BT, const real *half,
-                           ptrdiff_t rows, ptrdiff_t span, real *V, ptrdiff_t xi_stride) {
-    for (ptrdiff_t i = 0; i < rows; i++, half += span) {
+                           ptrdiff_t rows, real *V, ptrdiff_t xi_stride) {
+    for (ptrdiff_t i = 0; i < rows; i++, half += SPAN) {
         vec tile[MAX_ALPHA], out[MAX_ALPHA];
         split_tiles(m, alpha, half, tile);
         BT(tile, out);
@@ -173,28 +173,31 @@ INLINE void transform_rows(const int m, const int alpha, transform BT, const rea
     }
 }
 
-typedef void column_function(const real *x, ptrdiff_t x_row, ptrdiff_t span, real *half,
+typedef void column_function(const real *x, ptrdiff_t x_row, ptrdiff_t span, real *to,
                              ptrdiff_t ld);
-typedef void row_function(const real *half, ptrdiff_t rows, ptrdiff_t span, real *V,
-                          ptrdiff_t xi_stride);
+typedef void row_function(const real *half, ptrdiff_t rows, real *V, ptrdiff_t xi_stride);
 
-#define WINOGRAD_HALVES(m, r)                                                                \
-    static __attribute__((noinline)) void columns_##m##_##r(                                 \
-        const real *x, ptrdiff_t x_row, ptrdiff_t span, real *half, ptrdiff_t ld) {          \
-        transform_columns(m + r - 1, winograd_BT_##m##_##r, x, x_row, span, half, ld);       \
-    }                                                                                        \
-    static __attribute__((noinline)) void rows_##m##_##r(                                    \
-        const real *half, ptrdiff_t rows, ptrdiff_t span, real *V, ptrdiff_t xi_stride) {    \
-        transform_rows(m, m + r - 1, winograd_BT_##m##_##r, half, rows, span, V, xi_stride); \
+/* Separate loops for the usual pitch and others: the compiler sees which. */
+#define WINOGRAD_HALVES(m, r)                                                              \
+    static __attribute__((noinline)) void columns_##m##_##r(                               \
+        const real *x, ptrdiff_t x_row, ptrdiff_t span, real *to, ptrdiff_t ld) {          \
+        if (ld == SPAN)                                                                    \
+            transform_columns(m + r - 1, winograd_BT_##m##_##r, x, x_row, span, to, SPAN); \
+        else                                                                               \
+            transform_columns(m + r - 1, winograd_BT_##m##_##r, x, x_row, LANES, to, ld);  \
+    }                                                                                      \
+    static __attribute__((noinline)) void rows_##m##_##r(const real *half, ptrdiff_t rows, \
+                                                         real *V, ptrdiff_t xi_stride) {   \
+        transform_rows(m, m + r - 1, winograd_BT_##m##_##r, half, rows, V, xi_stride);     \
     }
 WINOGRAD_AXES(WINOGRAD_HALVES)
 
 /* Columns first, while they are plain rows of pixels; then each row is split into tiles. The
  * copies at the border are made one step ahead: a load that spans two recent stores stalls. */
-static void winograd_input(int m, int r, int n, int s, column_function *columns,
-                           row_function *across_rows, const geometry_t *g, const real *plane,
-                           const real *after, ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles,
-                           real *V, ptrdiff_t xi_stride) {
+INLINE void winograd_input(const int m, const int r, const int n, const int s,
+                           column_function *columns, row_function *across_rows, const geometry_t *g,
+                           const real *plane, const real *after, ptrdiff_t row, ptrdiff_t column,
+                           ptrdiff_t tiles, real *V, ptrdiff_t xi_stride) {
     const int down = m + r - 1, across = n + s - 1;
     const int span = ((LANES - 1) * n + across + LANES - 1) / LANES * LANES;
     const ptrdiff_t h0 = row * m - g->h.pad, w0 = column * n - g->w.pad;
@@ -215,10 +218,10 @@ static void winograd_input(int m, int r, int n, int s, column_function *columns,
         if (across == 1) {
             columns(x, x_row, LANES, V + t, xi_stride);
         } else if (down == 1) {
-            across_rows(x, 1, span, V + t, xi_stride);
+            across_rows(x, 1, V + t, xi_stride);
         } else {
-            columns(x, x_row, span, half, span);
-            across_rows(half, down, span, V + t, xi_stride);
+            columns(x, x_row, span, half, SPAN);
+            across_rows(half, down, V + t, xi_stride);
         }
     }
 }
