@@ -2,7 +2,8 @@
 
 The kernels are compiled once for each instruction set and element type, each object with its own
 flags from ISA_FLAGS, and chosen at run time by cpuid. Nothing asks what the build host can do.
-Objects are compiled side by side, the longest first, while Cython translates in between.
+Objects are compiled side by side, the longest first, while Cython translates in between. What
+an earlier build left in build/ is used again, unless a source or a setting has changed since.
 
 Environment: CYCONV_NO_OPENMP=1 builds without OpenMP; CYCONV_BUILD_ISA=avx2 builds only that
 instruction set beside the baseline; CYCONV_SANITIZE=address,undefined builds with those sanitizers.
@@ -16,11 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
 
+import Cython
 import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
+from setuptools.modified import newer_group
 
 # Instruction set -> flags, for each processor family of the *target*, as Python names it.
 ISA_FLAGS = {
@@ -90,10 +93,7 @@ class BuildExt(build_ext):
                 extra = sanitize + (openmp if extension.name == "cyconv.runtime.parallel" else [])
                 extension.extra_compile_args = CFLAGS + CYTHON_CFLAGS + extra
                 extension.extra_link_args = extra
-                (translated,) = cythonize(
-                    extension, compiler_directives=DIRECTIVES, force=self.force
-                )
-                extension.sources = translated.sources
+                self.translate(extension)
                 if extension.name == KERNEL_EXTENSION:
                     kernels = extension
                 else:
@@ -103,15 +103,67 @@ class BuildExt(build_ext):
         kernels.extra_objects = [job.result() for job in objects]
         self.build_extension(kernels)
 
+    def make(self, target, sources, settings, job):
+        """Run `job`, which makes the file `target`, unless it was made of these very sources.
+
+        It was where no source is newer, and where the settings are those that lie in the build's
+        folder since. A path that is another in every build is no setting.
+        """
+        note = Path(self.build_temp, "made", target.replace(os.sep, "."))
+        settings = repr(settings)
+        same = note.exists() and note.read_text() == settings
+        if same and not self.force and not newer_group(sources, target):
+            return
+        note.unlink(missing_ok=True)
+        Path(target).unlink(missing_ok=True)
+        job()
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(settings)
+
+    def translate(self, extension):
+        """The extension's Cython to C, beside it."""
+        source, *others = extension.sources
+        target = source.removesuffix(".pyx") + ".c"
+        self.make(
+            target,
+            [source, *sorted(glob("cyconv/**/*.pxd", recursive=True))],
+            (Cython.__version__, np.__version__, DIRECTIVES),
+            lambda: cythonize(extension, compiler_directives=DIRECTIVES, force=True),
+        )
+        extension.sources = [target, *others]
+
+    def build_extension(self, extension):
+        """Compile and link one extension."""
+        self.make(
+            self.get_ext_fullpath(extension.name),
+            [*extension.sources, *extension.depends, *extension.extra_objects],
+            (
+                self.compiler.compiler_so,
+                self.compiler.linker_so,
+                extension.extra_compile_args,
+                extension.define_macros,
+                np.__version__,
+            ),
+            lambda: super(BuildExt, self).build_extension(extension),
+        )
+
     def kernel_object(self, part, isa, element, flags):
         """target_<isa>.c: one part of its tables for one element type, as an object file."""
-        (compiled,) = self.compiler.compile(
-            [str(KERNELS / f"target_{isa}.c")],
-            output_dir=os.path.join(self.build_temp, part, element),
-            macros=[(f"PART_{part}", None), (f"ELEMENT_{element}", None)],
-            extra_postargs=CFLAGS + flags,
+        source = str(KERNELS / f"target_{isa}.c")
+        folder = os.path.join(self.build_temp, part, element)
+        (target,) = self.compiler.object_filenames([source], output_dir=folder)
+        self.make(
+            target,
+            [source, *HEADERS],
+            (self.compiler.compiler_so, CFLAGS, flags),
+            lambda: self.compiler.compile(
+                [source],
+                output_dir=folder,
+                macros=[(f"PART_{part}", None), (f"ELEMENT_{element}", None)],
+                extra_postargs=CFLAGS + flags,
+            ),
         )
-        return compiled
+        return target
 
     def openmp_flags(self):
         """-fopenmp, unless the compiler cannot, or CYCONV_NO_OPENMP says not to."""
@@ -137,7 +189,6 @@ class BuildExt(build_ext):
 
 def extensions():
     """Every .pyx in the package, in sorted order."""
-    headers = sorted(glob("cyconv/kernels/*.h"))
     for path in sorted(glob("cyconv/**/*.pyx", recursive=True)):
         name = path.removesuffix(".pyx").replace(os.sep, ".")
         own = ["cyconv/kernels/dispatch.c"] if name == KERNEL_EXTENSION else []
@@ -149,7 +200,7 @@ def extensions():
                 ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                 *((f"CYCONV_{isa}", None) for isa in isa_flags()),
             ],
-            depends=headers,
+            depends=HEADERS,
         )
 
 
@@ -162,4 +213,5 @@ def write_transforms():
 
 
 write_transforms()
+HEADERS = sorted(glob("cyconv/kernels/*.h"))
 setup(ext_modules=list(extensions()), cmdclass={"build_ext": BuildExt})

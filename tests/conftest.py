@@ -10,7 +10,7 @@ import pytest
 
 import cyconv
 
-from .selection import thinned
+from .selection import thin, thinned
 from .variants import Way, forced
 
 # Child processes import the same cyconv, whatever their working directory.
@@ -27,6 +27,15 @@ def pytest_addoption(parser):
     parser.addoption(
         "--full", action="store_true", help="run every parametrised case, not each pair of values"
     )
+
+
+@pytest.hookimpl(trylast=True)  # after the marks and the fixtures have multiplied the calls
+def pytest_generate_tests(metafunc):
+    """Make no item of a case that is left out, where no name of one is asked for."""
+    config = metafunc.config
+    asked = config.option.keyword or config.option.markexpr or any("[" in a for a in config.args)
+    if not (asked or config.getoption("--full")):
+        thin(metafunc)
 
 
 @pytest.hookimpl(trylast=True)  # after -k and -m have chosen

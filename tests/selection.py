@@ -43,6 +43,14 @@ def kept(cases):
     return found
 
 
+def thin(metafunc):
+    """Leave to a test the calls to run, before there is an item of each."""
+    quick = [c for c in metafunc._calls if all(mark.name != "full" for mark in c.marks)]
+    few = kept([tuple(c.id.split("-")) for c in quick])
+    left_out = {c.id for i, c in enumerate(quick) if i not in few}
+    metafunc._calls[:] = [c for c in metafunc._calls if c.id not in left_out]
+
+
 def thinned(items):
     """The items to run, in the order of `items`."""
     tests = {}

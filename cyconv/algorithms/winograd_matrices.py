@@ -191,12 +191,16 @@ def _function(name, matrix):
 def header(variants=VARIANTS):
     """The C header of the transforms: one straight-line function for each matrix, and the list.
 
-    ``WINOGRAD_VARIANTS(X)`` gives ``X(m, r, n, s)`` for each pair of F(m, r) and F(n, s).
+    ``WINOGRAD_VARIANTS(X)`` gives ``X(m, r, n, s)`` for each pair of F(m, r) and F(n, s), and
+    ``WINOGRAD_AXES(X)`` gives ``X(m, r)`` for each F(m, r) once.
     """
     parts = ["/* Written by cyconv/algorithms/winograd_matrices.py from the points. */"]
-    for m, r in dict.fromkeys(f for pair in variants for f in pair):
+    single = dict.fromkeys(f for pair in variants for f in pair)
+    for m, r in single:
         for name, matrix in zip(("AT", "G", "BT"), cook_toom(m, r), strict=True):
             parts.append(_function(f"winograd_{name}_{m}_{r}", matrix))
     listed = " ".join(f"X({m}, {r}, {n}, {s})" for (m, r), (n, s) in variants)
     parts.append(f"#define WINOGRAD_VARIANTS(X) {listed}")
+    axes = " ".join(f"X({m}, {r})" for m, r in single)
+    parts.append(f"#define WINOGRAD_AXES(X) {axes}")
     return "\n\n".join(parts) + "\n"

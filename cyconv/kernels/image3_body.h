@@ -52,16 +52,21 @@ INLINE void image3_store(const int stride, const int v, const int *edges, const 
                          ptrdiff_t p, ptrdiff_t end, ptrdiff_t q, const ptrdiff_t *at, vec *sum,
                          const vec *next) {
     real *y = c->y + p * c->y_row + q;
+    vec out[IMAGE3_VECTORS];
+#pragma GCC unroll 2
+    for (int k = 0; k < v; k++) out[k] = stride == 1 ? sum[k] : ordered(sum[k]);
+    const int residual = c->e && c->e->add;
+    if (c->e && !residual) finish_vecs(v, out, c->e, c->filter);
 #pragma GCC unroll 2
     for (int k = 0; k < v; k++) {
-        vec out = stride == 1 ? sum[k] : ordered(sum[k]);
         const ptrdiff_t rest = (end - p) * c->columns; /* that may be written, of rows in a row */
         const int few = edges[k] & NARROW && (c->y_row != c->columns || rest < LANES);
-        if (c->e) out = finish_few(out, c->e, c->filter, y + at[k], few ? c->columns : LANES);
+        if (residual)
+            out[k] = finish_few(out[k], c->e, c->filter, y + at[k], few ? c->columns : LANES);
         if (few)
-            store_few(y, out, c->columns);
+            store_few(y, out[k], c->columns);
         else
-            store(y + at[k], out);
+            store(y + at[k], out[k]);
         sum[k] = next ? next[k] : (vec){0};
     }
 }

@@ -48,6 +48,18 @@ INLINE vec finish_few(vec sum, const epilogue_t *e, ptrdiff_t k, const real *y, 
     return load(lanes);
 }
 
+/* Bias and activation of `count` vectors, where there is no residual. */
+INLINE void finish_vecs(const int count, vec *sum, const epilogue_t *e, ptrdiff_t k) {
+    if (e->bias)
+#pragma GCC unroll 8
+        for (int i = 0; i < count; i++) sum[i] += splat(((const real *)e->bias)[k]);
+    if (e->clamp) {
+        const vec low = splat((real)e->low), high = splat((real)e->high);
+#pragma GCC unroll 8
+        for (int i = 0; i < count; i++) sum[i] = clamp(sum[i], low, high);
+    }
+}
+
 /* A tile that hangs over the edge, or whose columns are not contiguous. */
 static __attribute__((noinline)) void store_edge(ptrdiff_t m, ptrdiff_t n, const real *sum,
                                                  ptrdiff_t ld, real *C, ptrdiff_t c_row,
@@ -60,6 +72,18 @@ static __attribute__((noinline)) void store_edge(ptrdiff_t m, ptrdiff_t n, const
         }
 }
 
+INLINE void tile_tap(const int m, const int v, const real *A, const real *B, vec sum[][TILE_MAX]) {
+    vec b[TILE_MAX];
+#pragma GCC unroll 8
+    for (int k = 0; k < v; k++) b[k] = load(B + k * LANES);
+#pragma GCC unroll 6
+    for (int i = 0; i < m; i++) {
+        const vec a = splat(A[i]);
+#pragma GCC unroll 8
+        for (int k = 0; k < v; k++) sum[i][k] += a * b[k];
+    }
+}
+
 INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const real *A,
                  const real *B, ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
                  ptrdiff_t c_column, int accumulate, const epilogue_t *e, ptrdiff_t row) {
@@ -70,18 +94,10 @@ INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const re
     for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
         for (int k = 0; k < v; k++) sum[i][k] = (vec){0};
-    for (ptrdiff_t t = 0; t < taps; t++, A += m) {
-        const real *from = offset ? B + offset[t] : B + t * ldb;
-        vec b[TILE_MAX];
-#pragma GCC unroll 8
-        for (int k = 0; k < v; k++) b[k] = load(from + k * LANES);
-#pragma GCC unroll 6
-        for (int i = 0; i < m; i++) {
-            const vec a = splat(A[i]);
-#pragma GCC unroll 8
-            for (int k = 0; k < v; k++) sum[i][k] += a * b[k];
-        }
-    }
+    if (offset) /* a loop of its own: the compiler sees which */
+        for (ptrdiff_t t = 0; t < taps; t++, A += m) tile_tap(m, v, A, B + offset[t], sum);
+    else
+        for (ptrdiff_t t = 0; t < taps; t++, A += m, B += ldb) tile_tap(m, v, A, B, sum);
     if (n < v * LANES || c_column != 1) {
         real edge[CYCONV_MR * TILE_MAX * LANES];
 #pragma GCC unroll 6
@@ -125,16 +141,12 @@ typedef void tile_function(ptrdiff_t n, ptrdiff_t taps, const real *A, const rea
                            const ptrdiff_t *offset, real *C, ptrdiff_t c_row, ptrdiff_t c_column,
                            int accumulate, const epilogue_t *e, ptrdiff_t row);
 
-/* Separate loops for B by pitch and B by offsets: the compiler sees which. */
 #define TILE(m, v)                                                                               \
     static void tile_##m##x##v(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B,        \
                                ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row, \
                                ptrdiff_t c_column, int accumulate, const epilogue_t *e,          \
                                ptrdiff_t row) {                                                  \
-        if (offset)                                                                              \
-            tile(m, v, n, taps, A, B, ldb, offset, C, c_row, c_column, accumulate, e, row);      \
-        else                                                                                     \
-            tile(m, v, n, taps, A, B, ldb, NULL, C, c_row, c_column, accumulate, e, row);        \
+        tile(m, v, n, taps, A, B, ldb, offset, C, c_row, c_column, accumulate, e, row);          \
     }
 
 TILE(1, 1)
@@ -213,10 +225,26 @@ static tile_function *const tile_table[CYCONV_MR + 1][TILE_MAX + 1] = {
 #define FEW_PANELS(n) 3
 #endif
 
+enum { LAST = CYCONV_MR > LANES ? CYCONV_MR - LANES : 0 }; /* vectors lie over each other */
+
+INLINE void few_tap(const int panels, const int n, const real *A, ptrdiff_t panel, const real *B,
+                    vec sum[][PANEL_VECTORS][FEW]) {
+    vec b[FEW];
+#pragma GCC unroll 4
+    for (int j = 0; j < n; j++) b[j] = splat(B[j]);
+#pragma GCC unroll 8
+    for (int i = 0; i < panels; i++)
+#pragma GCC unroll 3
+        for (int v = 0; v < PANEL_VECTORS; v++) {
+            const vec w = load(A + i * panel + (v < PANEL_VECTORS - 1 ? v * LANES : LAST));
+#pragma GCC unroll 4
+            for (int j = 0; j < n; j++) sum[i][v][j] += w * b[j];
+        }
+}
+
 INLINE void few_columns(const int panels, const int n, ptrdiff_t taps, const real *A, const real *B,
                         ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
                         ptrdiff_t c_column, int accumulate, const epilogue_t *e, ptrdiff_t row) {
-    enum { LAST = CYCONV_MR > LANES ? CYCONV_MR - LANES : 0 }; /* vectors lie over each other */
     vec sum[TILE_MAX][PANEL_VECTORS][FEW];
 #pragma GCC unroll 8
     for (int i = 0; i < panels; i++)
@@ -226,20 +254,12 @@ INLINE void few_columns(const int panels, const int n, ptrdiff_t taps, const rea
             for (int j = 0; j < n; j++) sum[i][v][j] = (vec){0};
     const ptrdiff_t panel = CYCONV_MR * taps;
     const real *a = A;
-    for (ptrdiff_t t = 0; t < taps; t++, a += CYCONV_MR) {
-        const real *from = offset ? B + offset[t] : B + t * ldb;
-        vec b[FEW];
-#pragma GCC unroll 4
-        for (int j = 0; j < n; j++) b[j] = splat(from[j]);
-#pragma GCC unroll 8
-        for (int i = 0; i < panels; i++)
-#pragma GCC unroll 3
-            for (int v = 0; v < PANEL_VECTORS; v++) {
-                const vec w = load(a + i * panel + (v < PANEL_VECTORS - 1 ? v * LANES : LAST));
-#pragma GCC unroll 4
-                for (int j = 0; j < n; j++) sum[i][v][j] += w * b[j];
-            }
-    }
+    if (offset)
+        for (ptrdiff_t t = 0; t < taps; t++, a += CYCONV_MR)
+            few_tap(panels, n, a, panel, B + offset[t], sum);
+    else
+        for (ptrdiff_t t = 0; t < taps; t++, a += CYCONV_MR, B += ldb)
+            few_tap(panels, n, a, panel, B, sum);
 #pragma GCC unroll 8
     for (int i = 0; i < panels; i++)
 #pragma GCC unroll 4
@@ -272,14 +292,12 @@ typedef ptrdiff_t few_function(ptrdiff_t m, ptrdiff_t taps, const real *A, const
                                ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
                                ptrdiff_t c_column, int accumulate, const epilogue_t *e);
 
-#define COLUMNS(n)                                                                                \
-    static ptrdiff_t few_filters_##n(ptrdiff_t m, ptrdiff_t taps, const real *A, const real *B,   \
-                                     ptrdiff_t ldb, const ptrdiff_t *offset, real *C,             \
-                                     ptrdiff_t c_row, ptrdiff_t c_column, int accumulate,         \
-                                     const epilogue_t *e) {                                       \
-        if (offset)                                                                               \
-            return few_filters(n, m, taps, A, B, ldb, offset, C, c_row, c_column, accumulate, e); \
-        return few_filters(n, m, taps, A, B, ldb, NULL, C, c_row, c_column, accumulate, e);       \
+#define COLUMNS(n)                                                                              \
+    static ptrdiff_t few_filters_##n(ptrdiff_t m, ptrdiff_t taps, const real *A, const real *B, \
+                                     ptrdiff_t ldb, const ptrdiff_t *offset, real *C,           \
+                                     ptrdiff_t c_row, ptrdiff_t c_column, int accumulate,       \
+                                     const epilogue_t *e) {                                     \
+        return few_filters(n, m, taps, A, B, ldb, offset, C, c_row, c_column, accumulate, e);   \
     }
 
 COLUMNS(1)

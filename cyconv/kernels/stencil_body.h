@@ -4,59 +4,57 @@
 
 enum { STENCIL_ROWS = 4, STENCIL_VECTORS = 2, STENCIL_WIDTH = STENCIL_VECTORS * LANES };
 
+/* n finished outputs at every so many cells; or sums that wait for what lies there or a residual.
+ */
+static __attribute__((noinline)) void stencil_scatter(const real *edge, ptrdiff_t n,
+                                                      const stencil_t *t, real *y) {
+    const ptrdiff_t step = t->y_column;
+    ptrdiff_t j = 0;
+    if (t->accumulate || (t->e && t->e->add)) {
+        for (; j < n; j++, y += step)
+            *y = finish(t->accumulate ? edge[j] + *y : edge[j], t->e, t->filter, y);
+        return;
+    }
+    for (; j + 4 <= n; j += 4, y += 4 * step) {
+        y[0] = edge[j], y[step] = edge[j + 1];
+        y[2 * step] = edge[j + 2], y[3 * step] = edge[j + 3];
+    }
+    for (; j < n; j++, y += step) *y = edge[j];
+}
+
 /* The outputs of a tile: its last vector lies over the one before it, and holds the same values. */
 INLINE void stencil_store(const int height, const int v, ptrdiff_t n, const stencil_t *t,
                           vec sum[][STENCIL_VECTORS], real *y) {
     const ptrdiff_t last = n < LANES ? 0 : n - LANES;
-    if (n >= LANES && t->y_column == 1 && !t->accumulate && !t->e) {
+    const int whole = n >= LANES && t->y_column == 1;
+    if (t->accumulate && whole) { /* all loads before a store */
 #pragma GCC unroll 4
-        for (int p = 0; p < height; p++, y += t->y_row)
-#pragma GCC unroll 2
-            for (int k = 0; k < v; k++) store(y + (k < v - 1 ? k * LANES : last), sum[p][k]);
-        return;
-    }
-#pragma GCC unroll 4
-    for (int p = 0; p < height; p++, y += t->y_row) {
-        if (v == 1 && n < LANES && t->y_row == n && t->y_column == 1 && !t->accumulate &&
-            (height - 1 - p) * n >= LANES - n) {
-            store(y,
-                  finish_vec(sum[p][0], t->e, t->filter, y)); /* the next row corrects the rest */
-            continue;
-        }
-        if (n >= LANES && t->y_column == 1) {
-            vec out[STENCIL_VECTORS];
-#pragma GCC unroll 2
-            for (int k = 0; k < v; k++) { /* all loads before a store */
-                out[k] = sum[p][k];
-                if (t->accumulate) out[k] += load(y + (k < v - 1 ? k * LANES : last));
-            }
-#pragma GCC unroll 2
-            for (int k = 0; k < v; k++) {
-                real *to = y + (k < v - 1 ? k * LANES : last);
-                store(to, finish_vec(out[k], t->e, t->filter, to));
-            }
-            continue;
-        }
-        real edge[STENCIL_WIDTH];
-        if (!t->accumulate && !(t->e && t->e->add)) { /* one plain store for each cell */
+        for (int p = 0; p < height; p++)
 #pragma GCC unroll 2
             for (int k = 0; k < v; k++)
-                store(edge + (k < v - 1 ? k * LANES : last),
-                      finish_vec(sum[p][k], t->e, t->filter, y));
-            ptrdiff_t j = 0;
-            for (real *to = y; j + 4 <= n; j += 4, to += 4 * t->y_column) {
-                to[0] = edge[j], to[t->y_column] = edge[j + 1];
-                to[2 * t->y_column] = edge[j + 2], to[3 * t->y_column] = edge[j + 3];
-            }
-            for (; j < n; j++) y[j * t->y_column] = edge[j];
-            continue;
+                sum[p][k] += load(y + p * t->y_row + (k < v - 1 ? k * LANES : last));
+    }
+    const int residual = t->e && t->e->add;
+    if (t->e && !residual && (whole || !t->accumulate))
+#pragma GCC unroll 4
+        for (int p = 0; p < height; p++) finish_vecs(v, sum[p], t->e, t->filter);
+#pragma GCC unroll 4
+    for (int p = 0; p < height; p++, y += t->y_row) {
+        const int over = v == 1 && n < LANES && t->y_row == n && t->y_column == 1 &&
+                         !t->accumulate && (height - 1 - p) * n >= LANES - n;
+        if (whole || over) {
+#pragma GCC unroll 2
+            for (int k = 0; k < v && residual; k++)
+                sum[p][k] =
+                    finish_vec(sum[p][k], t->e, t->filter, y + (k < v - 1 ? k * LANES : last));
+#pragma GCC unroll 2
+            for (int k = 0; k < v; k++) store(y + (k < v - 1 ? k * LANES : last), sum[p][k]);
+            continue; /* what is stored past the end of a row, the next one corrects */
         }
+        real edge[STENCIL_WIDTH];
 #pragma GCC unroll 2
         for (int k = 0; k < v; k++) store(edge + (k < v - 1 ? k * LANES : last), sum[p][k]);
-        for (ptrdiff_t j = 0; j < n; j++) {
-            real *to = y + j * t->y_column;
-            *to = finish(t->accumulate ? edge[j] + *to : edge[j], t->e, t->filter, to);
-        }
+        stencil_scatter(edge, n, t, y);
     }
 }
 
@@ -138,12 +136,13 @@ INLINE void stencil_row(const int height, const stencil_t *t, const real *strip,
                         real *y) {
     const ptrdiff_t step = t->y_column;
     ptrdiff_t j = 0;
-    for (; j + STENCIL_WIDTH <= columns; j += STENCIL_WIDTH)
-        stencil_tile(height, 2, t, strip + j, STENCIL_WIDTH, y + j * step);
+    for (; columns - j > LANES; j += STENCIL_WIDTH) {
+        const ptrdiff_t left = columns - j;
+        stencil_tile(height, 2, t, strip + j, left < STENCIL_WIDTH ? left : STENCIL_WIDTH,
+                     y + j * step);
+    }
     const ptrdiff_t left = columns - j;
-    if (left > LANES) {
-        stencil_tile(height, 2, t, strip + j, left, y + j * step);
-    } else if (left) {
+    if (left > 0) {
         const int over = left < LANES && j && !t->accumulate;
         j = over ? columns - LANES : j;
         stencil_tile(height, 1, t, strip + j, over ? LANES : left, y + j * step);
@@ -156,15 +155,13 @@ static void stencil(const stencil_t *t, const void *strip, ptrdiff_t rows, ptrdi
     const stencil_t c = *t; /* which no store can change */
     const real *x = strip;
     real *to = y;
+    const ptrdiff_t over = c.accumulate ? rows % STENCIL_ROWS : 0; /* rows that no tile holds */
     ptrdiff_t p = 0;
-    for (; p + STENCIL_ROWS <= rows; p += STENCIL_ROWS)
+    for (; rows >= STENCIL_ROWS && p < rows - over; p += STENCIL_ROWS) {
+        p = p + STENCIL_ROWS <= rows ? p : rows - STENCIL_ROWS;
         stencil_row(STENCIL_ROWS, &c, x + p * c.row, columns, to + p * c.y_row);
-    if (p < rows && p && !c.accumulate) {
-        p = rows - STENCIL_ROWS;
-        stencil_row(STENCIL_ROWS, &c, x + p * c.row, columns, to + p * c.y_row);
-    } else {
-        for (; p < rows; p++) stencil_row(1, &c, x + p * c.row, columns, to + p * c.y_row);
     }
+    for (; p < rows; p++) stencil_row(1, &c, x + p * c.row, columns, to + p * c.y_row);
 }
 
 /* Rows of a vector of outputs of each of two stencils, interleaved: n <= 2 * LANES cells. */
@@ -195,12 +192,11 @@ INLINE void stencil_pair_tile(const int height, const stencil_t *t, const real *
 INLINE void stencil_pair_row(const int height, const stencil_t *t, const real *first,
                              const real *second, const ptrdiff_t *columns, real *y) {
     const ptrdiff_t n = columns[0], cells = n + columns[1];
-    ptrdiff_t j = 0;
-    for (; j + LANES <= columns[1]; j += LANES)
-        stencil_pair_tile(height, t, first + j, second + j, 2 * LANES, y + 2 * j);
-    if (2 * j == cells) return;
-    if (n >= LANES) j = n - LANES;
-    stencil_pair_tile(height, t, first + j, second + j, cells - 2 * j, y + 2 * j);
+    for (ptrdiff_t j = 0; 2 * j < cells; j += LANES) {
+        if (j + LANES > columns[1] && n >= LANES) j = n - LANES;
+        const ptrdiff_t left = cells - 2 * j < 2 * LANES ? cells - 2 * j : 2 * LANES;
+        stencil_pair_tile(height, t, first + j, second + j, left, y + 2 * j);
+    }
 }
 
 static void stencil_pair(const stencil_t *pair, const void *first, const void *second,
@@ -210,13 +206,10 @@ static void stencil_pair(const stencil_t *pair, const void *first, const void *s
     const real *x0 = first, *x1 = second;
     real *to = y;
     ptrdiff_t p = 0;
-    for (; p + STENCIL_ROWS <= rows; p += STENCIL_ROWS)
+    for (; rows >= STENCIL_ROWS && p < rows; p += STENCIL_ROWS) {
+        p = p + STENCIL_ROWS <= rows ? p : rows - STENCIL_ROWS;
         stencil_pair_row(STENCIL_ROWS, t, x0 + p * t->row, x1 + p * t->row, n, to + p * t->y_row);
-    if (p < rows && p) {
-        p = rows - STENCIL_ROWS;
-        stencil_pair_row(STENCIL_ROWS, t, x0 + p * t->row, x1 + p * t->row, n, to + p * t->y_row);
-    } else {
-        for (; p < rows; p++)
-            stencil_pair_row(1, t, x0 + p * t->row, x1 + p * t->row, n, to + p * t->y_row);
     }
+    for (; p < rows; p++)
+        stencil_pair_row(1, t, x0 + p * t->row, x1 + p * t->row, n, to + p * t->y_row);
 }

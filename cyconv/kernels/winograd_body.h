@@ -90,8 +90,9 @@ INLINE void transform_2d(transform S, transform T, const int down, const int acr
 
 /* taps[p * count + t][l] = tap t of filter l < rows of plane p < planes <= LANES; other lanes hold
  * any of them. Whole vectors of taps are transposed, across planes: they follow each other. */
-INLINE void taps_by_filter(const int count, const real *w, ptrdiff_t w_row, ptrdiff_t rows,
-                           ptrdiff_t planes, vec *taps) {
+static __attribute__((noinline)) void taps_by_filter(ptrdiff_t count, const real *w,
+                                                     ptrdiff_t w_row, ptrdiff_t rows,
+                                                     ptrdiff_t planes, vec *taps) {
     const ptrdiff_t all = planes * count;
     ptrdiff_t t = 0;
     for (; t + LANES <= all; t += LANES) {
@@ -122,31 +123,81 @@ INLINE void winograd_weights(const int m, const int r, const int n, const int s,
 
 enum { SPAN = (LANES + 4) * 8 }; /* elements of one row of LANES tiles, rounded up */
 
-/* `rows` rows of `span` pixels from (h, w) of a plane: where they lie, or a zero-bordered copy. */
-INLINE const real *bordered_rows(const int rows, const int span, const geometry_t *g,
-                                 const real *plane, ptrdiff_t h, ptrdiff_t w, real *copy,
-                                 ptrdiff_t *stride) {
+/* A copy of `rows` rows of `span` pixels from (h, w) of a plane, zero outside it. */
+static __attribute__((noinline)) void copy_bordered(ptrdiff_t rows, ptrdiff_t span,
+                                                    const geometry_t *g, const real *plane,
+                                                    ptrdiff_t h, ptrdiff_t w, real *copy) {
+    for (ptrdiff_t i = 0; i < rows; i++, h++, copy += span)
+        if (plane && h >= 0 && h < g->h.in)
+            gather_row(copy, span, plane + h * g->h.x_stride, g->w.x_stride, w, 1, g->w.in);
+        else
+            zero_row(copy, span);
+}
+
+/* Those rows: where they lie, or a copy. */
+INLINE const real *bordered_rows(int rows, int span, const geometry_t *g, const real *plane,
+                                 ptrdiff_t h, ptrdiff_t w, real *copy, ptrdiff_t *stride) {
     if (plane && g->w.x_stride == 1 && h >= 0 && h + rows <= g->h.in && w >= 0 &&
         w + span <= g->w.in) {
         *stride = g->h.x_stride;
         return plane + h * g->h.x_stride + w;
     }
     *stride = span;
-    for (int i = 0; i < rows; i++)
-        if (plane && h + i >= 0 && h + i < g->h.in)
-            gather_row(copy + i * span, span, plane + (h + i) * g->h.x_stride, g->w.x_stride, w, 1,
-                       g->w.in);
-        else
-            zero_row(copy + i * span, span);
+    copy_bordered(rows, span, g, plane, h, w, copy);
     return copy;
 }
 
+/* The two halves of an input transform, which every pair with this F(m, r) shares: columns of x
+ * into rows, `ld` apart, of pixels for each point; and such rows, SPAN apart, split into tiles,
+ * into the points of V. */
+INLINE void transform_columns(const int alpha, transform BT, const real *x, ptrdiff_t x_row,
+                              ptrdiff_t span, real *to, ptrdiff_t ld) {
+    for (ptrdiff_t k = 0; k < span; k += LANES) {
+        vec in[MAX_ALPHA], out[MAX_ALPHA];
+#pragma GCC unroll 8
+        for (int i = 0; i < alpha; i++) in[i] = load(x + i * x_row + k);
+        BT(in, out);
+#pragma GCC unroll 8
+        for (int i = 0; i < alpha; i++) store(to + i * ld + k, out[i]);
+    }
+}
+
+INLINE void transform_rows(const int m, const int alpha, transform BT, const real *half,
+                           ptrdiff_t rows, real *V, ptrdiff_t xi_stride) {
+    for (ptrdiff_t i = 0; i < rows; i++, half += SPAN) {
+        vec tile[MAX_ALPHA], out[MAX_ALPHA];
+        split_tiles(m, alpha, half, tile);
+        BT(tile, out);
+#pragma GCC unroll 8
+        for (int j = 0; j < alpha; j++, V += xi_stride) store(V, out[j]);
+    }
+}
+
+typedef void column_function(const real *x, ptrdiff_t x_row, ptrdiff_t span, real *to,
+                             ptrdiff_t ld);
+typedef void row_function(const real *half, ptrdiff_t rows, real *V, ptrdiff_t xi_stride);
+
+/* Separate loops for the usual pitch and others: the compiler sees which. */
+#define WINOGRAD_HALVES(m, r)                                                              \
+    static __attribute__((noinline)) void columns_##m##_##r(                               \
+        const real *x, ptrdiff_t x_row, ptrdiff_t span, real *to, ptrdiff_t ld) {          \
+        if (ld == SPAN)                                                                    \
+            transform_columns(m + r - 1, winograd_BT_##m##_##r, x, x_row, span, to, SPAN); \
+        else                                                                               \
+            transform_columns(m + r - 1, winograd_BT_##m##_##r, x, x_row, LANES, to, ld);  \
+    }                                                                                      \
+    static __attribute__((noinline)) void rows_##m##_##r(const real *half, ptrdiff_t rows, \
+                                                         real *V, ptrdiff_t xi_stride) {   \
+        transform_rows(m, m + r - 1, winograd_BT_##m##_##r, half, rows, V, xi_stride);     \
+    }
+WINOGRAD_AXES(WINOGRAD_HALVES)
+
 /* Columns first, while they are plain rows of pixels; then each row is split into tiles. The
  * copies at the border are made one step ahead: a load that spans two recent stores stalls. */
-INLINE void winograd_input(const int m, const int r, const int n, const int s, transform BTH,
-                           transform BTW, const geometry_t *g, const real *plane, const real *after,
-                           ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, real *V,
-                           ptrdiff_t xi_stride) {
+INLINE void winograd_input(const int m, const int r, const int n, const int s,
+                           column_function *columns, row_function *across_rows, const geometry_t *g,
+                           const real *plane, const real *after, ptrdiff_t row, ptrdiff_t column,
+                           ptrdiff_t tiles, real *V, ptrdiff_t xi_stride) {
     const int down = m + r - 1, across = n + s - 1;
     const int span = ((LANES - 1) * n + across + LANES - 1) / LANES * LANES;
     const ptrdiff_t h0 = row * m - g->h.pad, w0 = column * n - g->w.pad;
@@ -164,20 +215,13 @@ INLINE void winograd_input(const int m, const int r, const int n, const int s, t
                 for (int k = LANES; k < span; k += 64 / REAL_BYTES)
                     __builtin_prefetch(after + (h0 + i) * g->h.x_stride +
                                        (w0 + t * n + k) * g->w.x_stride);
-        for (int k = 0; k < span; k += LANES) {
-            vec in[MAX_ALPHA], out[MAX_ALPHA];
-#pragma GCC unroll 8
-            for (int i = 0; i < down; i++) in[i] = load(x + i * x_row + k);
-            BTH(in, out);
-#pragma GCC unroll 8
-            for (int i = 0; i < down; i++) store(half + i * span + k, out[i]);
-        }
-        for (int i = 0; i < down; i++) {
-            vec tile[MAX_ALPHA], out[MAX_ALPHA];
-            split_tiles(n, across, half + i * span, tile);
-            BTW(tile, out);
-#pragma GCC unroll 8
-            for (int j = 0; j < across; j++) store(V + (i * across + j) * xi_stride + t, out[j]);
+        if (across == 1) {
+            columns(x, x_row, LANES, V + t, xi_stride);
+        } else if (down == 1) {
+            across_rows(x, 1, V + t, xi_stride);
+        } else {
+            columns(x, x_row, span, half, SPAN);
+            across_rows(half, down, V + t, xi_stride);
         }
     }
 }
@@ -192,6 +236,14 @@ INLINE void residual_tiles(const int n, const real *add, ptrdiff_t stride, ptrdi
         copy_row(row, add, stride, columns);
     }
     split_tiles(n, n, whole ? add : row, tiles);
+}
+
+static __attribute__((noinline)) void copy_pixels(real *to, ptrdiff_t stride, const real *from,
+                                                  ptrdiff_t n) {
+    if (stride == 1)
+        copy_row(to, from, 1, n);
+    else
+        for (ptrdiff_t j = 0; j < n; j++) to[j * stride] = from[j];
 }
 
 INLINE int winograd_output(const int m, const int r, const int n, const int s, transform ATH,
@@ -223,10 +275,15 @@ INLINE int winograd_output(const int m, const int r, const int n, const int s, t
         for (int i = 0; i < m * n; i++) {
             sum += out[i];
             out[i] += bias;
-            if (clamped) out[i] = clamp(out[i], splat((real)e->low), splat((real)e->high));
+        }
+        if (clamped) {
+            const vec low = splat((real)e->low), high = splat((real)e->high);
+#pragma GCC unroll 64
+            for (int i = 0; i < m * n; i++) out[i] = clamp(out[i], low, high);
         }
         for (ptrdiff_t l = valid; l < LANES; l++) sum[l] = 0; /* no tile there */
         check += sum - sum;                                   /* 0, or NaN */
+        const int whole = columns == n * LANES && g->w.y_stride == 1;
         for (ptrdiff_t i = 0; i < rows; i++) {
             real *to = y + (row * m + i) * g->h.y_stride + q0 * g->w.y_stride;
             if (e && e->add) {
@@ -240,16 +297,9 @@ INLINE int winograd_output(const int m, const int r, const int n, const int s, t
                             clamp(out[i * n + j], splat((real)e->low), splat((real)e->high));
                 }
             }
-            if (columns == n * LANES && g->w.y_stride == 1) {
-                join_tiles(n, out + i * n, to);
-            } else {
-                real edge[MAX_ALPHA * LANES];
-                join_tiles(n, out + i * n, edge);
-                if (g->w.y_stride == 1)
-                    copy_row(to, edge, 1, columns);
-                else
-                    for (ptrdiff_t j = 0; j < columns; j++) to[j * g->w.y_stride] = edge[j];
-            }
+            real edge[MAX_ALPHA * LANES];
+            join_tiles(n, out + i * n, whole ? to : edge);
+            if (!whole) copy_pixels(to, g->w.y_stride, edge, columns);
         }
     }
     return not_finite(check);
@@ -266,23 +316,23 @@ static void spread_tiles(ptrdiff_t rows, ptrdiff_t tiles, const void *stage, ptr
     }
 }
 
-#define WINOGRAD(m, r, n, s)                                                                      \
-    static void weights_##m##_##r##_##n##_##s(const void *w, ptrdiff_t w_row, ptrdiff_t rows,     \
-                                              ptrdiff_t planes, void *U, ptrdiff_t xi_stride) {   \
-        winograd_weights(m, r, n, s, winograd_G_##m##_##r, winograd_G_##n##_##s, w, w_row, rows,  \
-                         planes, U, xi_stride);                                                   \
-    }                                                                                             \
-    static void input_##m##_##r##_##n##_##s(const geometry_t *g, const void *plane,               \
-                                            const void *next, ptrdiff_t row, ptrdiff_t column,    \
-                                            ptrdiff_t tiles, void *V, ptrdiff_t xi_stride) {      \
-        winograd_input(m, r, n, s, winograd_BT_##m##_##r, winograd_BT_##n##_##s, g, plane, next,  \
-                       row, column, tiles, V, xi_stride);                                         \
-    }                                                                                             \
-    static int output_##m##_##r##_##n##_##s(const geometry_t *g, const void *M,                   \
-                                            ptrdiff_t xi_stride, ptrdiff_t row, ptrdiff_t column, \
-                                            ptrdiff_t tiles, void *y, const epilogue_t *e) {      \
-        return winograd_output(m, r, n, s, winograd_AT_##m##_##r, winograd_AT_##n##_##s, g, M,    \
-                               xi_stride, row, column, tiles, y, e);                              \
+#define WINOGRAD(m, r, n, s)                                                                       \
+    static void weights_##m##_##r##_##n##_##s(const void *w, ptrdiff_t w_row, ptrdiff_t rows,      \
+                                              ptrdiff_t planes, void *U, ptrdiff_t xi_stride) {    \
+        winograd_weights(m, r, n, s, winograd_G_##m##_##r, winograd_G_##n##_##s, w, w_row, rows,   \
+                         planes, U, xi_stride);                                                    \
+    }                                                                                              \
+    static void input_##m##_##r##_##n##_##s(const geometry_t *g, const void *plane,                \
+                                            const void *next, ptrdiff_t row, ptrdiff_t column,     \
+                                            ptrdiff_t tiles, void *V, ptrdiff_t xi_stride) {       \
+        winograd_input(m, r, n, s, columns_##m##_##r, rows_##n##_##s, g, plane, next, row, column, \
+                       tiles, V, xi_stride);                                                       \
+    }                                                                                              \
+    static int output_##m##_##r##_##n##_##s(const geometry_t *g, const void *M,                    \
+                                            ptrdiff_t xi_stride, ptrdiff_t row, ptrdiff_t column,  \
+                                            ptrdiff_t tiles, void *y, const epilogue_t *e) {       \
+        return winograd_output(m, r, n, s, winograd_AT_##m##_##r, winograd_AT_##n##_##s, g, M,     \
+                               xi_stride, row, column, tiles, y, e);                               \
     }
 #define WINOGRAD_ENTRY(m, r, n, s)  \
     {{m, n},                        \
