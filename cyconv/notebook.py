@@ -19,6 +19,19 @@ STYLE = (
 )
 
 
+class Markup(str):
+    """HTML: it is not escaped again."""
+
+
+def link(words, target):
+    """A cell or an item that leads to `target`."""
+    return Markup(f'<a href="{escape(target)}">{escape(words)}</a>')
+
+
+def _escaped(words):
+    return words if isinstance(words, Markup) else escape(str(words))
+
+
 def card(title, *parts):
     """All that a ``_repr_html_`` returns: `title` in bold, then parts made by this module."""
     body = "".join(parts)
@@ -27,12 +40,12 @@ def card(title, *parts):
 
 def text(words):
     """A paragraph."""
-    return f"<p>{escape(str(words))}</p>"
+    return f"<p>{_escaped(words)}</p>"
 
 
 def bullets(sentences):
     """A list; nothing for none."""
-    items = "".join(f"<li>{escape(str(sentence))}</li>" for sentence in sentences)
+    items = "".join(f"<li>{_escaped(sentence)}</li>" for sentence in sentences)
     return f"<ul>{items}</ul>" if items else ""
 
 
@@ -54,7 +67,7 @@ def table(head, rows, *, numbers=(), chosen=None):
             name = "th" if tag == "th" or i == 0 else "td"
             scope = f' scope="{"col" if tag == "th" else "row"}"' if name == "th" else ""
             kind = ' class="number"' if i in numbers else ""
-            found.append(f"<{name}{scope}{kind}>{escape(str(cell))}</{name}>")
+            found.append(f"<{name}{scope}{kind}>{_escaped(cell)}</{name}>")
         return f"<tr{mark}>{''.join(found)}</tr>"
 
     body = "".join(

@@ -10,8 +10,9 @@ from cyconv import notebook
 from cyconv.cli.report import Report
 from cyconv.opencl.device import DeviceInfo, DeviceList
 
+from .reports import EVIL, report
+
 WEIGHTS = (64, 64, 3, 3)
-EVIL = "<script>alert('&')</script>"
 
 
 def parsed(html):
@@ -63,35 +64,6 @@ def test_an_explanation_shows_each_algorithm_once():
 def test_an_explanation_of_nothing_is_a_card():
     nothing = cyconv.Problem((0, 3, 8, 8), (4, 3, 3, 3))
     parsed(cyconv.plan(nothing).explain()._repr_html_())
-
-
-def report():
-    result = {"seconds": 0.002, "gflops": 50.0, "error": 1e-7, "algorithm": EVIL}
-    row = {
-        "layer": EVIL,
-        "repeats": 2,
-        "results": {"cyconv": result, "torch": {"seconds": 0.003}, "scipy": {"failed": EVIL}},
-        "best_peer": "torch",
-        "ratio": 1.5,
-        "one_shot_ratio": None,
-    }
-    return Report(
-        net="tiny",
-        dtype="float32",
-        rounds=3,
-        machine={"threads": 1, "cpu": EVIL, "isa": "avx2"},
-        versions={"cyconv": "1"},
-        rows=[row],
-        summary={
-            "geomean": 1.5,
-            "least": 1.5,
-            "least_layer": EVIL,
-            "one_shot_geomean": None,
-            "total_seconds": {"cyconv": 0.004, "torch": 0.006},
-            "total_best_peer": "torch",
-            "total_ratio": 1.5,
-        },
-    )
 
 
 def test_a_report_of_bench_is_shown_escaped():
