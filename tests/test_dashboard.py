@@ -164,7 +164,9 @@ def visit(site, browser):
         if message["method"] == "Network.requestWillBeSent"
     }
     assert asked
-    assert {url for url in asked if not url.startswith((site[0], "data:", "about:", "chrome:"))} == set()
+    assert {
+        url for url in asked if not url.startswith((site[0], "data:", "about:", "chrome:"))
+    } == set()
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
@@ -226,6 +228,17 @@ def test_the_regressions_page_names_the_slow_commit(site, browser, visit):
     text = visit("asv.html#regressions", "time_filter", slower)
     assert "time_tiny_call" not in text
     assert f"{address}/commits/{slower}" in hrefs(browser, slower)
+
+
+def test_what_was_not_measured_is_not_kept(tmp_path):
+    from asv_bench.dashboard import configuration
+
+    history(tmp_path)
+    path = tmp_path / "results" / "benchmarks.json"
+    table = json.loads(path.read_text())
+    path.write_text(json.dumps(table | {"other.time_it": benchmark("other.time_it", [])}))
+    configuration.prune(tmp_path / "results")
+    assert json.loads(path.read_text()) == table
 
 
 def test_licences_lie_beside_the_scripts(site, tmp_path_factory):

@@ -40,6 +40,7 @@ def main(argv=None):
         if args.run:
             machine = ["--machine", args.machine] if args.machine else []
             _asv("run", config, "--bench", args.bench, *machine, args.run)
+            configuration.prune(asked["results_dir"])
         _asv("publish", config, "--no-pull")
     build(html, asked["repo"], args.reports.glob("*.json"))
     print(f"wrote {html}")

@@ -10,7 +10,7 @@ FOLDER = Path(__file__).resolve().parents[1]
 SUBSET = r"^subset\."
 
 
-def write(target, html, config=None):
+def write(target, html, config=None, results=None):
     """Write to `target` the configuration that publishes the history as `html`.
 
     Parameters
@@ -20,7 +20,9 @@ def write(target, html, config=None):
     html : Path
         The folder that asv fills.
     config : Path, optional
-        Another project's asv.conf.json, with its own results.
+        Another asv.conf.json, with its own results.
+    results : Path, optional
+        Their folder, in place of the history.
 
     Returns
     -------
@@ -32,12 +34,23 @@ def write(target, html, config=None):
     for name in ("repo", "benchmark_dir", "env_dir", "results_dir"):
         found[name] = str((source.parent / found[name]).resolve())
     if config is None:
-        found["results_dir"] = str(FOLDER / "history")
+        found["results_dir"] = str(results or FOLDER / "history")
     found |= {"html_dir": str(html), "show_commit_url": "commits/"}
     found["branches"] = [name if _exists(found["repo"], name) else "HEAD"
                          for name in found["branches"]]  # fmt: skip
     target.write_text(json.dumps(found, indent=2), encoding="utf-8")
     return found
+
+
+def prune(results):
+    """Leave in benchmarks.json only what has a result; asv writes all there are."""
+    path = Path(results, "benchmarks.json")
+    table = json.loads(path.read_text(encoding="utf-8"))
+    measured = {"version"}
+    for each in Path(results).glob("*/*.json"):
+        measured |= json.loads(each.read_text(encoding="utf-8")).get("results", {}).keys()
+    kept = {name: value for name, value in table.items() if name in measured}
+    path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _exists(repo, branch):
