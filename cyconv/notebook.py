@@ -9,7 +9,7 @@ STYLE = (
     "<style>"
     ".cyconv{font-size:13px;line-height:1.45;color:inherit;overflow-x:auto;max-width:100%}"
     ".cyconv p,.cyconv ul{margin:.2em 0}"
-    ".cyconv table{border-collapse:collapse;margin:.4em 0;color:inherit;background:none}"
+    ".cyconv table{border-collapse:collapse;margin:.4em 0;font-size:inherit;color:inherit;background:none}"
     ".cyconv th,.cyconv td{padding:.15em .7em;text-align:left;color:inherit;background:none;"
     "border:0;border-bottom:1px solid rgba(128,128,128,.35)}"
     ".cyconv .number{text-align:right;font-variant-numeric:tabular-nums}"
