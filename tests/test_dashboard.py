@@ -241,6 +241,21 @@ def test_what_was_not_measured_is_not_kept(tmp_path):
     assert json.loads(path.read_text()) == table
 
 
+def test_the_kept_history_is_of_the_subset_and_small():
+    kept = ROOT / "asv_bench" / "history"
+    table = json.loads((kept / "benchmarks.json").read_text())
+    results = sorted(kept.glob("*/*-virtualenv-py*.json"))
+    assert len(results) >= 8
+    for path in results:
+        text = path.read_text()
+        assert len(text) < 10_000
+        result = json.loads(text)
+        assert path.name.startswith(result["commit_hash"][:8])
+        assert result["params"]["machine"] == path.parent.name
+        assert set(result["results"]) <= set(table)
+        assert all(name.startswith("subset.") for name in result["results"])
+
+
 def test_licences_lie_beside_the_scripts(site, tmp_path_factory):
     folder = next(path for path in tmp_path_factory.getbasetemp().glob("dashboard*/html/scripts"))
     page = (folder.parent / "asv.html").read_text()

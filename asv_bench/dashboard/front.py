@@ -8,7 +8,7 @@ from cyconv.cli.report import Report
 from . import page
 
 #: A change by less than this is noise on a machine that does other things too.
-SEEN = 1.10
+SEEN = 1.20
 
 
 def write(html, published, commits, reports):
