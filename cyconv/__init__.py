@@ -24,6 +24,7 @@ The rooms, from the roof down; each imports only what lies below it (``tests/tes
 ``lowering``       rules that leave few forms; *a border mode* is a map in ``lowering/borders.py``
 ``problem``        *what*: the only validation and geometry; *a dtype* begins in ``names.py`` there
 ``runtime``        one door each to the machine, OpenMP, memory, BLAS and Python
+``notebook``       tables and folded details in HTML, for what notebooks show
 ``kernels``        C: each kernel once, a table of them for each instruction set
 =================  ================================================================================
 

@@ -6,11 +6,12 @@ import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
 
+from cyconv import notebook
 from cyconv.opencl import probe, programs
 from cyconv.planning.plan import cache
 from cyconv.problem.operands import DeviceError
@@ -45,6 +46,33 @@ class DeviceInfo:
     local_memory_bytes: int
     global_memory_bytes: int
     float64: bool
+
+    def _repr_html_(self):
+        return notebook.card(f"opencl:{self.index} {self.name}", notebook.fields(asdict(self)))
+
+
+class DeviceList(list):
+    """`DeviceInfo` of every device."""
+
+    def _repr_html_(self):
+        head = ("device", "name", "kind", "compute units", "memory", "float64")
+        rows = [
+            (
+                f"opencl:{each.index}",
+                each.name,
+                each.kind,
+                each.compute_units,
+                f"{each.global_memory_bytes / 2**30:.1f} GiB",
+                "yes" if each.float64 else "no",
+            )
+            for each in self
+        ]
+        more = (
+            notebook.details(f"opencl:{each.index}", notebook.fields(asdict(each))) for each in self
+        )
+        return notebook.card(
+            f"{len(self)} OpenCL device(s)", notebook.table(head, rows, numbers=(3, 4)), *more
+        )
 
 
 class Device:
@@ -347,7 +375,7 @@ def devices():
     RuntimeError
         Without pyopencl, or if a driver crashes.
     """
-    return [
+    return DeviceList(
         DeviceInfo(
             index,
             d.platform.name.strip(),
@@ -361,7 +389,7 @@ def devices():
             "cl_khr_fp64" in d.extensions.split(),
         )
         for index, d in enumerate(_all_devices()[0])
-    ]
+    )
 
 
 def is_name(device):

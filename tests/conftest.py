@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 import cyconv
+from cyconv import cli
 
 from .selection import thin, thinned
 from .variants import Way, forced
@@ -99,3 +100,15 @@ def child():
 def pytest_report_header():
     """The two facts without which a failure can't be repeated."""
     return f"cyconv: {cyconv.kernels.isa()} of {', '.join(cyconv.kernels.available())}"
+
+
+@pytest.fixture
+def command(capsys):
+    """``command("edges in.png -o", name) -> (exit code, stdout, stderr)``."""
+
+    def run(*words):
+        code = cli.main(" ".join(map(str, words)).split())
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

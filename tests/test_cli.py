@@ -8,44 +8,17 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cyconv import cli, filters
+from cyconv import filters
 from cyconv.problem import PADDING_MODES
 
 Image = pytest.importorskip("PIL.Image")
 
-SEED = 20260204
+from .photos import SEED, load, pixels, save  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def command(capsys):
-    """``command("edges in.png -o", name) -> (exit code, stdout, stderr)``."""
-
-    def run(*words):
-        code = cli.main(" ".join(map(str, words)).split())
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-def pixels(shape, dtype=np.uint8):
-    rng = np.random.default_rng(SEED)
-    return rng.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
-
-
-def save(name, array, **options):
-    Image.fromarray(array).save(name, **options)
-    return name
-
-
-def load(name):
-    with Image.open(name) as image:
-        return np.array(image)
 
 
 def luma(rgb):
@@ -287,7 +260,15 @@ SMALL = "explain --input 1,3,8,8 --weight 4,3,3,3"
 
 BAD = [
     ("edges missing.png", "cannot read missing.png: No such file or directory"),
-    ("edges .", "cannot read .: Is a directory"),
+    ("edges folder.png", "cannot read folder.png: no image in this folder"),
+    ("edges . -o in.png", "cannot write in.png: it exists and is not a folder"),
+    ("edges . -o none/out", "cannot write none/out: No such file or directory"),
+    ("filter pickle.npy --kernel box -o o.npy", "cannot read pickle.npy: "),
+    ("filter text.npy --kernel box -o o.npy", "cannot read text.npy: "),
+    ("filter line.npy --kernel box -o o.npy", "got shape (3,)"),
+    ("filter complex.npy --kernel box -o o.npy", "must hold real numbers, got dtype complex128"),
+    ("edges rgba.npy -o o.npy", "got an array (H, W, 4)"),
+    ("filter reals.npy --kernel box -o o.png", "cannot write o.png: "),
     ("edges text.png", "cannot read text.png: not an image"),
     ("edges empty.png", "cannot read empty.png: not an image"),
     ("edges half.png", "cannot read half.png: "),
@@ -344,6 +325,7 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(command, line, says):
             file.write(buffer.getvalue()[: len(buffer.getvalue()) // 2])
     for name, text in (
         ("text.png", "not a picture"),
+        ("text.npy", "not an array"),
         ("empty.png", ""),
         ("k.txt", "1 2 1"),
         ("ragged.txt", "1 2\n3\n"),
@@ -352,6 +334,10 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(command, line, says):
         with open(name, "w", encoding="utf-8") as file:
             file.write(text)
     np.save("cube.npy", np.zeros((2, 2, 2)))
+    np.save("line.npy", np.zeros(3))
+    np.save("reals.npy", np.zeros((4, 4)))
+    np.save("complex.npy", np.zeros((4, 4), complex))
+    np.save("rgba.npy", np.zeros((4, 4, 4)))
     np.save("pickle.npy", np.array([{}]), allow_pickle=True)
     os.mkdir("folder.png")
     before = sorted(os.listdir())

@@ -19,7 +19,7 @@ FLOORS = (
     ("planning",),
     ("lowering",),
     ("problem",),
-    ("runtime",),
+    ("notebook", "runtime"),
     ("kernels",),
 )
 """From the roof to the ground: a room imports from its own and from the floors below it."""

@@ -38,6 +38,10 @@ _EPILOG = """\
 examples:
   cyconv bench resnet50 --threads 1 --json resnet50.json --chart resnet50.png
   cyconv bench images --against opencv --layers "@1024"
+
+in a notebook, the table of a --json file:
+  from cyconv.cli.report import Report
+  Report.read("resnet50.json")
 """
 
 

@@ -1,11 +1,14 @@
 """``cyconv edges``: the gradient magnitude of a photo."""
 
-from time import perf_counter
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from . import images
-from .common import INSTALL_EXTRA, CommandError, add_run_options, bad_input, positive_int
+from . import batches, images, stacks
+from .common import INSTALL_EXTRA, CommandError, add_run_options, positive_int
+from .interrupts import check
 
 _GAP = 8
 _FONT_SIZE = 14
@@ -23,6 +26,11 @@ its magnitude is the absolute value of the 4-neighbour Laplacian.
 --panel writes the photo, Gx, Gy and the magnitude side by side, or with
 laplacian the photo, the Laplacian and its absolute value. In Gx, Gy and the
 Laplacian mid-grey is 0, brighter is positive and darker negative.
+
+Every frame of an animation and every page of a file is taken, all on one
+scale. A .npy file holds a picture (H, W) or (H, W, 3), or a stack of them; to
+a .npy file goes the magnitude itself, not scaled. Of a folder all images and
+arrays are taken, into a folder, each under its own name.
 """
 
 
@@ -35,14 +43,15 @@ def add_parser(subparsers):
         "photo",
         metavar="PHOTO",
         nargs="?",
-        help="an image file (default: a photograph of Grace Hopper that comes with matplotlib)",
+        help="an image, a .npy file, or a folder (default: a photograph of Grace Hopper that comes "
+        "with matplotlib)",
     )
     parser.add_argument(
         "-o",
         "--output",
         metavar="OUT",
-        default="edges.png",
-        help="the file to write; its extension is the format (default: edges.png)",
+        help="the file to write; its extension is the format (default: edges.png); for a folder, "
+        "the folder to write to (default: edges)",
     )
     parser.add_argument(
         "--kernel",
@@ -63,39 +72,60 @@ def add_parser(subparsers):
 
 
 def run(args):
-    """Read, differentiate, scale, write, and say so in one line."""
+    """Differentiate, scale and write every picture, and say so in one line."""
+    args.photo = args.photo or _sample()
+    if args.output is None:
+        args.output = "edges" if Path(args.photo).is_dir() else "edges.png"
+    batches.run(args, partial(_edges, args), args.kernel)
+
+
+def _edges(args, stack, target):
+    """The stack of magnitudes, or of panels, and by which algorithm."""
     import cyconv
     from cyconv import filters
 
-    images.check_target(args.output)
-    photo = images.read(args.photo or _sample())
-    grey = photo.grey()
-    kernel = filters.LAPLACIAN_4 if args.kernel == "laplacian" else args.kernel
     how = {"mode": args.border, "threads": args.threads, "device": args.device}
-    with bad_input():
-        (problem, _), *_ = filters.passes(grey, kernel, separable=False, **how)
-        algorithm = cyconv.plan(problem, device=args.device).algorithm
-        start = perf_counter()
-        if args.kernel == "laplacian":
-            parts = {"Laplacian": filters.apply(grey, kernel, separable=False, **how)}
-            magnitude = np.abs(parts["Laplacian"])
-        else:
-            parts = dict(zip(("Gx", "Gy"), filters.gradient(grey, kernel, **how), strict=True))
-            magnitude = np.hypot(*parts.values())
-        milliseconds = 1000 * (perf_counter() - start)
-    result = _scaled(magnitude)
+    kernel = filters.LAPLACIAN_4 if args.kernel == "laplacian" else args.kernel
+    (problem, _), *_ = filters.passes(stack.photos[0].grey(), kernel, separable=False, **how)
+    algorithm = cyconv.plan(problem, device=args.device).algorithm
+    frames = []
+    for photo in stack.photos:
+        check()
+        frames.append(_derivatives(photo.grey(), args.kernel, how))
+    if stacks.is_array(target) and not args.panel:
+        results = [_magnitude(parts) for parts in frames]
+    else:
+        # One scale for all frames: an animation does not flicker.
+        largest = max(_largest(_magnitude(parts)) for parts in frames)
+        results = [_scaled(_magnitude(parts), largest) for parts in frames]
     if args.panel:
-        largest = max(_largest(part) for part in parts.values())
-        tiles = {"photo": _eight_bit(photo)}
-        tiles |= {name: _around_grey(part, largest) for name, part in parts.items()}
-        tiles["magnitude" if len(parts) > 1 else "absolute value"] = result
-        result = _panel(tiles, args.panel_width)
-    images.write(args.output, images.Photo(result))
-    height, width = result.shape[:2]
-    print(
-        f"wrote {images.shown(args.output)}: {width}x{height}, {args.kernel}, "
-        f"algorithm {algorithm}, {milliseconds:.1f} ms"
-    )
+        results = [
+            _steps(photo, parts, result, args.panel_width)
+            for photo, parts, result in zip(stack.photos, frames, results, strict=True)
+        ]
+    return replace(stack, photos=[images.Photo(result) for result in results]), algorithm
+
+
+def _derivatives(grey, kernel, how):
+    """``{label: (H, W)}``: both derivatives, or the Laplacian."""
+    from cyconv import filters
+
+    if kernel == "laplacian":
+        return {"Laplacian": filters.apply(grey, filters.LAPLACIAN_4, separable=False, **how)}
+    return dict(zip(("Gx", "Gy"), filters.gradient(grey, kernel, **how), strict=True))
+
+
+def _magnitude(parts):
+    return np.abs(parts["Laplacian"]) if "Laplacian" in parts else np.hypot(*parts.values())
+
+
+def _steps(photo, parts, result, width):
+    """A panel of the photo, its derivatives and the magnitude."""
+    largest = max(_largest(part) for part in parts.values())
+    tiles = {"photo": _eight_bit(photo)}
+    tiles |= {name: _around_grey(part, largest) for name, part in parts.items()}
+    tiles["magnitude" if len(parts) > 1 else "absolute value"] = result
+    return _panel(tiles, width)
 
 
 def _sample():
@@ -113,10 +143,9 @@ def _largest(values):
     return float(np.max(np.abs(values), where=np.isfinite(values), initial=0))
 
 
-def _scaled(magnitude):
-    """0 to 0 and the largest finite value to 255, linearly; NaN to 0."""
-    largest = _largest(magnitude) or 1.0
-    scaled = np.nan_to_num(magnitude / largest, nan=0.0, posinf=1.0)
+def _scaled(magnitude, largest):
+    """0 to 0 and `largest` to 255, linearly; NaN to 0."""
+    scaled = np.nan_to_num(magnitude / (largest or 1.0), nan=0.0, posinf=1.0)
     return np.rint(255 * scaled).astype(np.uint8)
 
 
@@ -130,7 +159,8 @@ def _eight_bit(photo):
     """The photo as a screen shows it, on white; more than 8 bits from its own least to its most."""
     if photo.colour.dtype != np.uint8:
         values = np.nan_to_num(photo.colour.astype(np.float64))
-        return _scaled(values - values.min())
+        values -= values.min()
+        return _scaled(values, _largest(values))
     if photo.alpha is None:
         return photo.colour
     opacity = photo.alpha.reshape(photo.alpha.shape + (1,) * (photo.colour.ndim - 2)) / 255

@@ -1,12 +1,14 @@
-"""``cyconv filter``: one kernel over a photo."""
+"""``cyconv filter``: one kernel over photos."""
 
 import os
-from time import perf_counter
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from . import images
+from . import batches, images, stacks
 from .common import CommandError, add_run_options, bad_input, positive_int
+from .interrupts import check
 
 _DESCRIPTION = """\
 Filter a photo with one kernel, channel by channel; alpha is kept as it is.
@@ -14,6 +16,12 @@ The kernel is applied as it is written (cross-correlation), not turned by 180
 degrees. The result is rounded and clipped to what the photo's own pixels can
 hold (0 to 255 for 8 bits), so that of a derivative only the positive half is
 left: for edges, see cyconv edges.
+
+Every frame of an animation and every page of a file is filtered. A .npy file
+holds a picture (H, W) or (H, W, C), C = 3 or 4 channels that are filtered
+alike, or a stack of them (..., H, W) or (..., H, W, C); to a .npy file goes
+what was computed, not rounded and not clipped. Of a folder all images and
+arrays are filtered, into a folder, each under its own name.
 """
 
 _OPTIONS = {
@@ -29,7 +37,7 @@ def add_parser(subparsers):
     parser = subparsers.add_parser(
         "filter", help="filter a photo with a kernel", description=_DESCRIPTION
     )
-    parser.add_argument("photo", metavar="PHOTO", help="an image file")
+    parser.add_argument("photo", metavar="PHOTO", help="an image, a .npy file, or a folder")
     parser.add_argument(
         "--kernel",
         metavar="NAME|FILE",
@@ -43,7 +51,8 @@ def add_parser(subparsers):
         "--output",
         metavar="OUT",
         required=True,
-        help="the file to write; its extension is the format; may be PHOTO itself",
+        help="the file to write; its extension is the format; for a folder, the folder to write "
+        "to; may be PHOTO itself",
     )
     for option, (kind, metavar, text) in _OPTIONS.items():
         parser.add_argument(f"--{option}", type=kind, metavar=metavar, help=text)
@@ -52,28 +61,30 @@ def add_parser(subparsers):
 
 
 def run(args):
-    """Read, filter, clip, write, and say so in one line."""
-    import cyconv
-    from cyconv import filters
-
-    images.check_target(args.output)
+    """Filter, clip and write every picture, and say so in one line."""
     options = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
     with bad_input():
         kernel = _kernel(args.kernel, options)
-        photo = images.read(args.photo)
-        how = {"mode": args.border, "threads": args.threads, "device": args.device}
-        chain = filters.passes(photo.colour, kernel, **how)
-        algorithms = [cyconv.plan(problem, device=args.device).algorithm for problem, _ in chain]
-        start = perf_counter()
-        values = filters.apply(photo.colour, kernel, **how)
-        milliseconds = 1000 * (perf_counter() - start)
-    images.write(args.output, photo.with_colour(values))
-    height, width = values.shape[:2]
     rows, columns = kernel.shape
-    print(
-        f"wrote {images.shown(args.output)}: {width}x{height}, {images.shown(args.kernel)} "
-        f"{rows}x{columns}, algorithm {' then '.join(algorithms)}, {milliseconds:.1f} ms"
-    )
+    what = f"{images.shown(args.kernel)} {rows}x{columns}"
+    batches.run(args, partial(_filtered, args, kernel), what)
+
+
+def _filtered(args, kernel, stack, target):
+    """The stack with its colours filtered, and by which algorithms."""
+    import cyconv
+    from cyconv import filters
+
+    how = {"mode": args.border, "threads": args.threads, "device": args.device}
+    chain = filters.passes(stack.photos[0].colour, kernel, **how)
+    algorithms = [cyconv.plan(problem, device=args.device).algorithm for problem, _ in chain]
+    photos = []
+    for photo in stack.photos:
+        check()
+        values = filters.apply(photo.colour, kernel, **how)
+        plain = stacks.is_array(target)
+        photos.append(replace(photo, colour=values) if plain else photo.with_colour(values))
+    return replace(stack, photos=photos), " then ".join(algorithms)
 
 
 def _kernel(name, options):

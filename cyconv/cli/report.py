@@ -1,10 +1,14 @@
 """What ``cyconv bench`` tells: rows, summaries, the machine, a table and a chart."""
 
 import importlib.metadata
+import json
 import os
 import platform
 from dataclasses import asdict
 from math import exp, log
+from pathlib import Path
+
+from cyconv import notebook
 
 from .common import aligned
 from .contestants import CONTESTANTS
@@ -12,7 +16,40 @@ from .contestants import CONTESTANTS
 OURS, ONE_SHOT = "cyconv", "cyconv one-shot"
 
 _DISTRIBUTIONS = {"cv2": "opencv"}
+_LEFT = (0, 2, 6)  # columns of words in the table
 _INK, _SLOWER = "#2a6f97", "#c1666b"
+
+
+class Report(dict):
+    """A report of ``cyconv bench``: a dict, with the command's table for its text.
+
+    ``Report.read("resnet50.json")`` is what ``cyconv bench resnet50 --json resnet50.json`` wrote.
+    """
+
+    @classmethod
+    def read(cls, path):
+        """The report in the file `path`."""
+        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def __str__(self):
+        return text(self)
+
+    def _repr_html_(self):
+        title, made_of = _title(self)
+        head, *lines = _lines(self)
+        failed = list(_failures(self))
+        return notebook.card(
+            title,
+            notebook.bullets(_standing(self)),
+            notebook.details(
+                f"{len(lines)} layer(s)",
+                notebook.table(
+                    head, lines, numbers=[i for i in range(len(head)) if i not in _LEFT]
+                ),
+            ),
+            notebook.details(f"failed: {len(failed)}", notebook.bullets(failed)),
+            notebook.details("versions", notebook.text(made_of)),
+        )
 
 
 def machine(threads):
@@ -106,29 +143,33 @@ def _ratios(rows, key, prefix):
 
 def text(report):
     """The report as a table, with what failed and the summary below."""
+    lines = list(_lines(report))
+    return "\n".join(
+        [*_title(report), "", *aligned(lines, _LEFT), "", *_failures(report), *_standing(report)]
+    )
+
+
+def _lines(report):
+    """The table's cells, its head first."""
     rows = report["rows"]
     one_shot = any(ONE_SHOT in row["results"] for row in rows)
     head = ["layer", "times", "algorithm", "ms", "GFLOP/s", "error", "best peer", "ms", "ratio"]
-    lines = [head + ["one-shot ms", "ratio"] * one_shot]
+    yield head + ["one-shot ms", "ratio"] * one_shot
     for row in rows:
         ours, shot = row["results"].get(OURS, {}), row["results"].get(ONE_SHOT, {})
         peer = row["results"].get(row["best_peer"], {})
-        lines.append(
-            [
-                row["layer"],
-                str(row["repeats"]),
-                ours.get("algorithm") or "-",
-                _ms(ours),
-                _number(ours.get("gflops"), ".1f"),
-                _number(ours.get("error"), ".1e"),
-                row["best_peer"] or "-",
-                _ms(peer),
-                _number(row["ratio"], ".2f"),
-            ]
-        )
-        if one_shot:
-            lines[-1] += [_ms(shot), _number(row["one_shot_ratio"], ".2f")]
-    return "\n".join([*_title(report), "", *aligned(lines, (0, 2, 6)), "", *_below(report)])
+        cells = [
+            row["layer"],
+            str(row["repeats"]),
+            ours.get("algorithm") or "-",
+            _ms(ours),
+            _number(ours.get("gflops"), ".1f"),
+            _number(ours.get("error"), ".1e"),
+            row["best_peer"] or "-",
+            _ms(peer),
+            _number(row["ratio"], ".2f"),
+        ]
+        yield cells + [_ms(shot), _number(row["one_shot_ratio"], ".2f")] * one_shot
 
 
 def _title(report):
@@ -140,7 +181,8 @@ def _title(report):
     yield ", ".join(f"{name} {version}" for name, version in report["versions"].items())
 
 
-def _below(report):
+def _failures(report):
+    """What failed, on which layers."""
     failed = {}
     for row in report["rows"]:
         for name, result in row["results"].items():
@@ -149,6 +191,10 @@ def _below(report):
     for (name, reason), layers in failed.items():
         more = f" and {len(layers) - 1} more" if len(layers) > 1 else ""
         yield f"{name}: {reason} ({layers[0]}{more})"
+
+
+def _standing(report):
+    """Our speed beside the peers'."""
     s = report["summary"]
     for prefix, what in ("", "packed"), ("one_shot_", "one-shot"):
         if s[f"{prefix}geomean"]:

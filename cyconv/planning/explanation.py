@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+from cyconv import notebook
 from cyconv.problem import Problem
 
 
@@ -64,18 +65,57 @@ class Explanation:
             "candidates": [asdict(candidate) for candidate in self.candidates],
         }
 
-    def __str__(self):
+    def _repr_html_(self):
+        taken = [c for c in self.candidates if not c.reason]
+        measured = any(c.measured_seconds is not None for c in taken)
+        names = [c.name for c in taken]
+        rows = [
+            [
+                c.name,
+                f"{c.seconds * 1e3:.3f}",
+                f"{c.workspace_bytes / 2**20:.2f}",
+                f"{c.error:g}",
+            ]
+            + ["" if c.measured_seconds is None else f"{c.measured_seconds * 1e3:.3f}"] * measured
+            for c in taken
+        ]
+        one = " on one thread" if self.device == "cpu" else ""
+        head = ["algorithm", f"ms predicted{one}", "MiB workspace", "error, x direct"]
+        head += ["ms measured for one image"] * measured
+        chosen = names.index(self.algorithm) if self.algorithm in names else None
+        refused = [(c.name, c.reason) for c in self.candidates if c.reason]
+        return notebook.card(
+            self.problem.title,
+            notebook.text(self._cost()),
+            notebook.text(self._choice()),
+            notebook.text(self._tuned()) if self.tunables else "",
+            notebook.table(head, rows, numbers=range(1, len(head)), chosen=chosen),
+            notebook.details(f"rewritten: {len(self.chain)}", notebook.bullets(self.chain)),
+            notebook.details(
+                f"not possible: {len(refused)}", notebook.table(("algorithm", "why"), refused)
+            ),
+        )
+
+    def _cost(self):
         p = self.problem
-        lines = [f"{p.direction} {p.x_shape} * {p.w_shape} -> {p.output_shape}, {p.dtype}"]
-        field = " x ".join(map(str, p.receptive_field))
-        lines.append(f"  {p.parameters:,} parameters, {p.flops:,} FLOPs, receptive field {field}")
-        lines += [f"  rewritten: {sentence}" for sentence in self.chain]
+        span = " x ".join(map(str, p.receptive_field))
+        return f"{p.parameters:,} parameters, {p.flops:,} FLOPs, receptive field {span}"
+
+    def _choice(self):
         over = f" over {', '.join(self.over)}" if self.over else ""
         where = f"{self.threads} thread(s)" if self.device == "cpu" else f"on {self.device}"
-        lines.append(f"  chosen: {self.algorithm}{over} ({self.source}), {where}")
+        return f"chosen: {self.algorithm}{over} ({self.source}), {where}"
+
+    def _tuned(self):
+        values = ", ".join(f"{name}={value}" for name, value in self.tunables.items())
+        return f"tuned: {values} (tuning file)"
+
+    def __str__(self):
+        lines = [self.problem.title, f"  {self._cost()}"]
+        lines += [f"  rewritten: {sentence}" for sentence in self.chain]
+        lines.append(f"  {self._choice()}")
         if self.tunables:
-            values = ", ".join(f"{name}={value}" for name, value in self.tunables.items())
-            lines.append(f"  tuned: {values} (tuning file)")
+            lines.append(f"  {self._tuned()}")
         width = max((len(c.name) for c in self.candidates), default=0)
         one = " on one thread" if self.device == "cpu" else ""
         for c in self.candidates:

@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from cyconv import notebook
 from cyconv.problem.geometry import (
     LIMIT,
     are_sizes,
@@ -369,6 +370,22 @@ class Problem:
     def receptive_field(self):
         """Input elements that one output spans along each axis: dilation * (kernel - 1) + 1."""
         return tuple(map(extent, self.kernel, self.dilation))
+
+    @property
+    def title(self):
+        """Direction, shapes and dtype in one line."""
+        return (
+            f"{self.direction} {self.x_shape} * {self.w_shape} -> {self.output_shape}, {self.dtype}"
+        )
+
+    def _repr_html_(self):
+        asked = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
+        derived = ("output_shape", "parameters", "flops", "bytes", "receptive_field")
+        return notebook.card(
+            self.title,
+            notebook.fields({name: getattr(self, name) for name in derived}),
+            notebook.details("arguments", notebook.fields(asked)),
+        )
 
 
 FIELDS = tuple(each.name for each in fields(Problem))
