@@ -26,7 +26,7 @@ extensions = [
     "kernel_table",
     "mathml",
 ]
-exclude_patterns = ["**/README.md", "sg_execution_times.rst"]
+exclude_patterns = ["gallery/*.ipynb", "gallery/*.py", "sg_execution_times.rst"]
 
 # Chapters are text with cells of code, which the build runs; a cell that fails fails the build.
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
