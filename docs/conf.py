@@ -25,6 +25,7 @@ extensions = [
     "explorable_pages",
     "kernel_table",
     "mathml",
+    "shapes",
 ]
 exclude_patterns = ["gallery/*.ipynb", "gallery/*.py", "sg_execution_times.rst"]
 

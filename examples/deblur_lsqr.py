@@ -4,7 +4,7 @@
 The blurred photograph is y = A x, rounded to 8 bits, where A is the convolution with a line of 15
 cells. Written out, A would have a row for each cell of y and a column for each of x. As a
 LinearOperator it stores the kernel only, and ``scipy.sparse.linalg.lsqr`` needs no more than A v
-and its transpose, to find
+and its transpose, to find ::
 
     the x of least |A x - y|^2 + damp^2 |x|^2.
 

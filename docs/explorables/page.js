@@ -11,8 +11,8 @@ const Page = (() => {
       const line = body.insertRow();
       return row.map((value, j) => {
         const cell = line.insertCell();
-        cell.textContent = typeof value === "number" ? minus(value) : value;
         cell.className = kind(i, j);
+        cell.textContent = cell.classList.contains("later") ? "" : minus(value);
         return cell;
       });
     });
@@ -50,7 +50,7 @@ const Page = (() => {
     return Math.min(Math.max(Number.isFinite(value) ? value : 1, Number(field.min)), Number(field.max));
   }
 
-  /** The position: a slider, buttons for back, play and on. `show(position)` draws it. */
+  /** The position: a slider, buttons for back, play and next. `show(position)` draws it. */
   function player(show) {
     const slider = get("position"), play = get("play");
     let timer = null;
@@ -66,7 +66,7 @@ const Page = (() => {
     }
     slider.addEventListener("input", () => go(slider.value));
     get("back").addEventListener("click", () => { stop(); go(Number(slider.value) - 1); });
-    get("on").addEventListener("click", () => { stop(); go(Number(slider.value) + 1); });
+    get("next").addEventListener("click", () => { stop(); go(Number(slider.value) + 1); });
     play.addEventListener("click", () => {
       if (timer !== null) return stop();
       play.textContent = "Pause";

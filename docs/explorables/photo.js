@@ -94,16 +94,13 @@
   get("grey").addEventListener("change", show);
   get("file").addEventListener("change", () => open(get("file").files[0]));
   const drop = get("drop");
-  {
-    const target = document.body;
-    target.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
-    target.addEventListener("dragleave", () => drop.classList.remove("over"));
-    target.addEventListener("drop", (event) => {
-      event.preventDefault();
-      drop.classList.remove("over");
-      open(event.dataTransfer.files[0]);
-    });
-  }
+  document.body.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  document.body.addEventListener("dragleave", () => drop.classList.remove("over"));
+  document.body.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    open(event.dataTransfer.files[0]);
+  });
   show();
   choose();
 }

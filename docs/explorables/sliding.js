@@ -20,7 +20,7 @@
     const products = w.map((row, r) => row.map((weight, s) => weight * x[p + r][q + s]));
     fill("products", products, () => "window");
     fill("output", y, (i, j) => (i === p && j === q ? "answer" : 3 * i + j > position ? "later" : ""));
-    const sum = w.flatMap((row, r) => row.map((weight, s) => `${minus(x[p + r][q + s])}·${minus(weight)}`));
+    const sum = w.flatMap((row, r) => row.map((weight, s) => `${minus(x[p + r][q + s])}·${weight < 0 ? `(${minus(weight)})` : weight}`));
     get("says").textContent = `Output row ${p}, column ${q}: ${sum.join(" + ")} = ${minus(y[p][q])}`;
   }
 
