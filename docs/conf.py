@@ -13,7 +13,7 @@ import cyconv  # noqa: E402
 without_torch.load()
 
 project = "cyconv"
-author = "the cyconv developers"
+author = project_copyright = "the cyconv developers"
 release = version = cyconv.__version__
 
 extensions = [
@@ -64,6 +64,7 @@ sphinx_gallery_conf = {
     "plot_gallery": "True",
 }
 
+html_context = {"default_mode": "auto"}
 html_theme = "pydata_sphinx_theme"
 html_title = "cyconv"
 html_static_path = ["_static"]
@@ -82,4 +83,3 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-copyright = "the cyconv developers"

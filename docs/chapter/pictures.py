@@ -22,11 +22,14 @@ def figure(columns, width=2.6, height=2.6, rows=1):
 
 
 def tables(arrays, marked=(), size=0.42):
-    """Tables of numbers side by side, coloured by sign; `marked` has a window (row, column, height, width) or None for each."""
+    """Tables of numbers side by side, coloured by sign.
+
+    `marked` has for each a window (row, column, height, width) or None.
+    """
     arrays = {title: np.atleast_2d(a) for title, a in arrays.items()}
     widths = [a.shape[1] for a in arrays.values()]
     heights = max(a.shape[0] for a in arrays.values())
-    made, axes = plt.subplots(
+    _, axes = plt.subplots(
         1,
         len(arrays),
         figsize=(size * (sum(widths) + 1.2 * len(widths)), size * heights + 0.6),
