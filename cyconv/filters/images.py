@@ -110,6 +110,13 @@ def passes(image, kernel, *, mode="reflect", separable=None, **how):
     list of (Problem, weights)
         One pass in 2-D, or two in 1-D. Weights are (K, 1, R, S); ``cyconv.plan`` says more about a
         problem.
+
+    Examples
+    --------
+    >>> image = np.ones((1000, 1000), "f")
+    >>> passes = cyconv.filters.passes(image, cyconv.filters.gaussian(sigma=4), separable=True)
+    >>> [weights.shape for problem, weights in passes]
+    [(1, 1, 33, 1), (1, 1, 1, 33)]
     """
     operation = "filters.passes"
     _check_how(operation, how)
@@ -157,6 +164,17 @@ def apply(image, kernel, *, mode="reflect", separable=None, **how):
     -------
     ndarray, as large as the image, floating point
         Not clipped: a derivative has negative values. An Array of pyopencl's stays on its device.
+
+    Examples
+    --------
+    >>> image = np.zeros((5, 5))
+    >>> image[2, 2] = 16
+    >>> cyconv.filters.apply(image, "gaussian")
+    array([[0., 0., 0., 0., 0.],
+           [0., 1., 2., 1., 0.],
+           [0., 2., 4., 2., 0.],
+           [0., 1., 2., 1., 0.],
+           [0., 0., 0., 0., 0.]])
     """
     operation = "filters.apply"
     _check_how(operation, how)
@@ -176,6 +194,13 @@ def gradient(image, kernel="sobel", *, mode="reflect", **how):
         differences along the two diagonals.
     mode, **how
         As for `apply`.
+
+    Examples
+    --------
+    >>> ramp = np.tile(np.arange(4.0), (4, 1))  # brighter to the right, by 1 a cell
+    >>> gx, gy = cyconv.filters.gradient(ramp, "prewitt")
+    >>> gx[1], gy[1]
+    (array([0., 6., 6., 0.]), array([0., 0., 0., 0.]))
     """
     operation = "filters.gradient"
     _check_how(operation, how)
@@ -185,7 +210,14 @@ def gradient(image, kernel="sobel", *, mode="reflect", **how):
 
 
 def gradient_magnitude(image, kernel="sobel", *, mode="reflect", **how):
-    """``sqrt(gx² + gy²)`` of `gradient`, channel by channel, without overflow."""
+    """``sqrt(gx² + gy²)`` of `gradient`, channel by channel, without overflow.
+
+    Examples
+    --------
+    >>> step = np.repeat([[0.0, 0, 3, 3]], 4, axis=0)
+    >>> cyconv.filters.gradient_magnitude(step, "sobel")[1]
+    array([ 0., 12., 12.,  0.])
+    """
     gx, gy = gradient(image, kernel, mode=mode, **how)
     if is_on_device(gx):
         from cyconv.opencl.functions import hypot

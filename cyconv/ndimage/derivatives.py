@@ -28,6 +28,13 @@ def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.prewitt(np.array([[0, 0, 1, 1]] * 3))
+    array([[0, 3, 3, 0],
+           [0, 3, 3, 0],
+           [0, 3, 3, 0]])
     """
     return bools(_gradient([1, 1, 1], input, axis, output, mode, cval))
 
@@ -45,6 +52,13 @@ def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0):
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.sobel(np.array([[0, 0, 1, 1]] * 3))
+    array([[0, 4, 4, 0],
+           [0, 4, 4, 0],
+           [0, 4, 4, 0]])
     """
     return bools(_gradient([1, 2, 1], input, axis, output, mode, cval))
 
@@ -92,6 +106,13 @@ def generic_laplace(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> def second(x, axis, output, mode, cval):
+    ...     return cyconv.ndimage.correlate1d(x, [1, -2, 1], axis, output, mode, cval)
+    >>> cyconv.ndimage.generic_laplace(np.array([0, 0, 1, 4, 9, 16]), second)
+    array([ 0,  1,  2,  2,  2, -7])
     """
     given = extra_arguments, extra_keywords or {}
     return bools(_sum_over_axes(input, derivative2, output, mode, cval, *given, axes))
@@ -110,6 +131,11 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None):
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.laplace(np.array([0, 0, 1, 4, 9, 16]))
+    array([ 0,  1,  2,  2,  2, -7])
     """
 
     def second_difference(x, axis, output, mode, cval):
@@ -135,6 +161,11 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.gaussian_laplace(np.eye(5), 1).shape
+    (5, 5)
     """
     x = on_host("input", input)
     chosen = chosen_axes(axes, x.ndim)
@@ -171,6 +202,14 @@ def generic_gradient_magnitude(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> step = np.array([[0, 0, 3, 3]] * 3)
+    >>> cyconv.ndimage.generic_gradient_magnitude(step, cyconv.ndimage.prewitt)
+    array([[0, 9, 9, 0],
+           [0, 9, 9, 0],
+           [0, 9, 9, 0]])
     """
 
     def squared(*arguments, **keywords):
@@ -207,6 +246,12 @@ def gaussian_gradient_magnitude(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> ramp = np.arange(20.0)  # its slope is 1
+    >>> float(cyconv.ndimage.gaussian_gradient_magnitude(ramp, 1)[10].round(2))
+    1.0
     """
     return generic_gradient_magnitude(
         input, _gaussian_derivative(1), output, mode, cval, (sigma,), kwargs, axes=axes

@@ -77,6 +77,11 @@ def gaussian_filter1d(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.gaussian_filter1d([0.0, 0, 8, 0, 0], 1).round(2)
+    array([0.47, 1.94, 3.19, 1.94, 0.47])
     """
     return bools(_gaussian(input, sigma, axis, order, output, mode, cval, truncate, radius))
 
@@ -124,6 +129,13 @@ def gaussian_filter(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.gaussian_filter(np.eye(3), 1).round(2)
+    array([[0.5 , 0.33, 0.17],
+           [0.33, 0.34, 0.33],
+           [0.17, 0.33, 0.5 ]])
     """
     return bools(gaussian_passes(input, sigma, order, output, mode, cval, truncate, radius, axes))
 
@@ -166,6 +178,11 @@ def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0
     -----
     Every window is summed afresh, where SciPy keeps a running sum: rounding and non-finite cells do
     not travel beyond their windows.
+
+    Examples
+    --------
+    >>> cyconv.ndimage.uniform_filter1d([3.0, 0, 3, 6, 0], 3)
+    array([2., 2., 3., 3., 2.])
     """
     return bools(_uniform(input, size, axis, output, mode, cval, origin))
 
@@ -210,6 +227,13 @@ def uniform_filter(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.uniform_filter(np.eye(3) * 9, 3)
+    array([[5., 3., 1.],
+           [3., 3., 3.],
+           [1., 3., 5.]])
     """
     x = on_host("input", input)
     output = result_array(output, x, complex_result=x.dtype.kind == "c")
