@@ -4,7 +4,11 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent / "examples")]
+ROOT = HERE.parent
+if not any(path.suffix in (".so", ".pyd") for path in (ROOT / "cyconv" / "kernels").iterdir()):
+    # Nothing is built here, so the installed package is meant, and not the folder of that name.
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != ROOT]
+sys.path[:0] = [str(HERE / "_ext"), str(ROOT / "examples")]
 
 import without_torch  # noqa: E402  (from _ext)
 

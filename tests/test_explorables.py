@@ -228,6 +228,39 @@ def test_a_photograph_under_a_typed_kernel(page, tmp_path):
     np.testing.assert_array_equal(pixels(browser, "result"), filtered(photo, w, 4, 100))
 
 
+DROP = """
+const done = arguments[0], canvas = document.createElement('canvas');
+Object.assign(canvas, {width: 12, height: 7});
+canvas.getContext('2d').fillRect(3, 2, 4, 3);
+canvas.toBlob(blob => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([blob], 'black.png', {type: 'image/png'}));
+  document.body.dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true}));
+  setTimeout(() => done(document.getElementById('source').width), 500);
+});
+"""
+
+
+def test_a_photograph_that_is_dropped(page):
+    browser = page("photo")
+    assert browser.execute_async_script(DROP) == 12
+    expected = np.full((7, 12, 3), 255)
+    expected[2:5, 3:7] = 0
+    np.testing.assert_array_equal(pixels(browser, "source"), expected)
+
+
+def test_play_and_pause(page):
+    browser = page("sliding")
+    play = browser.find_element("id", "play")
+    play.click()
+    assert play.text == "Pause"
+    wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
+    wait(browser, 10).until(lambda b: b.find_element("id", "position").get_property("value") == "2")
+    play.click()
+    assert play.text == "Play"
+    assert browser.find_element("id", "says").get_attribute("aria-live") == "polite"
+
+
 def test_a_classic_kernel_over_the_scene_that_the_page_draws(page):
     browser = page("photo")
     put(browser, preset="blur (Gaussian)")
