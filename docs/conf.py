@@ -78,7 +78,7 @@ html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "cyconv"},
     "navbar_end": ["theme-switcher"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
