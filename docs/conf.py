@@ -31,7 +31,7 @@ extensions = [
     "mathml",
     "shapes",
 ]
-exclude_patterns = ["gallery/*.ipynb", "gallery/*.py", "sg_execution_times.rst"]
+exclude_patterns = ["gallery/*.ipynb", "gallery/*.py", "**/sg_execution_times.rst"]
 
 # Chapters are text with cells of code, which the build runs; a cell that fails fails the build.
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
@@ -73,6 +73,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "cyconv"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
