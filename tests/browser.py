@@ -55,8 +55,9 @@ def requests(driver):
 
 
 def complaints(driver):
-    """What pages have written to the console since the last call."""
-    return [entry["message"] for entry in driver.get_log("browser")]
+    """The warnings and errors that pages have written to the console since the last call."""
+    serious = ("WARNING", "SEVERE")
+    return [entry["message"] for entry in driver.get_log("browser") if entry["level"] in serious]
 
 
 def overflow(driver):
