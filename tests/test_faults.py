@@ -73,7 +73,17 @@ for name in cyconv.planning.registry.names():
 
 
 def test_import_is_light(child):
-    heavy = ("scipy.linalg", "scipy.signal", "torch", "pyopencl", "matplotlib", "PIL", "rich")
+    heavy = (
+        "scipy.linalg",
+        "scipy.signal",
+        "torch",
+        "onnx",
+        "dask",
+        "pyopencl",
+        "matplotlib",
+        "PIL",
+        "rich",
+    )
     loaded = child(
         f"import sys, cyconv\nprint([m for m in {heavy} if m in sys.modules])",
     ).stdout

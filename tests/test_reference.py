@@ -12,9 +12,9 @@ import pytest
 import cyconv
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
-NEEDS = {"torch": "torch", "dask": "dask.array", "opencl": "pyopencl"}
+NEEDS = {"torch": "torch", "dask": "dask.array", "onnx": "onnx", "opencl": "pyopencl"}
 MODULES = ["cyconv", *(f"cyconv.{room}" for room in (
-    "filters", "toeplitz", "ndimage", "signal", "dask", "torch", "opencl"))]  # fmt: skip
+    "filters", "toeplitz", "ndimage", "signal", "dask", "onnx", "torch", "opencl"))]  # fmt: skip
 #: Submodules that a module's __all__ lists, and which have no page of their own.
 ROOMS = {"cyconv.dask": {"ndimage", "signal"}}
 

@@ -55,5 +55,5 @@ _EXAMPLES = {
 
 
 def examples(name):
-    """The section of the docstring of the function `name`."""
-    return f"\n    Examples\n    --------{_EXAMPLES[name]}"
+    """The section of the docstring of the function `name`, if it has one."""
+    return f"\n    Examples\n    --------{_EXAMPLES[name]}" if name in _EXAMPLES else ""
