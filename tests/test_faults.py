@@ -169,6 +169,7 @@ x, w = np.ones((1, 192, 20, 20), np.float32), np.ones((192, 192, 3, 3), np.float
 out = np.full((1, 192, 20, 20), np.nan, np.float32)
 cyconv.conv2d(x[:, :, :8], w, padding=1, algorithm="direct", threads=2)
 cyconv.conv2d(x[:, :8], w[:, :8], padding=1, algorithm="im2col", threads=2)  # loads BLAS
+cyconv.plan(cyconv.Problem(x.shape, w.shape, padding=1), algorithm={name!r})  # loads what it is of
 with open("/proc/self/statm") as statm:
     now = int(statm.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + 2**20, resource.RLIM_INFINITY))
