@@ -39,7 +39,8 @@ class Call:
         words = ["x", *[second] * bool(second), *(f"{k}={v}" for k, v in self.options)]
         channels = self.door == "filters" and len(self.x) == 3
         edges = self.x[:2] if channels else self.x
-        size = str(edges[0]) if len(edges) == 2 else "x".join(map(str, edges))
+        square = len(edges) == 2 and edges[0] == edges[1]
+        size = str(edges[0]) if square else "x".join(map(str, edges))
         call = f"{self.door}.{self.function}({', '.join(words)})"
         return f"{call} {SHORT[self.dtype]} @{size}" + " RGB" * channels
 
@@ -69,11 +70,9 @@ class Call:
 
         sums = np.result_type(np.dtype(self.dtype), np.float32)
         if self.kernel == "weights":
-            rank = (
-                2 if self.door == "filters" else 1 if self.function.endswith("1d") else len(self.x)
-            )
-            w = rng.random((self.size,) * rank)
-            return (w / w.sum()).astype(sums if self.door == "filters" else np.float64)
+            image, line = self.door == "filters", self.function.endswith("1d")
+            w = rng.random((self.size,) * (2 if image else 1 if line else len(self.x)))
+            return (w / w.sum()).astype(sums if image else np.float64)
         if self.door != "filters":
             return None
         if self.kernel is None:
