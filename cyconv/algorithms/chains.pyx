@@ -135,7 +135,8 @@ cdef int line_symmetry(const double[::1] w):
 def plane(weights, ptrdiff_t up, ptrdiff_t left, double least=0):
     """A kernel (R, S) over rows and columns, its first tap `up` rows and `left` columns away.
 
-    Taps of at most `least` are left out, and where there is such a limit NaN is too; the others are summed in the order in which they lie.
+    Taps of at most `least` are left out, and where there is such a limit NaN is too; the others
+    are summed in the order in which they lie.
     """
     cdef const double[:, ::1] w = np.ascontiguousarray(weights, np.float64)
     cdef ptrdiff_t r, s, t = 0

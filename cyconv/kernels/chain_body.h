@@ -274,24 +274,30 @@ VECTORIZED static void square_roots(real *cells, ptrdiff_t n) {
 #endif
 }
 
-/* a = sqrt(a^2 + b^2). The squares of what lies between these bounds neither overflow nor vanish.
- */
+/* a = sqrt(a^2 + b^2). A sum of squares between these bounds has not overflowed, and what vanished
+ * from it could not be seen; a row with another one is computed by hypot. */
 static void lengths(real *a, const real *b, ptrdiff_t n, real *work) {
-    const real small = REAL_BYTES == 4 ? (real)1e-15 : (real)1e-140;
-    const real large = REAL_BYTES == 4 ? (real)1e18 : (real)1e150;
-    int plain = 1;
-    for (ptrdiff_t j = 0; j < n; j++) {
-        const real p = a[j] < 0 ? -a[j] : a[j], q = b[j] < 0 ? -b[j] : b[j];
-        const real most = p > q ? p : q;
-        plain &= (most > small && most < large) | (most == 0);
-        work[j] = a[j] * a[j] + b[j] * b[j];
+    const real small = REAL_BYTES == 4 ? (real)1e-24 : (real)1e-280;
+    const real large = REAL_BYTES == 4 ? (real)1e37 : (real)1e300;
+    lane_mask plain = ~(lane_mask){0};
+    int all = 1;
+    ptrdiff_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
+        const vec p = load(a + j), q = load(b + j), sum = p * p + q * q;
+        plain &= ((sum > splat(small)) & (sum < splat(large))) | ((p == 0) & (q == 0));
+        store(work + j, sum);
     }
-    if (plain) {
-        square_roots(work, n);
-        memcpy(a, work, n * sizeof(real));
+    for (; j < n; j++) {
+        work[j] = a[j] * a[j] + b[j] * b[j];
+        all &= (work[j] > small && work[j] < large) || (a[j] == 0 && b[j] == 0);
+    }
+    for (int l = 0; l < LANES; l++) all &= plain[l] != 0;
+    if (!all) {
+        for (j = 0; j < n; j++) a[j] = (real)hypot((double)a[j], (double)b[j]);
         return;
     }
-    for (ptrdiff_t j = 0; j < n; j++) a[j] = (real)hypot((double)a[j], (double)b[j]);
+    square_roots(work, n);
+    memcpy(a, work, n * sizeof(real));
 }
 
 static ptrdiff_t chain_scratch(const chain_t *c, ptrdiff_t rows) {
