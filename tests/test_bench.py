@@ -50,9 +50,7 @@ def run(capsys, line):
 
 
 def data(layer, dtype="float32"):
-    rng = np.random.default_rng(3)
-    shapes = [layer.x, layer.w] + [layer.y] * (layer.direction != "forward")
-    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+    return layer.arrays(np.random.default_rng(3), dtype)
 
 
 # ---- the nets ----------------------------------------------------------------------------------
@@ -106,6 +104,8 @@ def test_the_error_is_relative_to_the_largest_value():
     assert reference.error([right], [right]) == 0
     assert reference.error([right, right + 1], [right, right]) == 0.25
     assert np.isnan(reference.error([right * np.nan], [right]))
+    low, high = np.array([2, 250], np.uint8), np.array([7, 250], np.uint8)
+    assert reference.error([low], [high]) == 5 / 250  # bytes don't wrap
 
 
 # ---- contestants -------------------------------------------------------------------------------

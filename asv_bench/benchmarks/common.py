@@ -42,6 +42,14 @@ def arrays(layer, dtype="float32"):
     return rng.standard_normal(layer.x).astype(dtype), rng.standard_normal(layer.w).astype(dtype)
 
 
+def image(shape, dtype="float32"):
+    """Standard normal, or bytes of every value."""
+    rng = np.random.default_rng(SEED)
+    if np.dtype(dtype).kind == "u":
+        return rng.integers(np.iinfo(dtype).max, size=shape, dtype=dtype, endpoint=True)
+    return rng.standard_normal(shape).astype(dtype)
+
+
 def one_shot(layer, algorithm, dtype="float32", threads=1):
     """A call without arguments that packs and convolves, into one output array."""
     y = np.empty(plan(layer, algorithm, dtype).problem.output_shape, dtype)

@@ -1,4 +1,4 @@
-"""``cyconv bench``: cyconv beside other libraries, layer by layer."""
+"""``cyconv bench``: cyconv beside other libraries, layer by layer or call by call."""
 
 import argparse
 import importlib.util
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from . import report
+from .calls import CALLS
 from .common import (
     INSTALL_EXTRA,
     CommandError,
@@ -23,7 +24,9 @@ from .progress import progress
 
 _DESCRIPTION = """\
 Measure cyconv beside other libraries on every layer of a network, on images of
-one channel, on signals, or on the gradients of training.
+one channel, on signals, or on the gradients of training; and the calls that
+users type: cyconv.filters beside OpenCV (filters), cyconv.ndimage beside
+scipy.ndimage (faces).
 
 Each contestant runs in a process of its own, with its threads set before it
 starts, by its best layout, and with its weights prepared. They take turns in
@@ -31,13 +34,15 @@ rounds, so only one computes at a time. Times are medians. GFLOP/s are those of
 direct summation, whatever the algorithm. The error is the largest one, relative
 to the largest output, against float64. The ratio is the best peer's time over
 cyconv's. OpenCV's filter2D and scipy.ndimage.correlate take the kernel as it
-is; SciPy's and NumPy's convolutions get it turned beforehand.
+is; SciPy's and NumPy's convolutions get it turned beforehand. A call has nothing
+prepared: every contestant makes its result anew.
 """
 
 _EPILOG = """\
 examples:
   cyconv bench resnet50 --threads 1 --json resnet50.json --chart resnet50.png
   cyconv bench images --against opencv --layers "@1024"
+  cyconv bench filters --threads 1 --layers "gaussian 2) u8"
 
 in a notebook, the table of a --json file:
   from cyconv.cli.report import Report
@@ -64,7 +69,8 @@ def add_parser(subparsers):
         epilog=_EPILOG,
     )
     add = parser.add_argument
-    add("net", metavar="NET", choices=tuple(NETS), help=", ".join(NETS))
+    nets = (*NETS, *CALLS)
+    add("net", metavar="NET", choices=nets, help=", ".join(nets))
     add(
         "--against",
         type=_peers,
@@ -77,7 +83,7 @@ def add_parser(subparsers):
     add("--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)")
     add("--rounds", type=positive_int, default=11, metavar="N", help="turns of each (default: 11)")
     add("--layers", metavar="TEXT", help="only the layers with this in their name")
-    add("--dtype", type=dtype, default="float32", help="float32 or float64 (default: float32)")
+    add("--dtype", type=dtype, help="float32 or float64 (default: float32); calls have their own")
     add("--one-shot", action="store_true", help="measure the functions too, nothing prepared")
     add("--json", metavar="FILE", help="write all figures there; - for stdout, without the table")
     add("--chart", metavar="FILE", help="draw the ratios, in the format of its extension")
@@ -90,6 +96,7 @@ def run(args):
 
     from .contest import Contest
 
+    _check_calls(args)
     check_device(args)
     layers = select(args)
     kind = _check_files(args)
@@ -98,14 +105,14 @@ def run(args):
     rows = []
     with (
         progress(len(layers)) as step,
-        Contest(names, threads, args.rounds, args.dtype, args.device) as contest,
+        Contest(names, threads, args.rounds, args.dtype or "float32", args.device) as contest,
     ):
         for layer in layers:
             step(layer.name)
             rows.append(report.row(layer, contest.measure(layer)))
     found = {
         "net": args.net,
-        "dtype": args.dtype,
+        "dtype": args.dtype or ("several types" if args.net in CALLS else "float32"),
         "device": args.device,
         "rounds": args.rounds,
         "machine": report.machine(threads),
@@ -151,6 +158,20 @@ def _installed(module):
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         return False
+
+
+def _check_calls(args):
+    """Refuse what nets of calls don't have."""
+    for option, value, default in (
+        ("--dtype", args.dtype, None),
+        ("--device", args.device, "cpu"),
+        ("--one-shot", args.one_shot, False),
+    ):
+        if args.net in CALLS and value != default:
+            args.parser.error(
+                f"argument {option}: not for {args.net}: its calls have types of their own, on "
+                "the CPU, with nothing prepared; --layers chooses among them"
+            )
 
 
 def _check_files(args):

@@ -156,10 +156,9 @@ class Contest:
         return results
 
     def _data(self, layer):
-        """Files of seeded arrays and of what they give in float64."""
+        """Files of seeded arrays and of what they should give."""
         rng = np.random.default_rng(SEED)
-        shapes = [layer.x, layer.w] + [layer.y] * (layer.direction != "forward")
-        arrays = [rng.standard_normal(shape).astype(self.dtype) for shape in shapes]
+        arrays = layer.arrays(rng, self.dtype)
         files = {}
         for kind, values in ("arrays", arrays), ("expected", reference(layer, *arrays)):
             files[kind] = [str(Path(self._folder.name, f"{kind}{i}.npy")) for i in range(3)]

@@ -22,7 +22,7 @@ from time import perf_counter
 import numpy as np
 
 from cyconv.cli.contestants import CONTESTANTS
-from cyconv.cli.networks import Layer
+from cyconv.cli.networks import row
 from cyconv.cli.peers import Task
 from cyconv.cli.reference import error
 
@@ -50,13 +50,13 @@ class Process:
             return {"failed": text[:200]}
 
     def prepare(self, layer, threads, arrays, expected, device="cpu"):
-        """Make ready for a layer, compute it once, and compare."""
+        """Make ready for a layer or call, compute it once, and compare."""
         self.made = None  # its memory first
-        sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in layer.items()}
-        x, w, *gradient = (np.load(file, allow_pickle=False) for file in arrays)
+        operands = [np.load(file, allow_pickle=False) for file in arrays]
+        x, w, gradient = operands + [None] * (3 - len(operands))
         if device != "cpu":
             _limit_memory(lifted=True)  # drivers map more than they use
-        task = Task(Layer(**sizes), x, w, *(gradient or [None]), threads, device)
+        task = Task(row(layer), x, w, gradient, threads, device)
         made = self.contestant.make(task)
         result, seconds = _timed(made.call)
         right = [np.load(file, allow_pickle=False) for file in expected]

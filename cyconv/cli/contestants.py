@@ -11,21 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from . import peers
+from . import doors, peers
+from .calls import Call
+from .networks import Layer
 from .peers import Made, Task
+
+
+def _layer(row):
+    return isinstance(row, Layer)
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way to compute layers.
+    """One way to compute layers or calls.
 
     `peer` is the name that ``--against`` knows it by, None for cyconv's own; `needs` the modules to
-    import; `takes` says whether it knows how to compute a layer.
+    import; `takes` says whether it knows how to compute a row.
     """
 
     peer: str | None
     make: Callable[[Task], Made]
-    takes: Callable[[Any], bool] = lambda layer: True
+    takes: Callable[[Any], bool] = _layer
     needs: tuple[str, ...] = ()
 
 
@@ -40,7 +46,12 @@ def _plans(task):
 
 
 def _cyconv(task):
-    """Plans made before; forward with the weights packed, which a step of training changes."""
+    """Plans made before; forward with the weights packed, which a step of training changes.
+
+    A call as it is typed.
+    """
+    if isinstance(task.layer, Call):
+        return doors.by_cyconv(task)
     plans, algorithm = _plans(task)
     if task.device != "cpu":
         return _on_device(task, plans, algorithm)
@@ -102,24 +113,28 @@ def _one_shot(task):
     return Made(backward, tuple, algorithm)
 
 
-def _forward(layer):
-    return layer.direction == "forward"
+def _forward(row):
+    return _layer(row) and row.direction == "forward"
 
 
-def _planes(layer):
-    return len(layer.w) == 4
+def _planes(row):
+    return _layer(row) and len(row.w) == 4
 
 
-def _image(layer):
-    return layer.one_channel and _planes(layer)
+def _one_channel(row):
+    return _layer(row) and row.one_channel
 
 
-def _one_channel(layer):
-    return layer.one_channel
+def _image(row):
+    return _one_channel(row) and _planes(row)
+
+
+def _call_of(door):
+    return lambda row: isinstance(row, Call) and row.door == door
 
 
 CONTESTANTS = {
-    "cyconv": Contestant(None, _cyconv),
+    "cyconv": Contestant(None, _cyconv, lambda row: True),
     "cyconv one-shot": Contestant(None, _one_shot),
     "torch": Contestant("torch", peers.torch_in("nchw"), needs=("torch",)),
     "torch channels_last": Contestant(
@@ -128,7 +143,7 @@ CONTESTANTS = {
     "torch prepacked": Contestant(
         "torch",
         peers.torch_in("prepacked"),
-        lambda layer: _forward(layer) and _planes(layer),
+        lambda row: _forward(row) and _planes(row),
         ("torch",),
     ),
     "onnxruntime": Contestant(
@@ -146,9 +161,11 @@ CONTESTANTS = {
     "numpy convolve": Contestant(
         "scipy",
         peers.make_numpy,
-        lambda layer: layer.one_channel and not _planes(layer),
+        lambda row: _one_channel(row) and not _planes(row),
         ("numpy",),
     ),
+    "opencv": Contestant("opencv", doors.by_opencv, _call_of("filters"), ("cv2",)),
+    "scipy": Contestant("scipy", doors.by_scipy, _call_of("ndimage"), ("scipy",)),
 }
 """By name. NumPy's function is one of the ways that SciPy's users have."""
 

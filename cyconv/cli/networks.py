@@ -1,4 +1,4 @@
-"""The layers that ``bench`` and ``tune`` measure, as data.
+"""The layers that ``bench`` and ``tune`` measure, as data; ``bench``'s calls are in `calls`.
 
 A network's table is the one of its paper. A layer that occurs several times is listed once, with
 how often; a network's total counts it so often.
@@ -7,6 +7,8 @@ how often; a network's total counts it so often.
 from collections import Counter
 from dataclasses import dataclass, replace
 from math import prod
+
+from .calls import CALLS, Call
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Layer:
         directions = ("forward",) if self.direction == "forward" else ("grad_input", "grad_weight")
         shapes = {"x_shape": self.x, "w_shape": self.w}
         return [shapes | self.geometry | {"direction": d} for d in directions]
+
+    def arrays(self, rng, dtype):
+        """The input, the weights and, backward, the output's gradient, standard normal."""
+        shapes = [self.x, self.w] + [self.y] * (self.direction != "forward")
+        return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
 
 
 def _square(c, k, size, kernel, stride=1, groups=1, padding=None):
@@ -157,5 +164,16 @@ NETS = {
 
 
 def layers(net):
-    """The different layers of `net`, in its order, each with its repeats."""
-    return [replace(layer, repeats=n) for layer, n in Counter(NETS[net]()).items()]
+    """The different layers or calls of `net`, in its order, each with its repeats."""
+    rows = (NETS | CALLS)[net]()
+    return [replace(layer, repeats=n) for layer, n in Counter(rows).items()]
+
+
+def row(fields):
+    """The `Layer` or `Call` that has these fields, lists for tuples."""
+    kind = Call if "function" in fields else Layer
+    return kind(**{name: _tuples(value) for name, value in fields.items()})
+
+
+def _tuples(value):
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

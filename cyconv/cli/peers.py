@@ -9,11 +9,11 @@ import numpy as np
 
 @dataclass
 class Task:
-    """A layer with its data: what a contestant is given."""
+    """A layer or a call with its data: what a contestant is given."""
 
     layer: Any
     x: np.ndarray
-    w: np.ndarray
+    w: np.ndarray | None
     gradient: np.ndarray | None
     threads: int
     device: str = "cpu"

@@ -2,11 +2,19 @@
 
 import numpy as np
 
+from . import doors
+from .calls import Call
+
 _MANY = 200  # taps of one filter from which spectra are quicker than a sum over taps
 
 
-def reference(layer, x, w, gradient=None):
-    """The results of `layer` in float64: (y,), or (dx, dw) from the output's `gradient`."""
+def reference(layer, x, w=None, gradient=None):
+    """The results of `layer` in float64: (y,), or (dx, dw) from the output's `gradient`.
+
+    A call's results are the same, but that integers are rounded and saturated, or SciPy's own.
+    """
+    if isinstance(layer, Call):
+        return (_filtered if layer.door == "filters" else _of_scipy)(layer, x, w)
     x, w = x.astype(np.float64), w.astype(np.float64)
     x = np.pad(x, ((0, 0), (0, 0), *((layer.padding,) * 2,) * (x.ndim - 2)))
     if gradient is not None:
@@ -20,6 +28,29 @@ def reference(layer, x, w, gradient=None):
     for _, window, taps in _taps(layer, x, w):
         y = y + taps @ window
     return (y.reshape(layer.y),)
+
+
+def _filtered(call, x, w):
+    """Sums of the mirrored image under each kernel of `w`, by spectra; the length of both."""
+    from scipy.signal import oaconvolve
+
+    borders = [((n - 1) // 2, n // 2) for n in w.shape[-2:]] + [(0, 0)] * (x.ndim - 2)
+    wide = np.pad(x.astype(np.float64), borders, mode="reflect")
+    kernels = w.astype(np.float64).reshape(-1, *w.shape[-2:], *[1] * (x.ndim - 2))
+    ys = [oaconvolve(wide, k[::-1, ::-1], mode="valid", axes=(0, 1)) for k in kernels]
+    ys = [np.hypot(*ys)] if call.function == "gradient_magnitude" else ys
+    if call.result_dtype.kind == "f":
+        return tuple(ys)
+    limits = np.iinfo(call.result_dtype)
+    return tuple(np.clip(np.rint(y), limits.min, limits.max) for y in ys)
+
+
+def _of_scipy(call, x, w):
+    """Integers in SciPy's arithmetic, which truncates and wraps between the passes."""
+    from scipy import ndimage
+
+    x = x.astype(np.float64) if x.dtype.kind == "f" else x
+    return doors.results(doors.typed(ndimage, call, x, w)())
 
 
 def _backward(layer, x, w, gradient):
@@ -53,6 +84,7 @@ def error(results, expected):
     """The largest difference, relative to the largest value expected; the worst of the results."""
     worst = 0.0
     for result, right in zip(results, expected, strict=True):
+        difference = np.subtract(result, right, dtype=np.float64)
         largest = float(np.max(np.abs(right), initial=0)) or 1.0
-        worst = np.maximum(worst, np.max(np.abs(result - right), initial=0) / largest)
+        worst = np.maximum(worst, np.max(np.abs(difference), initial=0) / largest)
     return float(worst)

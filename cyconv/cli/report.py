@@ -196,7 +196,8 @@ def _failures(report):
 def _standing(report):
     """Our speed beside the peers'."""
     s = report["summary"]
-    for prefix, what in ("", "packed"), ("one_shot_", "one-shot"):
+    measured = "calls" if "function" in report["rows"][0] else "packed"
+    for prefix, what in ("", measured), ("one_shot_", "one-shot"):
         if s[f"{prefix}geomean"]:
             yield (
                 f"{what}: geomean {s[f'{prefix}geomean']:.2f} x the best peer's speed, "
