@@ -122,8 +122,10 @@ class Algorithm(base.Algorithm):
         """The weights, transformed ones and their panels."""
         p = self.problem
         filters = p.groups * filled(self.device, self.wide, self.tile, p.filters // p.groups)
-        planes = p.channels // p.groups * p.dtype.itemsize
-        return [planes * n for n in (9 * p.filters, self.points * p.filters, self.points * filters)]
+        depth, item, choice = p.channels // p.groups, p.dtype.itemsize, dict(self.tile)
+        chunk, side = choice.get("TILE_T", 1), sides(self.device, self.wide, choice)[0]
+        panels = self.points * filters * -(-depth // chunk) * chunk + chunk * side
+        return [item * n for n in (p.parameters, self.points * p.filters * depth, panels)]
 
     def images(self):
         """The workspace is one pass's."""
@@ -185,10 +187,13 @@ class Algorithm(base.Algorithm):
             inputs,
             tiles,
         )
-        tiles_of(device, self.wide, self.tile).run(
+        variant = []
+        if not self.device.cpu:  # rooms and columns are multiples of GROUP
+            variant = ["ALIGNED", *(["RAGGED"] if depth % dict(self.tile)["TILE_T"] else [])]
+        tiles_of(device, self.wide, self.tile, *variant).run(
             device,
             (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
-            (long8([0, depth * self.room, 0]), long8([0, self.room, 0, 0, 1, products.offset])),
+            ([0, depth * self.room, 0], [0, self.room, 0, 0, 1, products.offset]),
             (columns, depth, filters, self.points * p.groups, depth * self.room),
             (long8([1, 1, columns]), long8([columns, columns])),
             1,
