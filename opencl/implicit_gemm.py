@@ -64,17 +64,37 @@ def sides(device, wide, choice):
     return choice["TILE_K"], choice["TILE_P"]
 
 
-def narrowed(device, wide, choice, filters, positions):
+def parts_of(device, tiles, taps):
+    """Parts of a sum of `taps`: as many as a GPU's idle units can take, where tiles are few."""
+    if device.cpu:
+        return 1
+    return max(1, min(2 * device.compute_units // max(1, tiles), taps // PART))
+
+
+def _work(device, wide, choice, filters, positions, groups, taps):
+    """What the busiest unit of a device computes, in products of the tiles that are full of them.
+
+    A GPU's work item loads (THREAD_K + THREAD_P) / 4 times for THREAD_K THREAD_P products of a tap,
+    and about five instructions are of the loop.
+    """
+    side_k, side_p = sides(device, wide, choice)
+    tiles = groups * -(-filters // side_k) * -(-positions // side_p)
+    if device.cpu:
+        return tiles * side_k * side_p
+    parts = parts_of(device, tiles, taps)
+    down, across = choice["THREAD_K"], choice["THREAD_P"]
+    share = down * across / (down * across + (down + across) / 4 + 5)
+    return -(-tiles * parts // device.compute_units) * side_k * side_p / share / parts
+
+
+def narrowed(device, wide, choice, filters, positions, groups=1, taps=0, images=1):
     """The choice for a layer of so many filters and positions, as sorted pairs.
 
-    Smaller tiles, where they leave a fifth less empty than the ones chosen.
+    Smaller tiles, where they leave a fifth less empty than the ones chosen, or a fifth less to the
+    busiest unit of a GPU. Of one image, because weights are packed for any number of them; how many
+    positions a tile has is then chosen for all.
     """
     choice = {macro: n for macro, n in choice.items() if macro in _values(device, wide)}
-
-    def computed(choice):
-        size = zip((filters, positions), sides(device, wide, choice), strict=True)
-        return prod(-(-n // side) * side for n, side in size)
-
     most = sides(device, wide, choice)
     smaller = [
         other
@@ -82,8 +102,19 @@ def narrowed(device, wide, choice, filters, positions):
         if all(n <= side for n, side in zip(sides(device, wide, other), most, strict=True))
         and other.get("TILE_T") == choice.get("TILE_T")
     ]
-    best = min(smaller, key=lambda other: (computed(other), -prod(other.values())))
-    return tuple(sorted((choice if 4 * computed(choice) <= 5 * computed(best) else best).items()))
+
+    def best(found, chosen, positions):
+        def work(other):
+            return _work(device, wide, other, filters, positions, groups, taps)
+
+        least = min(found, key=lambda other: (work(other), -prod(other.values())))
+        return chosen if 4 * work(chosen) <= 5 * work(least) else least
+
+    tile = best(smaller, choice, positions)
+    if images > 1 and not device.cpu:
+        same = [other for other in smaller if other["TILE_K"] == tile["TILE_K"]]
+        tile = best(same, max(same, key=lambda other: prod(other.values())), positions * images)
+    return tuple(sorted(tile.items()))
 
 
 def no_tile(device, problem):
@@ -253,7 +284,8 @@ class Algorithm(base.Algorithm):
     def cost(cls, problem, threads, allowed=4.0):
         """Seconds: register tiles over all positions, and the copy."""
         filters = problem.filters // problem.groups
-        full = -(-filters // 6) * 6 / max(1, filters)
+        least = 6 if cls.device.cpu else 32
+        full = -(-filters // least) * least / max(1, filters)
         wide = problem.output_spatial[-1]
         border = (problem.receptive_field[-1] - 1 + wide) / max(1, wide)
         copied = 3 * cls._bytes(problem) * problem.batch
@@ -264,7 +296,8 @@ class Algorithm(base.Algorithm):
         """Lay out the planes; no work on the device."""
         p = self.problem
         size = p.filters // p.groups, prod(p.output_spatial)
-        self.tile = narrowed(self.device, self.wide, self.choice, *size)
+        work = *size, p.groups, taps_of(p)
+        self.tile = narrowed(self.device, self.wide, self.choice, *work, p.batch)
         self.least = sides(self.device, self.wide, dict(self.tile))[1] if self.device.cpu else 1
         self.staged = Staged(p, p.stride, p.dilation, self.least)
         self.taps_of_part = self.split or self._taps_of_part(*size)
@@ -274,17 +307,14 @@ class Algorithm(base.Algorithm):
         self.workspace_per_image = (self.planes + partial) * p.dtype.itemsize
 
     def _taps_of_part(self, filters, positions):
-        """Taps of one part of the sum: fewer where one image's tiles leave a GPU's units idle.
-
-        So the order of a sum depends on the problem of one image and on the device.
-        """
-        taps, chunk = taps_of(self.problem), dict(self.tile).get("TILE_T", 1)
-        parts = 1
-        if not self.device.cpu:
-            side_k, side_p = sides(self.device, self.wide, dict(self.tile))
-            tiles = self.problem.groups * -(-filters // side_k) * -(-positions // side_p)
-            parts = min(2 * self.device.compute_units // max(1, tiles), taps // PART)
-        return max(1, -(-taps // max(1, parts) // chunk) * chunk)
+        """Taps of one part of the sum: its order depends on one image and on the device."""
+        p, taps, device = self.problem, taps_of(self.problem), self.device
+        work = filters, positions, p.groups, taps
+        tile = dict(narrowed(device, self.wide, self.choice, *work))
+        side_k, side_p = sides(device, self.wide, tile)
+        tiles = p.groups * -(-filters // side_k) * -(-positions // side_p)
+        chunk = tile.get("TILE_T", 1)
+        return max(1, -(-taps // parts_of(device, tiles, taps) // chunk) * chunk)
 
     def part(self, problem, limit):
         """With the whole's parts of the sum: the same bits."""

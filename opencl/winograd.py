@@ -33,7 +33,7 @@ def _values(device, wide):
     if device.cpu:
         lanes = base.lanes(device, wide)
         return {"LANES": (lanes, lanes // 2)}
-    return {"LANES": (1, 2, 4)}  # (M + 2)^2 of them are a work item's registers
+    return {"LANES": (1,)}  # (M + 2)^2 of them are a work item's registers
 
 
 TUNABLES = Tunables("winograd", _values)
@@ -99,7 +99,7 @@ class Algorithm(base.Algorithm):
         self.points = (self.m + 2) ** 2
         self.down, self.across = (-(-n // self.m) for n in p.output_spatial)
         size = p.filters // p.groups, self.down * self.across
-        self.tile = narrowed(self.device, self.wide, self.choice, *size)
+        self.tile = narrowed(self.device, self.wide, self.choice, *size, self.points * p.groups)
         # Whole vectors and groups of the transforms, and no less than a CPU's tile.
         wide = self.wide
         self.unit = sides(self.device, wide, dict(self.tile))[1] if self.device.cpu else GROUP

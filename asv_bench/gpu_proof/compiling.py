@@ -17,7 +17,6 @@ from cyconv.opencl.programs import source_of
 
 LIBRARY = Path("/usr/lib/clc")  # OpenCL's functions as bitcode: Debian's libclc
 VERSIONS = range(30, 17, -1)  # of clang
-REGISTERS = 128
 OPTIONS = ("-x", "cl", "-cl-std=CL1.2", "-O3", "-w", "-S")
 
 
@@ -75,7 +74,9 @@ def compile_kernel(kernel, target):
 
 
 def _run(*command, cwd=None, given=None):
-    done = subprocess.run(command, cwd=cwd, input=given, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, input=given, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{Path(command[0]).name}: {done.stderr[-2000:]}")
     return done.stdout + done.stderr
@@ -103,9 +104,11 @@ def _ptx(stem, defines):
 def _nvidia(kernel, arch, folder):
     source, binary = folder / "kernels.ptx", folder / "kernels.cubin"
     source.write_text(_ptx(kernel.stem, kernel.defines))
+    most = dict(kernel.defines).get("REGISTERS", 255)
     told = _run(
-        nvidia_tool("ptxas"), f"-arch={arch}", "-v", f"--maxrregcount={REGISTERS}", "-e", kernel.name, str(source), "-o", str(binary)
-    )
+        nvidia_tool("ptxas"), f"-arch={arch}", "-v", f"--maxrregcount={most}", "-e", kernel.name,
+        str(source), "-o", str(binary),
+    )  # fmt: skip
     told = told.split(f"entry function '{kernel.name}'")[1]
     code = _run(nvidia_tool("nvdisasm"), "-c", str(binary))
     code = re.split(r"\n\t\.section\t", code.split(f"\t.section\t.text.{kernel.name},")[1])[0]

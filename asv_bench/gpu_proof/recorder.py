@@ -102,7 +102,8 @@ class Recorder(Device):
         """(launches that pack the weights, launches of a call)."""
         problem = plan.problem
         x, w, y = (
-            arrays.empty(self, problem.shape_of(role), problem.dtype) for role in plan_roles(problem)
+            arrays.empty(self, problem.shape_of(role), problem.dtype)
+            for role in plan_roles(problem)
         )
         with self.noted() as packing:
             packed = plan._root.pack(w)
