@@ -79,13 +79,12 @@ __kernel void sum_chunks(__global const real *x, __global const real *restrict w
     VEC sums[ROWS * COLUMNS];
     EACH_ROW(KEEP_ROW)
     partial += begin + (chunk * filters + g * size.s0 + row) * size.s1 + column;
-    for (uint m = 0; m < ROWS && row + m < size.s0; m++)
-        for (uint j = 0; j < COLUMNS && column + j < size.s1; j++) {
-            const real *lanes = (const real *)(sums + m * COLUMNS + j);
-            real sum = 0;
-            for (int l = 0; l < LANES; l++) sum += lanes[l];
-            partial[m * size.s1 + j] = sum;
-        }
+    UNROLL for (uint m = 0; m < ROWS; m++) UNROLL for (uint j = 0; j < COLUMNS; j++) {
+        const real *lanes = (const real *)(sums + m * COLUMNS + j);
+        real sum = 0;
+        UNROLL for (int l = 0; l < LANES; l++) sum += lanes[l];
+        if (row + m < size.s0 && column + j < size.s1) partial[m * size.s1 + j] = sum;
+    }
 }
 
 /* y[n, k, z, p, q] = clamp(sum of its chunks + bias). One that is not finite is summed again as it

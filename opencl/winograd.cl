@@ -14,13 +14,6 @@
 #define NAMED_(name, m) winograd_##name##_##m##_3
 #define NAMED(name, m) NAMED_(name, m)
 
-/* On a GPU what a loop indexes must be registers: a CPU's compiler decides for itself. */
-#ifdef CPU
-#define UNROLL
-#else
-#define UNROLL _Pragma("unroll")
-#endif
-
 /* y (OUT x OUT) = F d F^T, d (IN x IN). */
 #define SANDWICH(name, F, IN, OUT)                                         \
     static void name(const vec *d, vec *y) {                               \

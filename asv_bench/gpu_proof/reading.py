@@ -97,6 +97,8 @@ def _nvidia(line):
         return "fma", 0, 2
     kinds = {"LDG": "load", "LD": "load", "STG": "store", "ST": "store", "LDS": "local load",
              "STS": "local store", "LDL": "stack", "STL": "stack", "CALL": "call"}  # fmt: skip
+    if name == "CALL" and "$" not in line:  # a jump within the kernel
+        return "other", 0, 0
     if name == "MUFU" and parts[0] in ("RCP", "RCP64H"):
         return "reciprocal", 0, 0
     return kinds.get(name, "other"), size, 0
@@ -121,7 +123,7 @@ def _amd(line):
     if name.startswith("v_rcp"):
         return "reciprocal", 0, 0
     size = next((n for word, n in DWORDS.items() if name.endswith(word)), 4)
-    if name.startswith("ds_read2") or name.startswith("ds_load_2"):
+    if name.startswith(("ds_read2", "ds_load_2")):
         return "local load", 2 * size, 0
     if name.startswith(("ds_read", "ds_load")):
         return "local load", size, 0
