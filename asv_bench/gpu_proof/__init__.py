@@ -7,3 +7,8 @@ reading    machine code to counts: the main loop, its instructions, stack, calls
 banks      conflicts in local memory, by the kernels' own addresses
 model      all of these to a time, as issue slots, memory or local memory bind
 """
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # the checkout's cyconv, where none is installed

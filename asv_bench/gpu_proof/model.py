@@ -7,6 +7,7 @@ units, memory gives its peak, each operand is read once, and starting a kernel c
 from math import ceil
 
 import numpy as np
+
 from gpu_proof import banks
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyconv.opencl import arrays, tunables
+from cyconv.opencl import arrays
 from cyconv.opencl.device import Device
 from cyconv.opencl.plan import DevicePlan, Opened
 from cyconv.opencl.registry import ALGORITHMS, registry_of
@@ -103,20 +103,13 @@ class Recorder(Device):
         problem = plan.problem
         x, w, y = (
             arrays.empty(self, problem.shape_of(role), problem.dtype)
-            for role in plan_roles(problem)
+            for role in ROLES[problem.direction]
         )
         with self.noted() as packing:
             packed = plan._root.pack(w)
         with self.noted() as calling:
             plan._root.run(x, packed, y, None, None, None)
         return packing, calling
-
-
-def plan_roles(problem):
-    """Roles of a problem's operands and of its result."""
-    from cyconv.problem import ROLES
-
-    return ROLES[problem.direction]
 
 
 def every_kernel(target, problems, all_choices):
@@ -138,6 +131,3 @@ def every_kernel(target, problems, all_choices):
                     except (ValueError, MemoryError):  # not of this algorithm
                         continue
     return device.kernels
-
-
-__all__ = ["Kernel", "Launch", "Recorder", "every_kernel", "tunables"]
