@@ -11,6 +11,7 @@ from cyconv.opencl import arrays
 from cyconv.opencl.device import Device
 from cyconv.opencl.plan import DevicePlan, Opened
 from cyconv.opencl.registry import ALGORITHMS, registry_of
+from cyconv.problem import ROLES
 
 
 class Kernel(NamedTuple):
