@@ -1,4 +1,4 @@
-"""From counts to a time: issue slots, local memory or memory, whichever binds.
+"""From counts to a time: products, issue slots, local memory or memory, whichever binds.
 
 A bound from below: every unit issues in every clock that it may, groups are spread evenly over
 units, memory gives its peak, each operand is read once, and starting a kernel costs nothing.
@@ -59,12 +59,15 @@ def seconds(launch, compiled, code, target):
     waves = busiest * ceil(launch.items / target.wave)
     times = rounds(launch)
     issued = code.whole.issued + (times - 1) * code.loop.issued
+    fmas = code.whole.fmas + (times - 1) * code.loop.fmas
     bound = {
+        "products": waves * fmas * target.wave / target.products / target.clock,
         "issue": waves * issued / target.issue / target.clock,
         "memory": moved(launch) / target.bandwidth,
     }
     if launch.kernel.name == "multiply_tiles":
         clocks = banks.clocks_of_chunk(dict(launch.kernel.defines), target.wave)
-        bound["local memory"] = waves * times * clocks / target.clock
+        clocks *= waves * times * 128 / target.local_clock  # banks give 128 bytes
+        bound["local memory"] = clocks / target.clock
     binds = max(bound, key=bound.get)
     return bound[binds], binds
