@@ -92,7 +92,8 @@ def narrowed(device, wide, choice, filters, positions, groups=1, taps=0, images=
 
     Smaller tiles, where they leave a fifth less empty than the ones chosen, or a fifth less to the
     busiest unit of a GPU. Of one image, because weights are packed for any number of them; how many
-    positions a tile has is then chosen for all.
+    positions a tile has is then chosen for all. So that these may be many, a GPU's tile has 64
+    filters or more where the layer does.
     """
     choice = {macro: n for macro, n in choice.items() if macro in _values(device, wide)}
     most = sides(device, wide, choice)
@@ -101,6 +102,7 @@ def narrowed(device, wide, choice, filters, positions, groups=1, taps=0, images=
         for other in TUNABLES.candidates(device, wide)
         if all(n <= side for n, side in zip(sides(device, wide, other), most, strict=True))
         and other.get("TILE_T") == choice.get("TILE_T")
+        and (device.cpu or other["TILE_K"] >= min(64, filters, most[0]))
     ]
 
     def best(found, chosen, positions):
