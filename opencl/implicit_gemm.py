@@ -172,6 +172,11 @@ class Tiles:
         name = "multiply_rows" if self.device.cpu else "multiply_tiles"
         return self.device.kernel("implicit_gemm", name, **self._macros)
 
+    @cached_property
+    def adder(self):
+        """Of the parts of a sum, compiled with the kernel."""
+        return self.device.kernel("implicit_gemm", "add_parts", **self._macros)
+
     def pack(self, w):
         """(groups, filters, taps) as (groups, block, tap, filter of the block), the rest zero.
 
@@ -378,11 +383,11 @@ class Algorithm(base.Algorithm):
         device, images = y.device, len(y)
         planes = arrays.View(device, buffer, arrays.ghost((images * self.planes,), y.dtype))
         partial = planes.after((self.parts, *y.shape))
-        self.multiply(*where, panels, table, partial[0], None, None, (self.taps_of_part, y.size))
-        kernel = device.kernel("implicit_gemm", "add_parts", **self.macros(**dict(self.tile)))
+        part = self.taps_of_part, y.size
+        tiles = self.multiply(*where, panels, table, partial[0], None, None, part)
         outputs, group = prod(y.shape[2:]), device.group(GROUP)
         device.launch(
-            kernel,
+            tiles.adder,
             (-(-outputs // group) * group, prod(y.shape[:2])),
             (group, 1),
             buffer,
@@ -394,7 +399,10 @@ class Algorithm(base.Algorithm):
         )
 
     def multiply(self, buffer, strides, step, panels, offsets, y, bias, clamp, part=None):
-        """Enqueue the sums over planes that are laid out, `step` elements from one to the next."""
+        """Enqueue the sums over planes that are laid out, `step` elements from one to the next.
+
+        Returns the tiles that compute them.
+        """
         p, s = self.problem, self.staged
         depth, rows, columns = s.outputs
         pitch = (s.sizes[1] * s.sizes[2], s.sizes[2])
@@ -412,7 +420,8 @@ class Algorithm(base.Algorithm):
                 variant.append("ALIGNED")
             if taps % dict(self.tile)["TILE_T"]:
                 variant.append("RAGGED")
-        self.tiles(*variant).run(
+        tiles = self.tiles(*variant)
+        tiles.run(
             y.device,
             (buffer, panels.buffer, offsets, y.buffer),
             (strides, ys),
@@ -422,6 +431,7 @@ class Algorithm(base.Algorithm):
             self.epilogue(bias, clamp),
             part,
         )
+        return tiles
 
     def _in_a_row(self, y):
         """Whether positions are outputs, all of them, as they lie in y."""
