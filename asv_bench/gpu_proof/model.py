@@ -1,6 +1,6 @@
 """From counts to a time: products, issue slots, local memory or memory, whichever binds.
 
-A bound from below: every unit issues in every clock that it may, groups are spread evenly over
+A bound from below, but that branches which a work item does not take count too: every unit issues
 units, memory gives its peak, each operand is read once, and starting a kernel costs nothing.
 """
 
@@ -9,6 +9,9 @@ from math import ceil
 import numpy as np
 
 from gpu_proof import banks
+
+
+COPIES = ("stage", "combine", "border", "add_parts")  # little of their code is run by a work item
 
 
 def lanes(argument):
@@ -62,9 +65,10 @@ def seconds(launch, compiled, code, target):
     fmas = code.whole.fmas + (times - 1) * code.loop.fmas
     bound = {
         "products": waves * fmas * target.wave / target.products / target.clock,
-        "issue": waves * issued / target.issue / target.clock,
         "memory": moved(launch) / target.bandwidth,
     }
+    if launch.kernel.name not in COPIES:
+        bound["issue"] = waves * issued / target.issue / target.clock
     if launch.kernel.name == "multiply_tiles":
         clocks = banks.clocks_of_chunk(dict(launch.kernel.defines), target.wave)
         clocks *= waves * times * 128 / target.local_clock  # banks give 128 bytes
