@@ -1,7 +1,8 @@
 """From counts to a time: products, issue slots, local memory or memory, whichever binds.
 
-A bound from below, but that branches which a work item does not take count too: every unit issues
-units, memory gives its peak, each operand is read once, and starting a kernel costs nothing.
+A bound from below, but for branches that a work item does not take, which count too: every unit
+issues in every clock that it may, groups are spread evenly over units, memory gives its peak, each
+operand is read once, and starting a kernel costs nothing.
 """
 
 from math import ceil
@@ -9,7 +10,6 @@ from math import ceil
 import numpy as np
 
 from gpu_proof import banks
-
 
 COPIES = ("stage", "combine", "border", "add_parts")  # little of their code is run by a work item
 
