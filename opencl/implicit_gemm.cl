@@ -232,7 +232,7 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
 #pragma unroll
     for (uint j = 0; j < CELLS / WIDE_X; j++) {
         const uint i = min(begin + (id % BESIDE + j * BESIDE) * WIDE_X, all - WIDE_X);
-        from[j] = i / positions * (uint)xs.s0 + MOD(i, positions);
+        from[j] = taps ? i / positions * (uint)xs.s0 + MOD(i, positions) : 0; /* x may be empty */
     }
 #pragma unroll
     for (uint m = 0; m < THREAD_K; m++)

@@ -232,8 +232,8 @@ class Tiles:
 
     def _tiles(self, queue, operands, strides, size, geometry, images, epilogue, part):
         positions, taps, filters, groups, _ = size
-        taps_of_part, step = part or (-(-taps // self.chunk) * self.chunk, 0)
-        blocks, parts = -(-filters // self.filters), -(-taps // taps_of_part)
+        taps_of_part, step = part or (max(1, -(-taps // self.chunk)) * self.chunk, 0)
+        blocks, parts = -(-filters // self.filters), max(1, -(-taps // taps_of_part))
         xs, ys = strides
         most = max(1, REACH // max(1, abs(xs[0]), positions) - 1)
         for first in range(0, images, most):
