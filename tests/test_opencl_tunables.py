@@ -113,7 +113,7 @@ def test_a_tile_is_within_the_limits(group, local, wide, device):  # noqa: F811
     best = implicit_gemm.TUNABLES.candidates(limited, wide)[0]
     if group >= 256 and not wide:
         assert best == {
-            "TILE_K": 128, "TILE_P": 128, "TILE_T": 8, "THREAD_K": 8, "THREAD_P": 8, "PACK": 4,
+            "TILE_K": 128, "TILE_P": 128, "TILE_T": 8, "THREAD_K": 8, "THREAD_P": 8,
         }  # fmt: skip
 
 
@@ -154,6 +154,63 @@ def test_tiles_in_any_order(algorithm, cached, filters, device, monkeypatch):  #
     x, w, expected = operands(problem)
     y = planned(door.get("test", device), algorithm, problem)(x, w)
     np.testing.assert_array_equal(y, expected)
+
+
+# Aligned and not, whole chunks of taps and not, outputs in a row and not.
+VARIANTS = {
+    "aligned": cyconv.Problem((3, 8, 6, 6), (20, 8, 1, 1)),
+    "aligned, ragged": cyconv.Problem((3, 5, 6, 6), (20, 5, 1, 1)),
+    "odd planes": cyconv.Problem((3, 8, 7, 7), (20, 8, 1, 1)),
+    "ragged": cyconv.Problem((2, 3, 9, 10), (20, 3, 3, 3), padding=1),
+    "whole": cyconv.Problem((2, 8, 9, 10), (20, 8, 3, 3), stride=2),
+}
+
+
+@pytest.mark.parametrize("problem", VARIANTS.values(), ids=VARIANTS)
+def test_variants_of_a_gpu_tile(problem, device, monkeypatch):  # noqa: F811
+    limited = opened(device, cpu=False)
+    monkeypatch.setattr(door, "get", lambda operation, name: limited)
+    x, w, expected = operands(problem)
+    np.testing.assert_array_equal(planned(limited, "implicit_gemm", problem)(x, w), expected)
+
+
+MANY_TAPS = {
+    "copied": cyconv.Problem((3, 256, 5, 6), (20, 256, 3, 3), padding=1),
+    "as it lies": cyconv.Problem((3, 1100, 4, 5), (20, 1100, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("problem", MANY_TAPS.values(), ids=MANY_TAPS)
+def test_sums_in_parts_fill_a_gpu(problem, device, monkeypatch):  # noqa: F811
+    """Where one image has few tiles: with bias and bounds, and the bits of an image alone."""
+    limited = opened(device, cpu=False, compute_units=64)
+    monkeypatch.setattr(door, "get", lambda operation, name: limited)
+    plan = planned(limited, "implicit_gemm", problem)
+    (leaf,) = plan._root.leaves()
+    assert leaf.algorithm.parts > 1
+    x, w, expected = operands(problem)
+    bias = np.arange(-10, 10, dtype=np.float32)
+    y = plan(x, w, bias, activation="relu")
+    shifted = expected + bias[:, None, None]
+    np.testing.assert_array_equal(y, np.maximum(shifted, 0))
+    x = (x + np.random.default_rng(1).random(x.shape)).astype(np.float32)
+    one = planned(limited, "implicit_gemm", replace(problem, x_shape=(1, *problem.x_shape[1:])))
+    together, alone = plan(x, w), [one(image[None], w)[0] for image in x]
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("name", ["ragged", "aligned, ragged"])
+def test_chunks_that_are_not_full_add_nothing(name, value, device, monkeypatch):  # noqa: F811
+    """What lies where a tap beyond the last would read touches no sum twice."""
+    limited = opened(device, cpu=False)
+    monkeypatch.setattr(door, "get", lambda operation, name: limited)
+    problem = VARIANTS[name]
+    x, w, _ = operands(problem)
+    x = x.copy()
+    x[:, 0, 2, 3] = value
+    expected = cyconv.plan(problem, algorithm="direct")(x, w)
+    np.testing.assert_array_equal(planned(limited, "implicit_gemm", problem)(x, w), expected)
 
 
 def another(device):  # noqa: F811
