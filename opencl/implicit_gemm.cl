@@ -76,10 +76,10 @@ long place(uint i, long8 out, long8 pitch, long8 ys) {
         const VEC weight = (VEC)(w[m]); \
         COLUMNS(ADD, m)                 \
     }
-#define LEAVE(m, v)                                                                    \
-    {                                                                                  \
-        const VEC residual = add ? LOAD(add + to + v * LANES + away) : (VEC)(0);       \
-        STORE(CLAMP_VEC(sum##m##_##v + shift + residual), y + to + v * LANES);         \
+#define LEAVE(m, v)                                                              \
+    {                                                                            \
+        const VEC residual = add ? LOAD(add + to + v * LANES + away) : (VEC)(0); \
+        STORE(CLAMP_VEC(sum##m##_##v + shift + residual), y + to + v * LANES);   \
     }
 #define LEAVE_ROW(m)                                     \
     if (m < rows) {                                      \
@@ -135,8 +135,7 @@ __kernel void multiply_rows(__global const real *restrict x, __global const real
         if (at != NOWHERE)
             for (long m = 0; m < rows; m++) {
                 const long to = first + at + m * ys.s1;
-                const real value =
-                    sums[m * WIDTH + j] + (bias ? bias[k + m] : 0) + RESIDUAL(to);
+                const real value = sums[m * WIDTH + j] + (bias ? bias[k + m] : 0) + RESIDUAL(to);
                 y[to] = CLAMP(value, low, high);
             }
     }
@@ -313,8 +312,8 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
                     const uint row = block * TILE_K + SPREAD(m, down, DOWN), k = g * filters + row;
                     if (row < filters) {
                         const long to = at + k * ys.s1;
-                        const real value = ((const real *)&sums[m][v])[e] +
-                                           (bias ? bias[k] : 0) + RESIDUAL(to);
+                        const real value =
+                            ((const real *)&sums[m][v])[e] + (bias ? bias[k] : 0) + RESIDUAL(to);
                         y[to] = CLAMP(value, low, high);
                     }
                 }

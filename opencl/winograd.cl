@@ -92,8 +92,9 @@ static real defined(__global const real *x, __global const real *w, long8 xs, lo
     return sum;
 }
 
-/* y = clamp(A^T m A + bias + residual) of the tiles of filter k. ys: strides (n, k, d, h, w), offset. in: as
-   above, then channels of a group. out: sizes of y, filters of a group. offset: of m. */
+/* y = clamp(A^T m A + bias + residual) of the tiles of filter k. ys: strides (n, k, d, h, w),
+   offset. in: as above, then channels of a group. out: sizes of y, filters of a group. offset: of
+   m. */
 __kernel void transform_output(__global const real *restrict m, __global real *restrict y, long8 ys,
                                long8 out, long8 tiles, __global const real *restrict x,
                                __global const real *restrict w, long8 xs, long8 in, long offset,
