@@ -333,13 +333,10 @@ class Algorithm(base.Algorithm):
         """The panels, filled up to whole tiles."""
         p = self.problem
         filters = p.groups * filled(self.device, self.wide, self.tile, p.filters // p.groups)
-        chunk = dict(self.tile).get("TILE_T", 1)
+        choice = dict(self.tile)
+        chunk, side = choice.get("TILE_T", 1), sides(self.device, self.wide, choice)[0]
         taps = -(-taps_of(p) // chunk) * chunk
-        return [(filters * taps + chunk * self.tiles().filters) * p.dtype.itemsize]
-
-    def tiles(self, *variant):
-        """The tiles of this problem's choice."""
-        return tiles_of(self.device, self.wide, self.tile, *variant)
+        return [(filters * taps + chunk * side) * p.dtype.itemsize]
 
     def offsets(self, step):
         """Offsets of all taps of one group whose channels are `step` elements apart."""
@@ -421,7 +418,7 @@ class Algorithm(base.Algorithm):
                 variant.append("ALIGNED")
             if taps % dict(self.tile)["TILE_T"]:
                 variant.append("RAGGED")
-        tiles = self.tiles(*variant)
+        tiles = tiles_of(y.device, self.wide, self.tile, *variant)  # may be another than the plan's
         tiles.run(
             y.device,
             (buffer, panels.buffer, offsets, y.buffer),
