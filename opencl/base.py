@@ -15,6 +15,7 @@ from cyconv.opencl.device import long8
 from cyconv.planning import cost
 
 RANK = 3  # spatial axes of the kernels
+AHEAD = 64  # offsets that a kernel may read beyond the last
 ROUNDS = 30_000  # of all loops of a work item, that Mesa's llvmpipe surely lets pass
 
 # Measured on PoCL 3.0 on two cores of an AMD Zen 3 in November 2026: asv run --bench opencl.
@@ -128,7 +129,9 @@ class Algorithm:
         return device.constant(self._table(step))
 
     def _built(self, step):
-        return np.ascontiguousarray(self.offsets(step), np.int32).tobytes()
+        """The offsets, and zeros for what reads ahead of its sum."""
+        offsets = np.asarray(self.offsets(step), np.int32).reshape(-1)
+        return np.pad(offsets, (0, AHEAD)).tobytes()
 
     @property
     def wide(self):

@@ -31,7 +31,7 @@
 #endif
 #define ZERO(m, j) VEC sum##m##_##j = (VEC)(0);
 #define ZERO_ROW(m) EACH(ZERO, m)
-#define POINT_ROW(m) __global const real *w##m = w + min(row + m, size.s0 - 1) * size.s7;
+#define POINT_ROW(m) __global const real *w##m = w + min(row + m, (uint)size.s0 - 1) * size.s7;
 #define FETCH(j) const VEC cells##j = LOAD(x##j + from + i);
 #define ADD(m, j) sum##m##_##j += weight * cells##j;
 #define ADD_ROW(m)                              \
@@ -42,9 +42,9 @@
 #define KEEP(m, j) sums[m * COLUMNS + j] = sum##m##_##j;
 #define KEEP_ROW(m) EACH(KEEP, m)
 
-#define POINT_COLUMN(j)                                                                \
-    const long column##j = min(column + j, size.s1 - 1), image##j = column##j / xs.s3; \
-    __global const real *x##j = x + image##j * xs.s2 + offset[column##j - image##j * xs.s3];
+#define POINT_COLUMN(j)                                                                            \
+    const uint column##j = min(column + j, (uint)size.s1 - 1), image##j = column##j / (uint)xs.s3; \
+    __global const real *x##j = x + image##j * xs.s2 + offset[column##j - image##j * (uint)xs.s3];
 
 /* partial[chunk, filter, column] = sum of w[filter, i] x[i + offset[column]] over the chunk's i.
    size: filters of a group, columns, segments of all planes, segments of one plane, elements of a
@@ -54,9 +54,9 @@
 __kernel void sum_chunks(__global const real *x, __global const real *restrict w,
                          __global const int *restrict offset, __global real *partial, long8 size,
                          long8 xs, long begin) {
-    const long column = get_global_id(0) * COLUMNS, blocks = (size.s0 + ROWS - 1) / ROWS;
-    const long g = get_global_id(1) / blocks, row = MOD((long)get_global_id(1), blocks) * ROWS;
-    const long chunk = get_global_id(2), filters = size.s0 * (get_global_size(1) / blocks);
+    const uint column = get_global_id(0) * COLUMNS, blocks = ((uint)size.s0 + ROWS - 1) / ROWS;
+    const uint block = get_global_id(1), g = block / blocks, row = MOD(block, blocks) * ROWS;
+    const long chunk = get_global_id(2), filters = size.s0 * ((uint)get_global_size(1) / blocks);
     const long end = min((chunk + 1) * size.s6, size.s2);
     EACH_ROW(ZERO_ROW)
     if (column >= size.s1) return;
@@ -66,7 +66,8 @@ __kernel void sum_chunks(__global const real *x, __global const real *restrict w
     EACH_ROW(POINT_ROW)
     EACH_COLUMN(POINT_COLUMN)
     for (long s = chunk * size.s6; s < end; s++) {
-        const long plane = s / size.s3, first = MOD(s, size.s3) * size.s4;
+        const uint plane = (uint)s / (uint)size.s3;
+        const long first = (s - plane * size.s3) * size.s4;
         const long last = min(first + size.s4, size.s5), at = plane * size.s5;
         const long from = plane * xs.s0;
         for (long i = first; i < last; i += LANES) {
@@ -78,17 +79,16 @@ __kernel void sum_chunks(__global const real *x, __global const real *restrict w
     VEC sums[ROWS * COLUMNS];
     EACH_ROW(KEEP_ROW)
     partial += begin + (chunk * filters + g * size.s0 + row) * size.s1 + column;
-    for (int m = 0; m < ROWS && row + m < size.s0; m++)
-        for (int j = 0; j < COLUMNS && column + j < size.s1; j++) {
-            const real *lanes = (const real *)(sums + m * COLUMNS + j);
-            real sum = 0;
-            for (int l = 0; l < LANES; l++) sum += lanes[l];
-            partial[m * size.s1 + j] = sum;
-        }
+    UNROLL for (uint m = 0; m < ROWS; m++) UNROLL for (uint j = 0; j < COLUMNS; j++) {
+        const real *lanes = (const real *)(sums + m * COLUMNS + j);
+        real sum = 0;
+        UNROLL for (int l = 0; l < LANES; l++) sum += lanes[l];
+        if (row + m < size.s0 && column + j < size.s1) partial[m * size.s1 + j] = sum;
+    }
 }
 
-/* y[n, k, z, p, q] = clamp(sum of its chunks + bias). One that is not finite is summed again as it
-   is defined: between the rows of a plane, zeros of w met what is no part of the sum.
+/* y[n, k, z, p, q] = clamp(sum of its chunks + bias + residual). One that is not finite is summed
+   again as it is defined: between the rows of a plane, zeros of w met what is no part of the sum.
    out: sizes of y (d, h, w), filters, filters of a group, chunks, images. The rest as in
    direct.cl. */
 __kernel void add_chunks(__global const real *restrict partial, __global real *restrict y,
@@ -96,16 +96,16 @@ __kernel void add_chunks(__global const real *restrict partial, __global real *r
                          long8 ws, long8 ys, long8 in, long8 out, long8 taps, long8 step,
                          long8 dilation, long8 pad, long begin, __global const real *restrict bias,
                          __global const real *restrict add, long away, real low, real high) {
-    const long count = out.s0 * out.s1 * out.s2, k = get_global_id(1), column = get_global_id(0);
-    const long n = column / count, r = MOD(column, count);
-    const long z = r / (out.s1 * out.s2), p = MOD(r / out.s2, out.s1), q = MOD(r, out.s2);
+    const uint count = out.s0 * out.s1 * out.s2, k = get_global_id(1), column = get_global_id(0);
+    const uint n = column / count, r = MOD(column, count), line = r / (uint)out.s2;
+    const long z = line / (uint)out.s1, p = MOD(line, (uint)out.s1), q = MOD(r, (uint)out.s2);
     real sum = 0;
     if (n >= out.s6) return;
-    partial += begin + (k * out.s6 + n) * count + r;
+    partial += begin + ((long)k * out.s6 + n) * count + r;
     for (long chunk = 0; chunk < out.s5; chunk++) sum += partial[chunk * out.s3 * out.s6 * count];
     if (!(sum - sum == 0)) {
         sum = 0;
-        x += xs.s5 + n * xs.s0 + k / out.s4 * in.s3 * xs.s1;
+        x += xs.s5 + n * xs.s0 + k / (uint)out.s4 * in.s3 * xs.s1;
         for (long c = 0; c < in.s3; c++)
             for (long a = 0; a < taps.s0; a++)
                 for (long b = 0; b < taps.s1; b++)

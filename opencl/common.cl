@@ -45,3 +45,10 @@ typedef VEC unaligned __attribute__((aligned(sizeof(real))));
 
 /* a mod b from the quotient, which is wanted too. */
 #define MOD(a, b) ((a) - (a) / (b) * (b))
+
+/* On a GPU what a loop indexes must be registers: a CPU's compiler decides for itself. */
+#ifdef CPU
+#define UNROLL
+#else
+#define UNROLL _Pragma("unroll")
+#endif

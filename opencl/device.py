@@ -85,6 +85,7 @@ class Device:
         self.driver = info.driver_version.strip()
         self.key = f"{self.platform} | {self.name} | {info.version.strip()} | {self.driver}"
         self.float64 = "cl_khr_fp64" in info.extensions.split()
+        self.registers_option = "cl_nv_compiler_options" in info.extensions.split()
         self.cpu = kind_of(info) == "CPU"
         self.shares_memory = self.cpu or bool(info.host_unified_memory)
         self.local_memory, self.max_group = info.local_mem_size, info.max_work_group_size

@@ -1,9 +1,10 @@
 /* Direct: the defining sum over the image where it lies.
 
-   A work item computes VECTORS * LANES neighbouring outputs of one row of one filter. Inside the
-   image a tap of all of them is a few vectors. Where the row of taps crosses the image's border,
-   the cells are first put between zeros in private memory. Any other stride is taken cell by cell.
- */
+   On a CPU a work item computes VECTORS * LANES neighbouring outputs of one row of one filter.
+   Inside the image a tap of all of them is a few vectors. Where the row of taps crosses the image's
+   border, the cells are first put between zeros in private memory. Any other stride is taken cell
+   by cell. On a GPU it computes VECTORS outputs of one plane, as far apart as the group is wide, so
+   that neighbours read and write neighbouring cells. */
 
 /* Vectors of outputs to a work item, in registers: 1, 2 or 4. */
 #ifndef VECTORS
@@ -15,6 +16,7 @@
 #define ROW (WIDTH + 64)
 #endif
 
+#ifdef CPU
 #if VECTORS == 4
 #define EACH(F) F(0) F(1) F(2) F(3)
 #elif VECTORS == 2
@@ -23,14 +25,8 @@
 #define EACH(F) F(0)
 #endif
 
-#ifdef CPU
 typedef VEC private_unaligned __attribute__((aligned(sizeof(real))));
 #define LOAD_PRIVATE(p) (*(const private_unaligned *)(p))
-#elif LANES == 1
-#define LOAD_PRIVATE(p) (*(p))
-#else
-#define LOAD_PRIVATE(p) CAT(vload, LANES)(0, p)
-#endif
 
 #define ZERO(v) VEC sum##v = (VEC)(0);
 #define ADD_GLOBAL(v) sum##v += weight * LOAD(cells + v * LANES);
@@ -109,3 +105,62 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
         y[at + i * ys.s4] = CLAMP(value, low, high);
     }
 }
+
+#else /* a GPU */
+
+__kernel void direct(__global const real *restrict x, __global const real *restrict w,
+                     __global real *restrict y, long8 xs, long8 ys, long8 in, long8 out, long8 taps,
+                     long8 step, long8 dilation, long8 pad, __global const real *restrict bias,
+                     __global const real *restrict add, long away, real low, real high) {
+    const uint rows = out.s1, columns = out.s2, outputs = (uint)out.s0 * rows * columns;
+    const uint filters = (uint)out.s3 * (uint)out.s4;
+    const uint n = (uint)get_global_id(2) / filters, k = MOD((uint)get_global_id(2), filters);
+    const uint beside = get_local_size(0);
+    const uint begin = get_group_id(0) * beside * VECTORS + get_local_id(0);
+    const int depth = in.s0, height = in.s1, width = in.s2, channels = in.s3;
+    const int reach = taps.s1, across = taps.s2;
+    int d0[VECTORS], h0[VECTORS], q0[VECTORS]; /* where an output's first tap lies */
+    real sums[VECTORS];
+#pragma unroll
+    for (uint v = 0; v < VECTORS; v++) {
+        const uint i = begin + v * beside, line = i / columns;
+        d0[v] = line / rows * (int)step.s0 - (int)pad.s0;
+        h0[v] = MOD(line, rows) * (int)step.s1 - (int)pad.s1;
+        q0[v] = MOD(i, columns) * (int)step.s2 - (int)pad.s2;
+        sums[v] = 0;
+    }
+
+    x += xs.s5 + n * xs.s0 + k / (uint)out.s3 * channels * xs.s1;
+    w += (ulong)k * channels * (uint)taps.s0 * reach * across;
+    for (int c = 0; c < channels; c++, x += xs.s1)
+        for (int t = 0; t < (int)taps.s0; t++)
+            for (int r = 0; r < reach; r++, w += across)
+                for (int s = 0; s < across; s++) {
+                    const real weight = w[s];
+#pragma unroll
+                    for (uint v = 0; v < VECTORS; v++) {
+                        const int d = d0[v] + t * (int)dilation.s0;
+                        const int h = h0[v] + r * (int)dilation.s1;
+                        const int q = q0[v] + s * (int)dilation.s2;
+                        const int inside = (uint)d < (uint)depth && (uint)h < (uint)height;
+                        const real cell = inside && (uint)q < (uint)width
+                                              ? x[d * xs.s2 + h * xs.s3 + q * xs.s4]
+                                              : 0;
+                        sums[v] += weight * cell;
+                    }
+                }
+
+    const real shift = bias ? bias[k] : 0;
+    const long first = ys.s5 + n * ys.s0 + k * ys.s1;
+#pragma unroll
+    for (uint v = 0; v < VECTORS; v++) {
+        const uint i = begin + v * beside, line = i / columns, z = line / rows;
+        const uint p = MOD(line, rows), q = MOD(i, columns);
+        if (i < outputs) {
+            const long at = first + z * ys.s2 + p * ys.s3 + q * ys.s4;
+            const real value = sums[v] + shift + RESIDUAL(at);
+            y[at] = CLAMP(value, low, high);
+        }
+    }
+}
+#endif

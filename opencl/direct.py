@@ -17,10 +17,11 @@ from cyconv.opencl.tunables import Tunables
 def _values(device, wide):
     if device.cpu:
         return {"VECTORS": (4, 2, 1), "LANES": (base.lanes(device, wide),)}
-    return {"VECTORS": (1, 2, 4), "LANES": (4, 2, 1)}
+    return {"VECTORS": (4, 2, 1), "LANES": (1,)}  # outputs to a work item, a group apart
 
 
 TUNABLES = Tunables("direct", _values)
+GROUP = 64  # work items of a GPU: neighbouring outputs of a plane
 
 
 class Algorithm(base.Algorithm):
@@ -36,6 +37,8 @@ class Algorithm(base.Algorithm):
         lanes = base.lanes(cls.device, problem.dtype == "float64")
         used = columns / (-(-columns // lanes) * lanes)
         share = 0.15 * used if problem.stride[-1] == 1 else 0.01
+        if not cls.device.cpu:
+            share = 0.03  # of asv_bench/gpu_static.py: a load and a bound for every product
         return cls.seconds(problem, problem.flops, share, problem.bytes)
 
     @classmethod
@@ -47,7 +50,8 @@ class Algorithm(base.Algorithm):
 
     def layout(self):
         """Vectors to a work item, so that rows fill most of them."""
-        columns = self.problem.output_spatial[-1]
+        outputs = self.problem.output_spatial
+        columns = outputs[-1] if self.device.cpu else prod(outputs) // GROUP
         self.lanes, most = self.choice["LANES"], self.choice["VECTORS"]
         self.vectors = next((v for v in (4, 2) if v <= most and columns >= v * self.lanes), 1)
 
@@ -62,9 +66,10 @@ class Algorithm(base.Algorithm):
             "direct", "direct", **self.macros(LANES=self.lanes, VECTORS=self.vectors)
         )
         d, h, width = three(p.output_spatial, 1)
-        groups, across = p.groups, 1 if self.device.cpu else self.device.group(32)
-        columns = -(-width // (self.vectors * self.lanes * across)) * across
-        size, group = (columns, d * h, prod(y.shape[:2])), (across, 1, 1)
+        groups, across = p.groups, 1 if self.device.cpu else self.device.group(GROUP)
+        row, rows = (width, d * h) if self.device.cpu else (d * h * width, 1)
+        columns = -(-row // (self.vectors * self.lanes * across)) * across
+        size, group = (columns, rows, prod(y.shape[:2])), (across, 1, 1)
         x.device.launch(
             kernel,
             size,

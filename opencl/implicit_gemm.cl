@@ -3,7 +3,9 @@
    On a CPU a work item holds a register tile, FILTERS rows of VECTORS vectors of positions, and
    reads memory itself: its caches do what local memory does on a GPU. There a group computes a tile
    of TILE_K filters x TILE_P positions from chunks of TILE_T taps in local memory, the next chunk
-   on its way in registers while one is multiplied, THREAD_K x THREAD_P to a work item. */
+   on its way in registers while one is multiplied, THREAD_K x THREAD_P to a work item. Positions
+   are counted over all images there. Where tiles are few, the sum is cut into parts for more
+   groups, which add_parts adds in their order. */
 
 /* Rows of a CPU's register tile: 4, 6 or 8. */
 #ifndef FILTERS
@@ -35,10 +37,10 @@
 #ifndef THREAD_P
 #define THREAD_P 8
 #endif
-/* Elements read from local memory at a time: 1, 2 or 4. */
-#ifndef PACK
-#define PACK 4
-#endif
+/* ALIGNED: four positions from a multiple of four on are 16-byte aligned in x, in y and in the
+   residual, and outputs lie in a row; the host knows. */
+
+#ifdef CPU
 
 /* Where position i of the planes lies in y, or NOWHERE if it is no output; y may run backwards.
    out: sizes of y (d, h, w). pitch: positions to the next slice and row. */
@@ -74,10 +76,10 @@ long place(uint i, long8 out, long8 pitch, long8 ys) {
         const VEC weight = (VEC)(w[m]); \
         COLUMNS(ADD, m)                 \
     }
-#define LEAVE(m, v)                                                                    \
-    {                                                                                  \
-        const VEC residual = add ? LOAD(add + to + v * LANES + away) : (VEC)(0);       \
-        STORE(CLAMP_VEC(sum##m##_##v + shift + residual), y + to + v * LANES);         \
+#define LEAVE(m, v)                                                              \
+    {                                                                            \
+        const VEC residual = add ? LOAD(add + to + v * LANES + away) : (VEC)(0); \
+        STORE(CLAMP_VEC(sum##m##_##v + shift + residual), y + to + v * LANES);   \
     }
 #define LEAVE_ROW(m)                                     \
     if (m < rows) {                                      \
@@ -133,116 +135,217 @@ __kernel void multiply_rows(__global const real *restrict x, __global const real
         if (at != NOWHERE)
             for (long m = 0; m < rows; m++) {
                 const long to = first + at + m * ys.s1;
-                const real value =
-                    sums[m * WIDTH + j] + (bias ? bias[k + m] : 0) + RESIDUAL(to);
+                const real value = sums[m * WIDTH + j] + (bias ? bias[k + m] : 0) + RESIDUAL(to);
                 y[to] = CLAMP(value, low, high);
             }
     }
 }
 
-#if PACK == 1
-#define PACKED real
-#else
-#define PACKED CAT(REAL, PACK)
-#endif
+#else /* a GPU */
+
+typedef CAT(REAL, 4) quad;
 #define ACROSS (TILE_P / THREAD_P)
 #define DOWN (TILE_K / THREAD_K)
 #define GROUP (ACROSS * DOWN)
-/* What one work item brings of a chunk. */
-#define WEIGHTS ((TILE_T * TILE_K + GROUP - 1) / GROUP)
-#define CELLS ((TILE_T * TILE_P + GROUP - 1) / GROUP)
-/* Row or column i of a work item: PACK neighbours, the next ones as far as the group is wide. */
-#define SPREAD(i, own, all) ((i) / PACK * PACK * (all) + (own) * PACK + (i) % PACK)
+/* What one work item brings of a chunk: weights as they lie, and cells of one tap, which as many
+   work items share as are BESIDE one another. */
+#define WEIGHTS (TILE_T * TILE_K / GROUP)
+#define CELLS (TILE_T * TILE_P / GROUP)
+#define BESIDE (GROUP / TILE_T)
+/* Quads of a chunk, the panel of weights first. */
+#define PANEL (TILE_T * TILE_K / 4)
+#define CHUNK (PANEL + TILE_T * TILE_P / 4)
+/* Elements that one load brings, 16 bytes if they are aligned and so many. */
+#if WEIGHTS >= 4
+#define WIDE_W 4
+typedef quad weights_t;
+#elif WEIGHTS == 2
+#define WIDE_W 2
+typedef CAT(REAL, 2) weights_t;
+#else
+#define WIDE_W 1
+typedef real weights_t;
+#endif
+#if !defined(ALIGNED) || CELLS == 1
+#define WIDE_X 1
+typedef real cells_t;
+#elif CELLS == 2
+#define WIDE_X 2
+typedef CAT(REAL, 2) cells_t;
+#else
+#define WIDE_X 4
+typedef quad cells_t;
+#endif
 
-/* Elements of the chunk that begins at tap t0, zero from the last tap on. */
-static void bring(real *weights, real *cells, __global const real *x, __global const real *w,
-                  __global const int *offset, uint t0, uint taps, uint begin, uint last) {
-    const uint id = get_local_id(0);
-#pragma unroll
-    for (uint j = 0; j < WEIGHTS; j++) {
-        const uint i = id + j * GROUP, inside = i < TILE_T * TILE_K && t0 + i / TILE_K < taps;
-        weights[j] = inside ? w[(long)t0 * TILE_K + i] : 0;
+/* A warp of 32 is 8 x 4 work items: what it reads of local memory at a time lies in a row. */
+#if ACROSS % 8 == 0 && DOWN % 4 == 0
+#define PLACE_ACROSS(id) ((id) % 8 + (id) / 32 % (ACROSS / 8) * 8)
+#define PLACE_DOWN(id) ((id) / 8 % 4 + (id) / 32 / (ACROSS / 8) * 4)
+#else
+#define PLACE_ACROSS(id) ((id) % ACROSS)
+#define PLACE_DOWN(id) ((id) / ACROSS)
+#endif
+/* Row or column i of a work item: four neighbours, the next ones as far as the group is wide. */
+#define SPREAD(i, own, all) ((i) / 4 * 4 * (all) + (own) * 4 + (i) % 4)
+
+/* The chunk at tap `at` from global memory to registers, and where the cells of the next one's tap
+   begin: the table goes on beyond the last tap. */
+#define BRING(at)                                                                  \
+    {                                                                              \
+        _Pragma("unroll") for (uint j = 0; j < WEIGHTS / WIDE_W; j++) weights[j] = \
+            panel[(at) * (TILE_K / WIDE_W) + j * GROUP];                           \
+        _Pragma("unroll") for (uint j = 0; j < CELLS / WIDE_X; j++) cells[j] =     \
+            *(__global const cells_t *)(x + (uint)(shift + from[j]));              \
+        shift = offset[(at) + TILE_T];                                             \
     }
-#pragma unroll
-    for (uint j = 0; j < CELLS; j++) {
-        const uint i = id + j * GROUP, t = t0 + i / TILE_P;
-        const int inside = i < TILE_T * TILE_P && t < taps;
-        cells[j] = inside ? x[offset[t] + min(begin + i % TILE_P, last)] : 0;
+/* From registers to one of the chunks in local memory. RAGGED: taps end within a chunk, and the
+   cells of those beyond count as zero, whatever they are. */
+#ifdef RAGGED
+#define CELL(j) (inside ? cells[j] : (cells_t)(0))
+#else
+#define CELL(j) cells[j]
+#endif
+#define PUT(to)                                                                                    \
+    {                                                                                              \
+        __local weights_t *const rows = (__local weights_t *)(chunks + (to)) + id;                 \
+        __local cells_t *const columns = (__local cells_t *)(chunks + (to) + PANEL) +              \
+                                         id / BESIDE * (TILE_P / WIDE_X) + id % BESIDE;            \
+        _Pragma("unroll") for (uint j = 0; j < WEIGHTS / WIDE_W; j++) rows[j * GROUP] =            \
+            weights[j];                                                                            \
+        _Pragma("unroll") for (uint j = 0; j < CELLS / WIDE_X; j++) columns[j * BESIDE] = CELL(j); \
     }
-}
 
-/* They become part of a chunk in local memory. */
-static void put(const real *weights, const real *cells, __local real *panel, __local real *plane) {
-    const uint id = get_local_id(0);
-#pragma unroll
-    for (uint j = 0; j < WEIGHTS; j++)
-        if (id + j * GROUP < TILE_T * TILE_K) panel[id + j * GROUP] = weights[j];
-#pragma unroll
-    for (uint j = 0; j < CELLS; j++)
-        if (id + j * GROUP < TILE_T * TILE_P) plane[id + j * GROUP] = cells[j];
-}
-
-/* The same by tiles in local memory; w: (group, block of TILE_K, tap, TILE_K). */
+/* The same by tiles in local memory. w: (group, block of TILE_K, tap, TILE_K), taps filled up with
+   zeros to whole chunks. size: as above, then images, taps of a part of the sum (whole chunks) and
+   elements of y to the next part's. */
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
 multiply_tiles(__global const real *restrict x, __global const real *restrict w,
                __global const int *restrict offset, __global real *restrict y, long8 xs, long8 ys,
                long8 size, long8 out, long8 pitch, __global const real *restrict bias,
                __global const real *restrict add, long away, real low, real high) {
-    __local PACKED panels[2][TILE_T * DOWN * THREAD_K / PACK];
-    __local PACKED planes[2][TILE_T * ACROSS * THREAD_P / PACK];
-    const uint id = get_local_id(0), across = id % ACROSS, down = id / ACROSS;
-    const uint begin = get_group_id(0) * TILE_P, last = size.s0 - 1, taps = size.s1;
-    const long block = get_group_id(1), filters = size.s2;
-    const long g = MOD((long)get_group_id(2), size.s3), n = get_group_id(2) / size.s3;
-    PACKED sums[THREAD_K][THREAD_P / PACK];
-    real weights[WEIGHTS], cells[CELLS];
-    int now = 0;
+    __local quad chunks[2 * CHUNK];
+    const uint id = get_local_id(0), across = PLACE_ACROSS(id), down = PLACE_DOWN(id);
+    const uint positions = size.s0, taps = size.s1, filters = size.s2, groups = size.s3;
+    const uint all = positions * (uint)size.s5, begin = get_group_id(0) * TILE_P;
+    const uint block = get_group_id(1), blocks = get_num_groups(1);
+    const uint part = get_group_id(2) / groups, g = MOD((uint)get_group_id(2), groups);
+    const uint first = part * (uint)size.s6, end = min(first + (uint)size.s6, taps);
+    const uint whole = (taps + TILE_T - 1) / TILE_T * TILE_T;
+    weights_t weights[WEIGHTS / WIDE_W];
+    cells_t cells[CELLS / WIDE_X];
+    uint from[CELLS / WIDE_X]; /* where the cells of tap 0 lie */
+    quad sums[THREAD_K][THREAD_P / 4];
+#pragma unroll
+    for (uint j = 0; j < CELLS / WIDE_X; j++) {
+        const uint i = min(begin + (id % BESIDE + j * BESIDE) * WIDE_X, all - WIDE_X);
+        from[j] = taps ? i / positions * (uint)xs.s0 + MOD(i, positions) : 0; /* x may be empty */
+    }
 #pragma unroll
     for (uint m = 0; m < THREAD_K; m++)
 #pragma unroll
-        for (uint v = 0; v < THREAD_P / PACK; v++) sums[m][v] = 0;
+        for (uint v = 0; v < THREAD_P / 4; v++) sums[m][v] = 0;
 
-    x += xs.s2 + n * xs.s0 + g * xs.s1;
-    w += (g * ((filters + TILE_K - 1) / TILE_K) + block) * taps * TILE_K;
-    bring(weights, cells, x, w, offset, 0, taps, begin, last);
-    put(weights, cells, (__local real *)panels[0], (__local real *)planes[0]);
+    x += xs.s2 + g * xs.s1;
+    w += (ulong)(g * blocks + block) * whole * TILE_K;
+    __global const weights_t *panel = (__global const weights_t *)w + id;
+    offset += id / BESIDE;
+    int shift = offset[first], inside = first + id / BESIDE < taps;
+    uint now = 0;
+
+    BRING(first);
+    PUT(0);
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (uint t0 = 0; t0 < taps; t0 += TILE_T) {
-        const int more = t0 + TILE_T < taps;
-        if (more) bring(weights, cells, x, w, offset, t0 + TILE_T, taps, begin, last);
+    for (uint t = first + TILE_T; t < end + TILE_T; t += TILE_T) {
+        /* One too many, which nobody reads: a branch would put the loads after the products. */
+        BRING(t);
 #pragma unroll
-        for (uint t = 0; t < TILE_T; t++) {
-            PACKED row[THREAD_K / PACK], column[THREAD_P / PACK];
+        for (uint r = 0; r < TILE_T; r++) {
+            quad row[THREAD_K / 4], column[THREAD_P / 4];
 #pragma unroll
-            for (uint m = 0; m < THREAD_K / PACK; m++)
-                row[m] = panels[now][t * TILE_K / PACK + m * DOWN + down];
+            for (uint m = 0; m < THREAD_K / 4; m++)
+                row[m] = chunks[now + r * TILE_K / 4 + m * DOWN + down];
 #pragma unroll
-            for (uint v = 0; v < THREAD_P / PACK; v++)
-                column[v] = planes[now][t * TILE_P / PACK + v * ACROSS + across];
+            for (uint v = 0; v < THREAD_P / 4; v++)
+                column[v] = chunks[now + PANEL + r * TILE_P / 4 + v * ACROSS + across];
 #pragma unroll
             for (uint m = 0; m < THREAD_K; m++)
 #pragma unroll
-                for (uint v = 0; v < THREAD_P / PACK; v++)
+                for (uint v = 0; v < THREAD_P / 4; v++)
                     sums[m][v] += ((const real *)row)[m] * column[v];
         }
-        now = 1 - now;
-        if (more) put(weights, cells, (__local real *)panels[now], (__local real *)planes[now]);
+        now = CHUNK - now;
+        inside = t + id / BESIDE < taps;
+        PUT(now);
         barrier(CLK_LOCAL_MEM_FENCE);
     }
 
-    const long first = ys.s5 + n * ys.s0;
-    for (uint v = 0; v < THREAD_P; v++) {
-        const uint i = begin + SPREAD(v, across, ACROSS);
-        const long at = i <= last ? place(i, out, pitch, ys) : NOWHERE;
-        if (at == NOWHERE) continue;
+    const long origin = ys.s5 + part * size.s7;
+#pragma unroll
+    for (uint v = 0; v < THREAD_P / 4; v++) {
+        const uint i = begin + SPREAD(v * 4, across, ACROSS);
+        if (i >= all) break;
+        const uint n = i / positions;
+        uint rest = MOD(i, positions);
+#ifdef ALIGNED
+        const long at = origin + n * ys.s0 + rest;
+#pragma unroll
         for (uint m = 0; m < THREAD_K; m++) {
-            const long row = block * TILE_K + SPREAD(m, down, DOWN), k = g * filters + row;
+            const uint row = block * TILE_K + SPREAD(m, down, DOWN), k = g * filters + row;
             if (row < filters) {
-                const long to = first + k * ys.s1 + at;
-                const real value =
-                    ((const real *)sums[m])[v] + (bias ? bias[k] : 0) + RESIDUAL(to);
-                y[to] = CLAMP(value, low, high);
+                const long to = at + k * ys.s1;
+                quad value = sums[m][v] + (quad)(bias ? bias[k] : 0);
+                value += add ? *(__global const quad *)(add + to + away) : (quad)(0);
+                *(__global quad *)(y + to) = CLAMP(value, (quad)(low), (quad)(high));
             }
         }
+#else
+        const uint slice = pitch.s0, length = pitch.s1, rows = slice / length;
+        uint z = rest / slice, q = MOD(rest, slice), p = q / length;
+        long image = origin + n * ys.s0;
+        q = MOD(q, length);
+#pragma unroll
+        for (uint e = 0; e < 4; e++) {
+            if (p < out.s1 && q < out.s2 && i + e < all) {
+                const long at = image + z * ys.s2 + p * ys.s3 + q * ys.s4;
+#pragma unroll
+                for (uint m = 0; m < THREAD_K; m++) {
+                    const uint row = block * TILE_K + SPREAD(m, down, DOWN), k = g * filters + row;
+                    if (row < filters) {
+                        const long to = at + k * ys.s1;
+                        const real value =
+                            ((const real *)&sums[m][v])[e] + (bias ? bias[k] : 0) + RESIDUAL(to);
+                        y[to] = CLAMP(value, low, high);
+                    }
+                }
+            }
+            /* The next position: of this row, slice, image, or the first of the next. */
+            if (++rest == positions)
+                rest = z = p = q = 0, image += ys.s0;
+            else if (++q == length) {
+                q = 0;
+                if (++p == rows) p = 0, z++;
+            }
+        }
+#endif
     }
 }
+
+/* y = clamp(sum of the parts + bias + residual). parts: (part, n, k, outputs). size: outputs of a
+   plane, filters, parts, elements to the next part, where they begin. */
+__kernel void add_parts(__global const real *restrict parts, __global real *restrict y, long8 ys,
+                        long8 size, long8 out, __global const real *restrict bias,
+                        __global const real *restrict add, long away, real low, real high) {
+    const uint i = get_global_id(0), plane = get_global_id(1), outputs = size.s0;
+    const uint n = plane / (uint)size.s1, k = MOD(plane, (uint)size.s1);
+    if (i >= outputs) return;
+    parts += size.s4 + (ulong)plane * outputs + i;
+    real sum = 0;
+    for (uint part = 0; part < (uint)size.s2; part++) sum += parts[part * size.s3];
+    sum += bias ? bias[k] : 0;
+    const uint area = (uint)out.s1 * (uint)out.s2, z = i / area, rest = MOD(i, area);
+    const uint p = rest / (uint)out.s2, q = MOD(rest, (uint)out.s2);
+    const long at = ys.s5 + n * ys.s0 + k * ys.s1 + z * ys.s2 + p * ys.s3 + q * ys.s4;
+    sum += RESIDUAL(at);
+    y[at] = CLAMP(sum, low, high);
+}
+#endif

@@ -6,20 +6,24 @@ for the positions i of a whole plane (:mod:`cyconv.opencl.staging`), t running o
 taps. No patch is built; an image without border and stride is read where it lies.
 """
 
+from functools import cached_property
 from math import prod
 
 import numpy as np
 
 from cyconv.opencl import arrays, base
-from cyconv.opencl.base import taps_of, volume
+from cyconv.opencl.base import taps_of, three
 from cyconv.opencl.device import long8
 from cyconv.opencl.staging import TAIL, Staged
 from cyconv.opencl.tunables import Tunables
 
 WEIGHTS, CELLS = 256 << 10, 512 << 10  # bytes of one group's that a CPU's cache holds
-
-
+GROUP = 64  # work items that add the parts of a sum
 ITEMS = (128, 256)  # of a GPU's group, where it may have so many
+RESIDENT = 384  # work items, at least, that one of NVIDIA's multiprocessors should hold at a time
+REGISTERS = 65536  # that it has
+PART = 512  # taps of a part of the sum, at least: to write and add the parts takes a tenth at most
+REACH = 2**31 - 1  # elements of x and y that the tiles of one launch may be apart
 
 
 def _values(device, wide):
@@ -32,7 +36,6 @@ def _values(device, wide):
         "TILE_T": (8, 16),
         "THREAD_K": small,
         "THREAD_P": small,
-        "PACK": (4, 1),
     }
 
 
@@ -61,27 +64,59 @@ def sides(device, wide, choice):
     return choice["TILE_K"], choice["TILE_P"]
 
 
-def narrowed(device, wide, choice, filters, positions):
+def parts_of(device, tiles, taps):
+    """Parts of a sum of `taps`: as many as a GPU's idle units can take, where tiles are few."""
+    if device.cpu:
+        return 1
+    return max(1, min(2 * device.compute_units // max(1, tiles), taps // PART))
+
+
+def _work(device, wide, choice, filters, positions, groups, taps):
+    """What the busiest unit of a device computes, in products of the tiles that are full of them.
+
+    A GPU's work item loads (THREAD_K + THREAD_P) / 4 times for THREAD_K THREAD_P products of a tap,
+    and about five instructions are of the loop.
+    """
+    side_k, side_p = sides(device, wide, choice)
+    tiles = groups * -(-filters // side_k) * -(-positions // side_p)
+    if device.cpu:
+        return tiles * side_k * side_p
+    parts = parts_of(device, tiles, taps)
+    down, across = choice["THREAD_K"], choice["THREAD_P"]
+    share = down * across / (down * across + (down + across) / 4 + 5)
+    return -(-tiles * parts // device.compute_units) * side_k * side_p / share / parts
+
+
+def narrowed(device, wide, choice, filters, positions, groups=1, taps=0, images=1):
     """The choice for a layer of so many filters and positions, as sorted pairs.
 
-    Smaller tiles, where they leave a fifth less empty than the ones chosen.
+    Smaller tiles, where they leave a fifth less empty than the ones chosen, or a fifth less to the
+    busiest unit of a GPU. Of one image, because weights are packed for any number of them; how many
+    positions a tile has is then chosen for all. So that these may be many, a GPU's tile has 64
+    filters or more where the layer does.
     """
-    names = [macro for macro in ("TILE_T", "PACK") if macro in choice]
     choice = {macro: n for macro, n in choice.items() if macro in _values(device, wide)}
-
-    def computed(choice):
-        size = zip((filters, positions), sides(device, wide, choice), strict=True)
-        return prod(-(-n // side) * side for n, side in size)
-
     most = sides(device, wide, choice)
     smaller = [
         other
         for other in TUNABLES.candidates(device, wide)
         if all(n <= side for n, side in zip(sides(device, wide, other), most, strict=True))
-        and all(other[macro] == choice[macro] for macro in names)
+        and other.get("TILE_T") == choice.get("TILE_T")
+        and (device.cpu or other["TILE_K"] >= min(64, filters, most[0]))
     ]
-    best = min(smaller, key=lambda other: (computed(other), -prod(other.values())))
-    return tuple(sorted((choice if 4 * computed(choice) <= 5 * computed(best) else best).items()))
+
+    def best(found, chosen, positions):
+        def work(other):
+            return _work(device, wide, other, filters, positions, groups, taps)
+
+        least = min(found, key=lambda other: (work(other), -prod(other.values())))
+        return chosen if 4 * work(chosen) <= 5 * work(least) else least
+
+    tile = best(smaller, choice, positions)
+    if images > 1 and not device.cpu:
+        same = [other for other in smaller if other["TILE_K"] == tile["TILE_K"]]
+        tile = best(same, max(same, key=lambda other: prod(other.values())), positions * images)
+    return tuple(sorted(tile.items()))
 
 
 def no_tile(device, problem):
@@ -100,64 +135,121 @@ def filled(device, wide, tile, filters):
     return -(-filters // side) * side
 
 
-def tiles_of(device, wide, choice):
+def tiles_of(device, wide, choice, *variant):
     """The tiles of one device, for float64 if `wide`, by the pairs of a choice."""
-    return device.once(("tiles", wide, choice), lambda: Tiles(device, wide, dict(choice)))
+    return device.once(
+        ("tiles", wide, choice, variant), lambda: Tiles(device, wide, dict(choice), variant)
+    )
+
+
+def registers_of(items):
+    """Registers of a work item that leave room for RESIDENT of them, in groups of `items`."""
+    return min(255, REGISTERS // (-(-RESIDENT // items) * items) // 8 * 8)
 
 
 class Tiles:
-    """The register or local-memory tile of a device, and the kernel that computes it."""
+    """The register or local-memory tile of a device, and the kernel that computes it.
 
-    def __init__(self, device, wide, choice):
+    The kernel's variants are macros of a GPU's tile: ALIGNED, RAGGED.
+    """
+
+    def __init__(self, device, wide, choice, variant=()):
         self.device = device
         self.filters, self.positions = sides(device, wide, choice)
+        self.chunk = choice.get("TILE_T", 1)
         macros = {**base.macros(device, wide), **choice}
         if device.cpu:
             macros["LANES"] = base.lanes(device, wide)
         else:
             self.group = items_of(choice)
-        name = "multiply_rows" if device.cpu else "multiply_tiles"
-        self.kernel = device.kernel("implicit_gemm", name, **macros)
+            macros |= dict.fromkeys(variant, 1)
+            macros["REGISTERS"] = registers_of(self.group)
+        self._macros = macros
+
+    @cached_property
+    def kernel(self):
+        """Compiled when it is first wanted: weights are packed for any variant."""
+        name = "multiply_rows" if self.device.cpu else "multiply_tiles"
+        return self.device.kernel("implicit_gemm", name, **self._macros)
+
+    @cached_property
+    def adder(self):
+        """Of the parts of a sum, compiled with the kernel."""
+        return self.device.kernel("implicit_gemm", "add_parts", **self._macros)
 
     def pack(self, w):
-        """(groups, filters, taps) as (groups, block, tap, filter of the block), the rest zero."""
+        """(groups, filters, taps) as (groups, block, tap, filter of the block), the rest zero.
+
+        On a GPU, taps are filled up to whole chunks, and a chunk of anything follows the last.
+        """
         groups, filters, taps = w.shape
         size = self.filters
         whole, rest = divmod(filters, size)
-        shape = (groups, whole + (rest > 0), taps, size)
-        packed = arrays.empty_like(w, shape=shape)
+        shape = (groups, whole + (rest > 0), -(-taps // self.chunk) * self.chunk, size)
+        if self.device.cpu:
+            packed = arrays.empty_like(w, shape=shape)
+        else:
+            buffer = w.device.empty((prod(shape) + self.chunk * size) * w.dtype.itemsize)
+            packed = arrays.View(w.device, buffer, arrays.ghost(shape, w.dtype))
+        if taps < shape[2]:
+            arrays.fill(packed[:, :, taps:], 0)
         blocks = w[:, : whole * size].reshape(groups, whole, size, taps)
-        packed[:, :whole] = blocks.swapaxes(2, 3)
+        packed[:, :whole, :taps] = blocks.swapaxes(2, 3)
         if rest:
-            arrays.fill(packed[:, whole:, :, rest:], 0)
-            packed[:, whole, :, :rest] = w[:, whole * size :].swapaxes(1, 2)
+            arrays.fill(packed[:, whole:, :taps, rest:], 0)
+            packed[:, whole, :taps, :rest] = w[:, whole * size :].swapaxes(1, 2)
         return packed
 
-    def run(self, queue, operands, strides, size, geometry, images, epilogue):
-        """Enqueue: operands x, w, offsets, y; positions, taps, filters, groups, cells of x."""
+    def run(self, queue, operands, strides, size, geometry, images, epilogue, part=None):
+        """Enqueue: operands x, w, offsets, y; positions, taps, filters, groups, cells of x.
+
+        `part`: taps of a part of the sum, elements of y from a part to the next.
+        """
+        if self.device.cpu:
+            self._rows(queue, operands, strides, size, geometry, images, epilogue)
+        else:
+            self._tiles(queue, operands, strides, size, geometry, images, epilogue, part)
+
+    def _rows(self, queue, operands, strides, size, geometry, images, epilogue):
         positions, taps, filters, groups, cells = size
         columns, blocks = -(-positions // self.positions), -(-filters // self.filters)
-        if self.device.cpu:
-            # All weights pass by each tile of positions, or all cells by each block of weights:
-            # those that the cache holds, else what is less to read.
-            weights = filters * taps
-            less = weights * columns <= cells * blocks
-            first = 0 if 4 * weights <= WEIGHTS or (4 * cells > CELLS and less) else 1
-            total = (blocks, columns) if first == 0 else (columns, blocks)
-            total, group = (*total, images * groups), (1, 1, 1)
-        else:
-            first, total = 0, (columns * self.group, blocks, images * groups)
-            group = (self.group, 1, 1)
+        # All weights pass by each tile of positions, or all cells by each block of weights:
+        # those that the cache holds, else what is less to read.
+        weights = filters * taps
+        less = weights * columns <= cells * blocks
+        first = 0 if 4 * weights <= WEIGHTS or (4 * cells > CELLS and less) else 1
+        total = (blocks, columns) if first == 0 else (columns, blocks)
         queue.launch(
             self.kernel,
-            total,
-            group,
+            (*total, images * groups),
+            (1, 1, 1),
             *operands,
-            *strides,
+            *(long8(step) for step in strides),
             long8([positions, taps, filters, groups, first]),
             *geometry,
             *epilogue,
         )
+
+    def _tiles(self, queue, operands, strides, size, geometry, images, epilogue, part):
+        positions, taps, filters, groups, _ = size
+        taps_of_part, step = part or (max(1, -(-taps // self.chunk)) * self.chunk, 0)
+        blocks, parts = -(-filters // self.filters), max(1, -(-taps // taps_of_part))
+        xs, ys = strides
+        most = max(1, REACH // max(1, abs(xs[0]), positions) - 1)
+        for first in range(0, images, most):
+            count = min(most, images - first)
+            columns = -(-count * positions // self.positions)
+            queue.launch(
+                self.kernel,
+                (columns * self.group, blocks, groups * parts),
+                (self.group, 1, 1),
+                *operands,
+                long8([*xs[:2], xs[2] + first * xs[0]]),
+                long8([*ys[:5], ys[5] + first * ys[0]]),
+                long8([positions, taps, filters, groups, 0, count, taps_of_part, step]),
+                *geometry,
+                *epilogue,
+            )
 
 
 class Algorithm(base.Algorithm):
@@ -165,6 +257,7 @@ class Algorithm(base.Algorithm):
 
     name = "implicit_gemm"
     tunables = (TUNABLES,)
+    split = None  # taps of a part of the sum, where a whole decides for its parts
 
     @classmethod
     def supports(cls, problem):
@@ -198,7 +291,8 @@ class Algorithm(base.Algorithm):
     def cost(cls, problem, threads, allowed=4.0):
         """Seconds: register tiles over all positions, and the copy."""
         filters = problem.filters // problem.groups
-        full = -(-filters // 6) * 6 / max(1, filters)
+        least = 6 if cls.device.cpu else 32
+        full = -(-filters // least) * least / max(1, filters)
         wide = problem.output_spatial[-1]
         border = (problem.receptive_field[-1] - 1 + wide) / max(1, wide)
         copied = 3 * cls._bytes(problem) * problem.batch
@@ -209,16 +303,40 @@ class Algorithm(base.Algorithm):
         """Lay out the planes; no work on the device."""
         p = self.problem
         size = p.filters // p.groups, prod(p.output_spatial)
-        self.tile = narrowed(self.device, self.wide, self.choice, *size)
+        work = *size, p.groups, taps_of(p)
+        self.tile = narrowed(self.device, self.wide, self.choice, *work, p.batch)
         self.least = sides(self.device, self.wide, dict(self.tile))[1] if self.device.cpu else 1
         self.staged = Staged(p, p.stride, p.dilation, self.least)
-        self.workspace_per_image = p.channels * self.staged.plane * p.dtype.itemsize
+        self.taps_of_part = self.split or self._taps_of_part(*size)
+        self.parts = max(1, -(-taps_of(p) // self.taps_of_part))
+        self.planes = p.channels * self.staged.plane  # elements of an image's copy
+        partial = p.filters * size[1] * self.parts if self.parts > 1 else 0
+        self.workspace_per_image = (self.planes + partial) * p.dtype.itemsize
+
+    def _taps_of_part(self, filters, positions):
+        """Taps of one part of the sum: its order depends on one image and on the device."""
+        p, taps, device = self.problem, taps_of(self.problem), self.device
+        work = filters, positions, p.groups, taps
+        tile = dict(narrowed(device, self.wide, self.choice, *work))
+        side_k, side_p = sides(device, self.wide, tile)
+        tiles = p.groups * -(-filters // side_k) * -(-positions // side_p)
+        chunk = tile.get("TILE_T", 1)
+        return max(1, -(-taps // parts_of(device, tiles, taps) // chunk) * chunk)
+
+    def part(self, problem, limit):
+        """With the whole's parts of the sum: the same bits."""
+        kind = type(self)
+        one = type(kind.__name__, (kind,), {"split": self.taps_of_part, "__doc__": kind.__doc__})
+        return one(problem, limit, None, self.allowed)
 
     def packed_bytes(self):
         """The panels, filled up to whole tiles."""
         p = self.problem
         filters = p.groups * filled(self.device, self.wide, self.tile, p.filters // p.groups)
-        return [filters * taps_of(p) * p.dtype.itemsize]
+        choice = dict(self.tile)
+        chunk, side = choice.get("TILE_T", 1), sides(self.device, self.wide, choice)[0]
+        taps = -(-taps_of(p) // chunk) * chunk
+        return [(filters * taps + chunk * side) * p.dtype.itemsize]
 
     def offsets(self, step):
         """Offsets of all taps of one group whose channels are `step` elements apart."""
@@ -237,34 +355,81 @@ class Algorithm(base.Algorithm):
         panels, offsets = packed
         p, s, device = self.problem, self.staged, x.device
         step = x.strides[1]
-        if s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and not s.tail:
+        lies = s.lies_so(x) and 0 <= step < 2**31 // max(1, p.channels) and not s.tail
+        depth = p.channels // p.groups
+        if lies:
             table = offsets if step == s.plane else self.table(device, step)
-            strides = [x.strides[0], step * (p.channels // p.groups), x.offset]
-            self.multiply(x.buffer, strides, panels, table, y, bias, clamp, add)
-            return
+            if self.parts == 1:
+                where = x.buffer, [x.strides[0], step * depth, x.offset], step
+                self.multiply(*where, panels, table, y, bias, clamp, add)
+                return
         for xs, ys in self.passes(x, y):
             with device.scratch(len(xs) * self.workspace_per_image) as buffer:
-                s.fill(device, self.macros(), xs, buffer)
-                strides = [p.channels * s.plane, p.channels // p.groups * s.plane, 0]
-                self.multiply(buffer, strides, panels, offsets, ys, bias, clamp, add)
+                if lies:
+                    where = xs.buffer, [xs.strides[0], step * depth, xs.offset], step
+                else:
+                    s.fill(device, self.macros(), xs, buffer)
+                    table, where = offsets, (buffer, [self.planes, depth * s.plane, 0], s.plane)
+                if self.parts == 1:
+                    self.multiply(*where, panels, table, ys, bias, clamp, add)
+                else:
+                    self._in_parts(where, panels, table, ys, bias, clamp, add, buffer)
 
-    def multiply(self, buffer, strides, panels, offsets, y, bias, clamp, add):
-        """Enqueue the sums over planes that are laid out."""
+    def _in_parts(self, where, panels, table, y, bias, clamp, add, buffer):
+        """Enqueue the parts of the sums, laid behind the planes, and what adds them."""
+        device, images = y.device, len(y)
+        planes = arrays.View(device, buffer, arrays.ghost((images * self.planes,), y.dtype))
+        partial = planes.after((self.parts, *y.shape))
+        part = self.taps_of_part, y.size
+        tiles = self.multiply(*where, panels, table, partial[0], None, None, None, part)
+        outputs, group = prod(y.shape[2:]), device.group(GROUP)
+        device.launch(
+            tiles.adder,
+            (-(-outputs // group) * group, prod(y.shape[:2])),
+            (group, 1),
+            buffer,
+            y.buffer,
+            base.volume(y),
+            long8([outputs, y.shape[1], self.parts, y.size, partial.offset]),
+            long8(three(y.shape[2:], 1)),
+            *self.epilogue(bias, clamp, add),
+        )
+
+    def multiply(self, buffer, strides, step, panels, offsets, y, bias, clamp, add, part=None):
+        """Enqueue the sums over planes that are laid out, `step` elements from one to the next.
+
+        Returns the tiles that compute them.
+        """
         p, s = self.problem, self.staged
         depth, rows, columns = s.outputs
         pitch = (s.sizes[1] * s.sizes[2], s.sizes[2])
-        if y.strides[-1] == 1 and (rows * depth == 1 or self._in_a_row(y)):
+        in_a_row = y.strides[-1] == 1 and (rows * depth == 1 or self._in_a_row(y))
+        if in_a_row:
             columns, rows, depth = s.positions, 1, 1  # nothing is thrown away: one long row
             pitch = (s.positions, s.positions)
-        tiles_of(y.device, self.wide, self.tile).run(
+        n, k, *_ = y.strides
+        ys = [n, k, *three(y.strides[2:], 0), y.offset]
+        taps, variant = taps_of(p), []
+        if not self.device.cpu:
+            fours = (s.positions, step, *strides, n, k, y.offset, y.size if part else 0)
+            fours += () if add is None else (add.away,)
+            shifts = prod(p.kernel) == 1  # else taps are shifted by any number of cells
+            if in_a_row and shifts and not any(number % 4 for number in fours):
+                variant.append("ALIGNED")
+            if taps % dict(self.tile)["TILE_T"]:
+                variant.append("RAGGED")
+        tiles = tiles_of(y.device, self.wide, self.tile, *variant)  # may be another than the plan's
+        tiles.run(
             y.device,
             (buffer, panels.buffer, offsets, y.buffer),
-            (long8(strides), volume(y)),
-            (s.positions, taps_of(p), p.filters // p.groups, p.groups, strides[1]),
+            (strides, ys),
+            (s.positions, taps, p.filters // p.groups, p.groups, strides[1]),
             (long8([depth, rows, columns]), long8(pitch)),
             len(y),
             self.epilogue(bias, clamp, add),
+            part,
         )
+        return tiles
 
     def _in_a_row(self, y):
         """Whether positions are outputs, all of them, as they lie in y."""

@@ -55,9 +55,10 @@ __kernel void transform_input(__global const real *restrict x, __global real *re
     if (block >= tiles.s4) return;
     for (int l = 0; l < LANES; l++) {
         real *lane = (real *)cells + l;
-        const long tile = tiles.s2 + block + l, n = tile / (tiles.s0 * tiles.s1);
-        const long h = MOD(tile / tiles.s1, tiles.s0) * M - in.s2,
-                   w = MOD(tile, tiles.s1) * M - in.s3;
+        const uint tile = tiles.s2 + block + l, down = tiles.s0, across = tiles.s1;
+        const uint line = tile / across, n = line / down;
+        const long h = (long)(MOD(line, down) * M) - in.s2;
+        const long w = (long)(MOD(tile, across) * M) - in.s3;
         __global const real *at = x + xs.s5 + n * xs.s0 + c * xs.s1 + h * xs.s3 + w * xs.s4;
         if (block + l >= tiles.s3)
             for (int i = 0; i < POINTS; i++) lane[i * LANES] = 0;
@@ -91,8 +92,9 @@ static real defined(__global const real *x, __global const real *w, long8 xs, lo
     return sum;
 }
 
-/* y = clamp(A^T m A + bias) of the tiles of filter k. ys: strides (n, k, d, h, w), offset. in: as
-   above, then channels of a group. out: sizes of y, filters of a group. offset: of m. */
+/* y = clamp(A^T m A + bias + residual) of the tiles of filter k. ys: strides (n, k, d, h, w),
+   offset. in: as above, then channels of a group. out: sizes of y, filters of a group. offset: of
+   m. */
 __kernel void transform_output(__global const real *restrict m, __global real *restrict y, long8 ys,
                                long8 out, long8 tiles, __global const real *restrict x,
                                __global const real *restrict w, long8 xs, long8 in, long offset,
@@ -109,18 +111,26 @@ __kernel void transform_output(__global const real *restrict m, __global real *r
     w += k * in.s4 * R * R;
     for (int l = 0; l < LANES && block + l < tiles.s3; l++) {
         const real *lane = (const real *)outputs + l;
-        const long tile = tiles.s2 + block + l, n = tile / (tiles.s0 * tiles.s1);
-        const long p = MOD(tile / tiles.s1, tiles.s0) * M, q = MOD(tile, tiles.s1) * M;
+        const uint tile = tiles.s2 + block + l, down = tiles.s0, across = tiles.s1;
+        const uint line = tile / across, n = line / down;
+        const long p = MOD(line, down) * M, q = MOD(tile, across) * M;
         const long first = ys.s5 + n * ys.s0 + k * ys.s1 + p * ys.s3 + q * ys.s4;
-        for (int i = 0; i < M && p + i < out.s0; i++)
-            for (int j = 0; j < M && q + j < out.s1; j++) {
-                real value = lane[(i * M + j) * LANES];
-                if (!(value - value == 0))
-                    value = defined(x + xs.s5 + n * xs.s0 + k / out.s2 * in.s4 * xs.s1, w, xs, in,
-                                    p + i, q + j);
+        uint repaired = 0; /* outputs that the transforms made infinite or NaN, a bit each */
+        UNROLL for (int i = 0; i < M; i++) UNROLL for (int j = 0; j < M; j++) {
+            const real sum = lane[(i * M + j) * LANES];
+            if (p + i < out.s0 && q + j < out.s1) {
                 const long at = first + i * ys.s3 + j * ys.s4;
-                value += shift;
-                value += RESIDUAL(at);
+                const real value = sum + shift + RESIDUAL(at);
+                y[at] = CLAMP(value, low, high);
+                if (!(sum - sum == 0)) repaired |= 1u << (i * M + j);
+            }
+        }
+        for (int i = 0; repaired; i++, repaired >>= 1)
+            if (repaired & 1) {
+                const long at = first + i / M * ys.s3 + i % M * ys.s4;
+                const real sum = defined(x + xs.s5 + n * xs.s0 + k / (uint)out.s2 * in.s4 * xs.s1,
+                                         w, xs, in, p + i / M, q + i % M);
+                const real value = sum + shift + RESIDUAL(at);
                 y[at] = CLAMP(value, low, high);
             }
     }

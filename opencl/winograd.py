@@ -33,7 +33,7 @@ def _values(device, wide):
     if device.cpu:
         lanes = base.lanes(device, wide)
         return {"LANES": (lanes, lanes // 2)}
-    return {"LANES": (1, 2, 4)}  # (M + 2)^2 of them are a work item's registers
+    return {"LANES": (1,)}  # (M + 2)^2 of them are a work item's registers
 
 
 TUNABLES = Tunables("winograd", _values)
@@ -99,7 +99,7 @@ class Algorithm(base.Algorithm):
         self.points = (self.m + 2) ** 2
         self.down, self.across = (-(-n // self.m) for n in p.output_spatial)
         size = p.filters // p.groups, self.down * self.across
-        self.tile = narrowed(self.device, self.wide, self.choice, *size)
+        self.tile = narrowed(self.device, self.wide, self.choice, *size, self.points * p.groups)
         # Whole vectors and groups of the transforms, and no less than a CPU's tile.
         wide = self.wide
         self.unit = sides(self.device, wide, dict(self.tile))[1] if self.device.cpu else GROUP
@@ -122,8 +122,10 @@ class Algorithm(base.Algorithm):
         """The weights, transformed ones and their panels."""
         p = self.problem
         filters = p.groups * filled(self.device, self.wide, self.tile, p.filters // p.groups)
-        planes = p.channels // p.groups * p.dtype.itemsize
-        return [planes * n for n in (9 * p.filters, self.points * p.filters, self.points * filters)]
+        depth, item, choice = p.channels // p.groups, p.dtype.itemsize, dict(self.tile)
+        chunk, side = choice.get("TILE_T", 1), sides(self.device, self.wide, choice)[0]
+        panels = self.points * filters * -(-depth // chunk) * chunk + chunk * side
+        return [item * n for n in (p.parameters, self.points * p.filters * depth, panels)]
 
     def images(self):
         """The workspace is one pass's."""
@@ -185,10 +187,13 @@ class Algorithm(base.Algorithm):
             inputs,
             tiles,
         )
-        tiles_of(device, self.wide, self.tile).run(
+        variant = []
+        if not self.device.cpu:  # rooms and columns are multiples of GROUP
+            variant = ["ALIGNED", *(["RAGGED"] if depth % dict(self.tile)["TILE_T"] else [])]
+        tiles_of(device, self.wide, self.tile, *variant).run(
             device,
             (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
-            (long8([0, depth * self.room, 0]), long8([0, self.room, 0, 0, 1, products.offset])),
+            ([0, depth * self.room, 0], [0, self.room, 0, 0, 1, products.offset]),
             (columns, depth, filters, self.points * p.groups, depth * self.room),
             (long8([1, 1, columns]), long8([columns, columns])),
             1,

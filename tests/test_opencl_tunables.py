@@ -14,8 +14,8 @@ from cyconv.planning import tuning
 pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'cyconv[opencl]'")
 
 from cyconv.cli import main
+from cyconv.opencl import arrays, implicit_gemm, parts, registry, tunables, tune
 from cyconv.opencl import device as door
-from cyconv.opencl import implicit_gemm, registry, tunables, tune
 from cyconv.opencl.plan import DevicePlan, Opened, PackedDeviceConv
 
 from .test_opencl import DEVICES, device, pytestmark  # noqa: F401  (its fixture)
@@ -67,6 +67,13 @@ def operands(problem):
     return x, w, cyconv.plan(problem, algorithm="direct")(x, w)
 
 
+@cache
+def residual(problem):
+    """An array to add to the result."""
+    rng = np.random.default_rng(20261128)
+    return rng.integers(-99, 100, problem.output_shape).astype(problem.dtype)
+
+
 @pytest.mark.parametrize("kind", ["cpu", "gpu"])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_each_candidate_computes_right(algorithm, kind, device, monkeypatch):  # noqa: F811
@@ -79,9 +86,10 @@ def test_each_candidate_computes_right(algorithm, kind, device, monkeypatch):  #
         ends = choice in (candidates[0], candidates[-1])
         for problem in (PROBLEM, IMAGE) if ends else (PROBLEM,):
             x, w, expected = operands(problem)
+            add = residual(problem)
             with table.forced(limited, False, choice):
-                y = planned(limited, algorithm, problem)(x, w)
-            np.testing.assert_array_equal(y, expected, str(choice))
+                y = planned(limited, algorithm, problem)(x, w, add=add)
+            np.testing.assert_array_equal(y, expected + add, str(choice))
 
 
 @pytest.mark.parametrize("kind", ["cpu", "gpu"])
@@ -96,9 +104,10 @@ def test_float64_by_the_default_and_another(algorithm, kind, device, monkeypatch
     x, w, expected = operands(problem)
     candidates = table.candidates(limited, True)
     for choice in (candidates[0], candidates[-1]):
+        add = residual(problem)
         with table.forced(limited, True, choice):
-            y = planned(limited, algorithm, problem)(x, w)
-        np.testing.assert_array_equal(y, expected, str(choice))
+            y = planned(limited, algorithm, problem)(x, w, add=add)
+        np.testing.assert_array_equal(y, expected + add, str(choice))
 
 
 @pytest.mark.parametrize("group", [32, 64, 128, 256, 1024])
@@ -113,7 +122,7 @@ def test_a_tile_is_within_the_limits(group, local, wide, device):  # noqa: F811
     best = implicit_gemm.TUNABLES.candidates(limited, wide)[0]
     if group >= 256 and not wide:
         assert best == {
-            "TILE_K": 128, "TILE_P": 128, "TILE_T": 8, "THREAD_K": 8, "THREAD_P": 8, "PACK": 4,
+            "TILE_K": 128, "TILE_P": 128, "TILE_T": 8, "THREAD_K": 8, "THREAD_P": 8,
         }  # fmt: skip
 
 
@@ -154,6 +163,122 @@ def test_tiles_in_any_order(algorithm, cached, filters, device, monkeypatch):  #
     x, w, expected = operands(problem)
     y = planned(door.get("test", device), algorithm, problem)(x, w)
     np.testing.assert_array_equal(y, expected)
+
+
+# Aligned and not, whole chunks of taps and not, outputs in a row and not.
+VARIANTS = {
+    "aligned": cyconv.Problem((3, 8, 6, 6), (20, 8, 1, 1)),
+    "aligned, ragged": cyconv.Problem((3, 5, 6, 6), (20, 5, 1, 1)),
+    "odd planes": cyconv.Problem((3, 8, 7, 7), (20, 8, 1, 1)),
+    "ragged": cyconv.Problem((2, 3, 9, 10), (20, 3, 3, 3), padding=1),
+    "whole": cyconv.Problem((2, 8, 9, 10), (20, 8, 3, 3), stride=2),
+}
+
+
+@pytest.mark.parametrize("problem", VARIANTS.values(), ids=VARIANTS)
+def test_variants_of_a_gpu_tile(problem, device, monkeypatch):  # noqa: F811
+    limited = opened(device, cpu=False)
+    monkeypatch.setattr(door, "get", lambda operation, name: limited)
+    x, w, expected = operands(problem)
+    plan, add = planned(limited, "implicit_gemm", problem), residual(problem)
+    np.testing.assert_array_equal(plan(x, w), expected)
+    np.testing.assert_array_equal(plan(x, w, add=add), expected + add)
+
+
+@pytest.mark.parametrize("shift", [4, 1, 2, 3])
+def test_only_an_aligned_residual_is_read_by_fours(shift, device, monkeypatch):  # noqa: F811
+    """One that begins `shift` elements into its buffer."""
+    limited = opened(device, cpu=False)
+    problem = VARIANTS["aligned"]
+    x, w, expected = operands(problem)
+    add, variants, kernel = residual(problem), [], door.Device.kernel
+
+    def noted(self, stem, name, **defines):
+        if name == "multiply_tiles":
+            variants.append("ALIGNED" in defines)
+        return kernel(self, stem, name, **defines)
+
+    monkeypatch.setattr(door.Device, "kernel", noted)
+    root = planned(limited, "implicit_gemm", problem)._root
+    ahead = np.concatenate([np.zeros(shift, np.float32), add.reshape(-1)])
+    there = arrays.to_device(limited, ahead)[shift:].reshape(add.shape)
+    y = arrays.empty(limited, add.shape, add.dtype)
+    packed = root.pack(arrays.to_device(limited, w))
+    to_add = arrays.Residual(there, y)
+    root.run(arrays.to_device(limited, x), packed, y, None, None, None, to_add)
+    np.testing.assert_array_equal(y.numpy(), expected + add)
+    assert variants == [shift % 4 == 0]
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_repaired_output_has_its_residual_once(value, device, monkeypatch):  # noqa: F811
+    """What a transform spoils in its tile is summed again; a residual that is NaN spoils one."""
+    limited = opened(device, cpu=False)
+    monkeypatch.setattr(door, "get", lambda operation, name: limited)
+    x, w, _ = operands(PROBLEM)
+    x, add = x.copy(), residual(PROBLEM).copy()
+    x[0, 1, 4, 7] = value
+    add[1, 3, 5, 5] = np.nan
+    expected = cyconv.plan(PROBLEM, algorithm="direct")(x, w, add=add)
+    y = planned(limited, "winograd", PROBLEM)(x, w, add=add)
+    np.testing.assert_array_equal(y, expected)
+
+
+MANY_TAPS = {
+    "copied": cyconv.Problem((3, 256, 5, 6), (20, 256, 3, 3), padding=1),
+    "as it lies": cyconv.Problem((3, 1100, 4, 5), (20, 1100, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("problem", MANY_TAPS.values(), ids=MANY_TAPS)
+def test_sums_in_parts_fill_a_gpu(problem, device, monkeypatch):  # noqa: F811
+    """Where one image has few tiles: with bias and bounds, and the bits of an image alone."""
+    limited = opened(device, cpu=False, compute_units=64)
+    monkeypatch.setattr(door, "get", lambda operation, name: limited)
+    plan = planned(limited, "implicit_gemm", problem)
+    (leaf,) = plan._root.leaves()
+    assert leaf.algorithm.parts > 1
+    x, w, expected = operands(problem)
+    bias, add = np.arange(-10, 10, dtype=np.float32), residual(problem)
+    y = plan(x, w, bias, activation="relu", add=add)
+    shifted = expected + bias[:, None, None] + add
+    np.testing.assert_array_equal(y, np.maximum(shifted, 0))
+    x = (x + np.random.default_rng(1).random(x.shape)).astype(np.float32)
+    one = planned(limited, "implicit_gemm", replace(problem, x_shape=(1, *problem.x_shape[1:])))
+    together, alone = plan(x, w), [one(image[None], w)[0] for image in x]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_a_small_gpus_parts_keep_the_order_of_the_sum(device, monkeypatch):  # noqa: F811
+    """Where memory has room for some rows of an image: of those alone, tiles are fewer."""
+    problem = cyconv.Problem((1, 256, 32, 32), (20, 256, 3, 3), padding=1)
+    limited = opened(device, cpu=False, compute_units=8)
+    monkeypatch.setattr(door, "get", lambda operation, name: limited)
+    plan = planned(limited, "implicit_gemm", problem)
+    (leaf,) = plan._root.leaves()
+    assert leaf.algorithm.parts > 1
+    rng = np.random.default_rng(2)
+    shapes = problem.x_shape, problem.w_shape, problem.output_shape
+    x, w, add = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
+    expected = plan(x, w, add=add)
+    limited.release()
+    limited.max_buffer = 900 << 10
+    assert parts.needed(plan, limited, residual=True)
+    np.testing.assert_array_equal(plan(x, w, add=add), expected)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("name", ["ragged", "aligned, ragged"])
+def test_chunks_that_are_not_full_add_nothing(name, value, device, monkeypatch):  # noqa: F811
+    """What lies where a tap beyond the last would read touches no sum twice."""
+    limited = opened(device, cpu=False)
+    monkeypatch.setattr(door, "get", lambda operation, name: limited)
+    problem = VARIANTS[name]
+    x, w, _ = operands(problem)
+    x = x.copy()
+    x[:, 0, 2, 3] = value
+    expected = cyconv.plan(problem, algorithm="direct")(x, w)
+    np.testing.assert_array_equal(planned(limited, "implicit_gemm", problem)(x, w), expected)
 
 
 def another(device):  # noqa: F811

@@ -1,0 +1,161 @@
+"""What compilers say of the kernels for GPUs: bounds that hold without one.
+
+Where clang and libclc are (Debian: clang-19 libclc-19), and for NVIDIA ptxas and nvdisasm (the CUDA
+toolkit or the package index). The reading of machine code is tested without them.
+"""
+
+import sys
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'cyconv[opencl]'")
+
+ASV_BENCH = Path(__file__).parents[1] / "asv_bench"
+with mock.patch.object(sys, "path", [str(ASV_BENCH), *sys.path]):
+    import gpu_static
+    from gpu_proof import banks, compiling, model, reading
+    from gpu_proof.recorder import Recorder, every_kernel
+    from gpu_proof.targets import TARGETS
+
+GEMM = "multiply_tiles"
+# Of a tap, a work item has A = THREAD_K THREAD_P products and (THREAD_K + THREAD_P) / 4 loads of
+# local memory; of a chunk of 8 taps, at most 2 + 2 loads and stores of aligned cells or 8 + 8 of
+# others with an address each, as many of weights, and about 20 instructions of the loop.
+LEAST = {(8, 8): 0.88, (8, 4): 0.79, (4, 4): 0.67}
+UNALIGNED = 0.05  # less, where cells come one by one
+
+
+@cache
+def proof(arch):
+    return gpu_static.Proof(TARGETS[arch])
+
+
+@cache
+def kernels(arch, all_choices=False):
+    found = every_kernel(TARGETS[arch], gpu_static.samples(), all_choices)
+    return {k: n for k, n in found.items() if k.stem != "arrays"}
+
+
+def bounds(arch, all_choices=False):
+    """(kernel, what is wrong) of each kernel beyond a bound."""
+    target = TARGETS[arch]
+    for kernel, items in kernels(arch, all_choices).items():
+        compiled, code = proof(arch)(kernel)
+        if compiled.stack or compiled.spills or code.whole.stack:
+            yield kernel, f"{compiled.stack} bytes of stack, {compiled.spills} spills"
+        if target.groups(compiled.registers, compiled.local, items) < 2:
+            yield kernel, f"one group: {compiled.registers} registers, {compiled.local} bytes"
+        if code.whole.calls:
+            yield kernel, "calls a function, as a division of 64 bits does"
+        if code.loop.fmas and code.loop.divisions and kernel.name != "add_chunks":
+            yield kernel, "divides in its main loop"
+        if kernel.name == GEMM:
+            defines = dict(kernel.defines)
+            least = LEAST[defines["THREAD_K"], defines["THREAD_P"]]
+            least -= 0 if "ALIGNED" in defines else UNALIGNED
+            if target.vendor == "nvidia" and code.loop.fma_share < least:
+                yield kernel, f"{code.loop.fma_share:.0%} of its main loop are products"
+            if max(code.loop.local_loads) != 16:
+                yield kernel, "reads local memory in less than 16 bytes"
+            if "ALIGNED" in defines and defines["THREAD_P"] == 8 and 16 not in code.loop.loads:
+                yield kernel, "reads aligned cells in less than 16 bytes"
+
+
+NEWEST = ("sm_90", "gfx1100")  # of each vendor; the others with --full
+SOME = [pytest.param(a, marks=() if a in NEWEST else pytest.mark.full) for a in TARGETS]
+
+
+@pytest.mark.parametrize("arch", SOME)
+def test_kernels_keep_the_bounds(arch):
+    lacking = compiling.missing(TARGETS[arch].vendor)
+    if lacking:
+        pytest.skip(f"needs {lacking}")
+    wrong = [f"{kernel}: {what}" for kernel, what in bounds(arch)]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("arch", TARGETS)
+def test_every_choice_of_tune_keeps_the_bounds(arch):
+    lacking = compiling.missing(TARGETS[arch].vendor)
+    if lacking:
+        pytest.skip(f"needs {lacking}")
+    wrong = [f"{kernel}: {what}" for kernel, what in bounds(arch, True)]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("arch", TARGETS)
+def test_tiles_read_local_memory_without_conflicts(arch):
+    tiles = [kernel for kernel in kernels(arch) if kernel.name == GEMM]
+    assert tiles
+    for kernel in tiles:
+        found = banks.accesses(dict(kernel.defines), TARGETS[arch].wave)
+        for access in ("row", "column"):
+            clocks, least = found[access]
+            assert clocks == least, f"{kernel}: {access} takes {clocks} clocks, {least} would do"
+
+
+def test_conflicts_are_counted():
+    assert banks.cycles(range(32)) == (1, 1)
+    assert banks.cycles([0] * 32) == (1, 1)  # one word for all
+    assert banks.cycles(range(0, 64, 2)) == (2, 1)
+    assert banks.cycles(range(0, 32 * 32, 32)) == (32, 1)
+
+
+SASS = """
+.L_x_0:
+        /*0010*/                   LDG.E.128.CONSTANT R4, [R2.64] ;
+        /*0020*/              @!P0 FFMA R1, R2, R3, R1 ;
+.L_x_1:
+        /*0030*/                   LDS.128 R8, [R9+0x10] ;
+        /*0040*/                   FFMA R1, R8.reuse, R9, R1 ;
+        /*0050*/                   FFMA R2, R8, R10, R2 ;
+        /*0060*/               @P0 BRA `(.L_x_1) ;
+        /*0070*/                   MUFU.RCP R3, R3 ;
+        /*0080*/               @P1 BRA `(.L_x_0) ;
+        /*0090*/                   LDL R3, [R1] ;
+        /*00a0*/                   STG.E [R2.64], R1 ;
+.L_x_2:
+        /*00b0*/                   BRA `(.L_x_2);
+"""
+ASSEMBLY = """
+.LBB0_1:
+\tds_load_b128 v[1:4], v5 offset:16
+\tv_dual_fmac_f32 v6, v1, v2 :: v_dual_fmac_f32 v7, v1, v3
+\tv_pk_fma_f32 v[8:9], v[1:2], v[3:4], v[8:9]
+\ts_cbranch_scc1 .LBB0_1
+\tglobal_load_b128 v[1:4], v5, s[0:1]
+\tscratch_store_b32 off, v1, s32
+\ts_endpgm
+"""
+
+
+@pytest.mark.parametrize(("vendor", "code"), [("nvidia", SASS), ("amd", ASSEMBLY)])
+def test_machine_code_is_read(vendor, code):
+    found = reading.read(compiling.Compiled(code, 0, 0, 0, 0), vendor)
+    assert found.loop.local_loads == (16,)
+    assert found.loop.loads == ()
+    assert found.loop.fmas == (2 if vendor == "nvidia" else 4)
+    assert found.whole.loads == (16,)
+    assert found.whole.stack == 1
+    assert found.loop.divisions == 0
+    assert found.whole.divisions == (vendor == "nvidia")
+
+
+def test_a_bound_is_no_less_than_the_devices_peak():
+    """Were every instruction a product, the time would be the products over the peak."""
+    target = TARGETS["sm_80"]
+    device = Recorder(target)
+    problem = gpu_static.problem_of(gpu_static.shapes.NETWORKS["64->64 @56 k3"], 32)
+    _, launches = device.run(device.plan(problem, "implicit_gemm"))
+    (launch,) = [each for each in launches if each.kernel.name == GEMM]
+    products = 8 * dict(launch.kernel.defines)["THREAD_K"] * dict(launch.kernel.defines)["THREAD_P"]
+    counts = reading.Counts(issued=products, fma_issued=products, fmas=products)
+    took, binds = model.seconds(launch, None, reading.Code(counts, counts), target)
+    peak = 2 * target.products * target.units * target.clock
+    assert binds == "products"
+    assert peak == pytest.approx(19.5e12, rel=0.01)  # as published
+    assert problem.flops / peak <= took <= 1.3 * problem.flops / peak
