@@ -20,8 +20,8 @@ import numpy as np
 from cyconv import api
 from cyconv.planning.cost import WORKSPACE_LIMIT
 
-# Seconds of a call, of a weight that is put in its place, and of a product.
-CALL, WEIGHT, PRODUCT = 25e-6, 3e-9, 1e-10
+# Seconds of a call; of a weight that is put in its place, a cell of a window, and a product.
+CALL, WEIGHT, LOAD, PRODUCT = 1e-4, 3e-9, 2e-10, 1e-10
 COLUMNS = 8  # lines side by side, from which on they stay so
 PHASES = 4  # with fewer, the kernels write every U-th result themselves
 
@@ -55,7 +55,7 @@ def filtered(x, h, axis, up, down, first, count, extend=None):
         x, extend = np.ascontiguousarray(x).view(x.real.dtype), extend and _of_parts(extend)
     phases, step = up // gcd(up, down), down // gcd(up, down)
     rows = -(-count // phases)
-    width = block(phases, step, rows * x.shape[0] * x.shape[2])
+    width = block(phases, step, len(h) / up, rows * x.shape[0] * x.shape[2])
     blocks = layout(up, down, len(h), first, width)
     y = _run(x, h, blocks, rows, step, phases, extend)
     if width > 1 and not np.isfinite(y).all():
@@ -75,14 +75,15 @@ def _of_parts(extend):
     return extended
 
 
-def block(phases, step, results):
-    """How many of U phases share a convolution of stride D, each with so many results.
+def block(phases, step, taps, results):
+    """How many of U phases share a convolution of stride D, each with so many taps and results.
 
-    Of B, every window grows by B D / U cells, and U / B calls are made: the sum of both costs is
-    least where they are equal. U / D phases begin at one cell, and always share.
+    Of B, every window grows by B D / U cells, and U / B calls load windows: the sum of both costs
+    is least where they are equal. U / D phases begin at one cell, and always share.
     """
+    call = CALL + results * taps * LOAD
     grown = (results * PRODUCT + WEIGHT) * step * phases
-    return max(1, phases // step, min(phases, ceil(phases * sqrt(CALL / grown))))
+    return max(1, phases // step, min(phases, ceil(phases * sqrt(call / grown))))
 
 
 @lru_cache(maxsize=16)
@@ -116,20 +117,23 @@ def _run(x, h, blocks, rows, step, phases, extend):
         x = extend(x, before, max(0, *(end - n for end in ends)))
     else:
         before = 0
+    length = x.shape[1]
     side_by_side = columns >= COLUMNS
+    if not side_by_side:
+        x = np.ascontiguousarray(x.transpose(0, 2, 1))
     y = np.empty((images, rows, phases, columns), np.result_type(x, h))
     for (chosen, place, index), end in zip(blocks, ends, strict=True):
         first, last = place + before, end + before
-        inside = x[:, max(first, 0) : max(last, 0)]
-        padding = (max(-first, 0), max(last - max(first, 0) - inside.shape[1], 0))
-        if not inside.shape[1] or not index.size:
+        inside = slice(max(first, 0), max(last, 0))
+        here = len(range(length)[inside])
+        padding = (max(-first, 0), max(last - inside.start - here, 0))
+        if not here or not index.size:
             y[:, :, chosen] = 0
         elif side_by_side:
-            w = h[index][..., None]
             out = y[:, :, chosen].transpose(0, 2, 1, 3)
-            _convolve(inside[:, None], w, (step, 1), (padding, (0, 0)), out)
+            _convolve(x[:, None, inside], h[index][..., None], (step, 1), (padding, (0, 0)), out)
         else:
-            lines = inside.transpose(0, 2, 1).reshape(-1, 1, inside.shape[1])
+            lines = x[:, :, inside].reshape(images * columns, 1, here)
             _convolve_lines(lines, h[index], step, padding, y[:, :, chosen])
     return y.reshape(images, rows * phases, columns)
 

@@ -80,7 +80,7 @@ def savgol_filter(
         raise ValueError(f"savgol_filter: mode must be one of {', '.join(MODES)}, got {mode!r}")
     if x.dtype not in (np.float32, np.float64):
         x = x.astype(np.float64)
-    fit = _hashable(window_length), _hashable(polyorder), _hashable(deriv), _hashable(delta)
+    fit = tuple(_number(value) for value in (window_length, polyorder, deriv, delta))
     taps = _taps(*fit)
     if mode != "interp":
         return convolve1d(x, taps, axis=axis, mode=mode, cval=cval)
@@ -100,9 +100,9 @@ def savgol_filter(
     return y
 
 
-def _hashable(number):
-    """A NumPy number as Python's, so that both find what is remembered."""
-    return number.item() if isinstance(number, np.generic) else number
+def _number(value):
+    """`value`, or the one number of an array without axes, which can be a key."""
+    return value[()] if isinstance(value, np.ndarray) and not value.ndim else value
 
 
 @lru_cache(maxsize=64, typed=True)
@@ -122,7 +122,7 @@ def _ends(window_length, polyorder, deriv, delta):
     t = np.linspace(-1, 1, window_length)
     fitted = np.linalg.pinv(legendre.legvander(t, polyorder))
     derived = legendre.legder(np.eye(polyorder + 1), deriv, axis=0)
-    scale = (2 / ((window_length - 1) * delta)) ** deriv
+    scale = np.float64(2 / (window_length - 1)) ** deriv / delta**deriv
     values = legendre.legvander(t[: window_length // 2], len(derived) - 1) @ derived
     first = np.ascontiguousarray((scale * values @ fitted).T)
     return first, first[::-1, ::-1] * (-1) ** deriv
