@@ -172,7 +172,7 @@ def check_filter(h):
 
 def _low_pass(window, up, down, dtype):
     """The filter of :func:`resample_poly`."""
-    if isinstance(window, list) or hasattr(window, "__array__"):
+    if not isinstance(window, (str, tuple, float, int, type(None))):
         h = np.array(on_host("window", window))
         if h.ndim != 1:
             kind = IndexError if h.ndim == 0 else ValueError

@@ -12,7 +12,9 @@ from cyconv.problem.operands import on_host
 MODES = ("mirror", "constant", "nearest", "interp", "wrap")
 
 
-def savgol_coeffs(window_length, polyorder, deriv=0, delta=1.0, pos=None, use="conv"):
+def savgol_coeffs(
+    window_length, polyorder, deriv=0, delta=1.0, pos=None, use="conv", *, xp=None, device=None
+):
     """The taps of a filter by Savitzky and Golay: ``scipy.signal.savgol_coeffs``.
 
     Parameters
@@ -29,6 +31,8 @@ def savgol_coeffs(window_length, polyorder, deriv=0, delta=1.0, pos=None, use="c
         Where in the window; default the middle.
     use : {'conv', 'dot'}
         For a convolution or, in reverse, for a product with the cells as they lie.
+    xp, device : optional
+        Of SciPy's array API, from SciPy 1.16 on.
 
     Returns
     -------
@@ -36,7 +40,8 @@ def savgol_coeffs(window_length, polyorder, deriv=0, delta=1.0, pos=None, use="c
     """
     from scipy.signal import savgol_coeffs
 
-    return savgol_coeffs(window_length, polyorder, deriv, delta, pos, use)
+    place = {name: value for name, value in (("xp", xp), ("device", device)) if value is not None}
+    return savgol_coeffs(window_length, polyorder, deriv, delta, pos, use, **place)
 
 
 def savgol_filter(
@@ -86,8 +91,8 @@ def savgol_filter(
         return convolve1d(x, taps, axis=axis, mode=mode, cval=cval)
     if window_length > x.shape[axis]:
         raise ValueError(
-            f"savgol_filter: mode 'interp' needs window_length <= the {x.shape[axis]} cells along "
-            f"axis {axis}, got {window_length}"
+            "savgol_filter: with mode 'interp' window_length must be less than or equal to the "
+            f"size of x, {x.shape[axis]} along axis {axis}, got {window_length}"
         )
     k, half = index(window_length), window_length // 2
     y = convolve1d(x, taps, axis=axis, mode="constant")
