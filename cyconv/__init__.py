@@ -14,9 +14,10 @@ The rooms, from the roof down; each imports only what lies below it (``tests/tes
 ``onnx``           ONNX's operators, and its models with their convolutions packed
 ``torch``          PyTorch's functions for its tensors, and models packed for inference
 ``dask``           the convolutions and filters of arrays larger than memory
-``ndimage``        SciPy's image filters, by SciPy's names; ``signal`` likewise
+``signal``         SciPy's convolutions, FIR and polyphase filters of signals, by its names
 ``toeplitz``       convolution as a matrix; ``unfolding``: im2col and col2im
 ``quantized``      convolutions of quantised integers, as ONNX has them
+``ndimage``        SciPy's image filters, by SciPy's names
 ``api``            the functions: each builds a Problem, gets a Plan and runs it
 ``opencl``         the same algorithms on OpenCL devices: a ``.py`` beside a ``.cl`` for each
 ``algorithms``     *an algorithm* is a file here, and a line in ``planning/registry.py``

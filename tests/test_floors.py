@@ -12,7 +12,8 @@ ROOT = Path(cyconv.__file__).parent
 FLOORS = (
     ("cli",),
     ("dask", "onnx"),
-    ("filters", "ndimage", "quantized", "signal", "toeplitz", "torch", "unfolding"),
+    ("filters", "quantized", "signal", "toeplitz", "torch", "unfolding"),
+    ("ndimage",),
     ("api",),
     ("opencl",),
     ("algorithms",),

@@ -151,6 +151,9 @@ def nothing(*_, **__):
 
 
 LINE, PLANE = np.ones(3, np.float32), np.ones((3, 3), np.float32)
+OF_NUMBERS = ("correlation_lags", "savgol_coeffs")
+OF_MORE = ("lfilter", "resample_poly", "savgol_filter")
+"""Functions of `cyconv.signal` without operands, and those whose arguments are not two."""
 HOST_ONLY = {
     "unfold": lambda a: cyconv.unfold(a, (3, 3)),
     "fold": lambda a: cyconv.fold(a, (9, 10), (3, 3)),
@@ -163,13 +166,20 @@ HOST_ONLY = {
     **{
         f"signal.{name}": lambda a, name=name: getattr(cyconv.signal, name)(a, PLANE)
         for name in cyconv.signal.__all__
-        if name not in ("choose_conv_method", "correlation_lags")
+        if name not in ("choose_conv_method", *OF_NUMBERS, *OF_MORE)
     },
     **{
         f"signal.{name}, second": lambda a, name=name: getattr(cyconv.signal, name)(PLANE, a)
         for name in cyconv.signal.__all__
-        if name != "correlation_lags"
+        if name not in (*OF_NUMBERS, *OF_MORE)
     },
+    "signal.resample_poly": lambda a: cyconv.signal.resample_poly(a, 3, 2),
+    "signal.resample_poly, window": lambda a: cyconv.signal.resample_poly(LINE, 3, 2, window=a),
+    "signal.savgol_filter": lambda a: cyconv.signal.savgol_filter(a, 3, 1),
+    "signal.lfilter, b": lambda a: cyconv.signal.lfilter(a, 1, LINE),
+    "signal.lfilter, a": lambda a: cyconv.signal.lfilter(LINE, a, LINE),
+    "signal.lfilter, x": lambda a: cyconv.signal.lfilter(LINE, 1, a),
+    "signal.lfilter, zi": lambda a: cyconv.signal.lfilter(LINE, 1, LINE, zi=a),
 }
 ARGUMENTS = {
     "convolve": (PLANE,), "correlate": (PLANE,), "convolve1d": (LINE,), "correlate1d": (LINE,),
