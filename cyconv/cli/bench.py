@@ -34,8 +34,8 @@ rounds, so only one computes at a time. Times are medians. GFLOP/s are those of
 direct summation, whatever the algorithm. The error is the largest one, relative
 to the largest output, against float64. The ratio is the best peer's time over
 cyconv's. OpenCV's filter2D and scipy.ndimage.correlate take the kernel as it
-is; SciPy's and NumPy's convolutions get it turned beforehand. A call has nothing
-prepared: every contestant makes its result anew.
+is; SciPy's and NumPy's convolutions get it turned beforehand. A call has
+nothing prepared: every contestant makes its result anew.
 """
 
 _EPILOG = """\
