@@ -29,9 +29,15 @@ The rooms, from the roof down; each imports only what lies below it (``tests/tes
 ``kernels``        C: each kernel once, a table of them for each instruction set
 =================  ================================================================================
 
-A border mode is also named in ``problem/names.py``. A dtype is a line of ``SUM_DTYPES`` there;
-``lowering/types.py`` converts it to its sum's dtype as it is. A door for others' arrays or models
-is a room beside ``ndimage``, listed in ``_ROOMS`` below and in ``tests/test_floors.py``.
+A border mode is a map of indices, without signs: a name in ``problem/names.py``, tables in
+``lowering/borders.py``, and for images a line of ``kernels/chain.h``. A dtype is a line of
+``SUM_DTYPES`` in ``names.py``, which is enough for ``conv``: ``lowering/types.py`` converts it. A
+kernel for images is a line of ``KERNELS`` in ``filters``; what is no one kernel is a file there. A
+function of SciPy's is a file in ``ndimage`` or ``signal``. A door is a room on ``ndimage``'s floor,
+or on ``dask``'s if it uses ``ndimage``: listed in ``_ROOMS`` below and in
+``tests/test_floors.py``, with its extra in ``pyproject.toml``.
+
+Every table that a new name enters is under *Add a ...* in ``CONTRIBUTING.md``.
 """
 
 from importlib import import_module

@@ -19,6 +19,7 @@ from cyconv.problem import (
     sum_dtype,
     wrong_rank,
 )
+from cyconv.problem.examples import examples
 from cyconv.problem.operands import as_array, check_on_host, is_on_device
 from cyconv.runtime.calls import key
 
@@ -194,7 +195,7 @@ def _surrounded(x, widths):
 
 def _named(function, name, rank, text):
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = documentation.for_rank(text, rank)
+    function.__doc__ = documentation.for_rank(text, rank) + examples(name)
     return function
 
 
@@ -258,6 +259,12 @@ def conv_grad_input(
     ------
     TypeError, ValueError, MemoryError
         As :func:`conv`; ValueError if grad_output's shape is not the forward result's.
+
+    Examples
+    --------
+    >>> g = np.array([[1.0, -1, 2]])  # of the three outputs
+    >>> cyconv.conv_grad_input((1, 5), np.array([[[1.0, 2, 3]]]), g)
+    array([[1., 1., 3., 1., 6.]])
     """
     name = "conv_grad_input"
     w, g = as_array(name, "w", w), as_array(name, "grad_output", grad_output)
@@ -319,6 +326,12 @@ def conv_grad_weight(
     ------
     TypeError, ValueError, MemoryError
         As :func:`conv`; ValueError if grad_output's shape is not the forward result's.
+
+    Examples
+    --------
+    >>> x, g = np.array([[1.0, 2, 3, 0, 1]]), np.array([[1.0, -1, 2]])
+    >>> cyconv.conv_grad_weight(x, (1, 1, 3), g)
+    array([[[ 5., -1.,  5.]]])
     """
     name = "conv_grad_weight"
     x, g = as_array(name, "x", x), as_array(name, "grad_output", grad_output)
@@ -350,6 +363,11 @@ def conv_grad_bias(grad_output, *, data_format="channels_first", device="cpu"):
     Returns
     -------
     array (K,) of grad_output's dtype; integers are summed as :func:`conv` sums them
+
+    Examples
+    --------
+    >>> cyconv.conv_grad_bias(np.ones((8, 2, 5, 5)))  # 8 images, 2 filters
+    array([200., 200.])
     """
     name = "conv_grad_bias"
     g = as_array(name, "grad_output", grad_output)
@@ -391,6 +409,12 @@ def conv_vjp(x, w, grad_output, stride=1, padding=0, dilation=1, groups=1, **opt
     Returns
     -------
     grad_x, grad_w, grad_bias : arrays of the shapes of x, w and (K,)
+
+    Examples
+    --------
+    >>> x, w, g = np.ones((1, 4)), np.ones((2, 1, 3)), np.ones((2, 2))
+    >>> [gradient.shape for gradient in cyconv.conv_vjp(x, w, g)]
+    [(1, 4), (2, 1, 3), (2,)]
     """
     for name in ("out", "out_dtype"):
         if name in options:

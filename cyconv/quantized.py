@@ -63,6 +63,12 @@ def conv_integer(
     ------
     TypeError, ValueError, MemoryError
         As :func:`conv`; also for a zero point that its array's type does not hold.
+
+    Examples
+    --------
+    >>> x, w = np.array([[128, 130, 127]], np.uint8), np.array([[[1, -1]]], np.int8)
+    >>> cyconv.conv_integer(x, w, x_zero_point=128)
+    array([[-2,  3]], dtype=int32)
     """
     x, w, _ = centred("conv_integer", x, x_zero_point, w, w_zero_point)
     return _sums["conv_integer"](
@@ -129,6 +135,12 @@ def qlinear_conv(
     -----
     The sums are those of :func:`conv_integer`. The product with the scales is one of float32, as in
     ONNX Runtime.
+
+    Examples
+    --------
+    >>> x, w = np.array([[128, 130, 127]], np.uint8), np.array([[[1, -1]]], np.int8)
+    >>> cyconv.qlinear_conv(x, 0.5, 128, w, 0.25, 0, 0.1, 128)  # -2 and 3, times 1.25
+    array([[126, 132]], dtype=uint8)
     """
     op = "qlinear_conv"
     x, w, stored = centred(op, x, x_zero_point, w, w_zero_point)

@@ -147,6 +147,12 @@ def sparse(
         As :func:`cyconv.conv`, for an argument that is wrong.
     MemoryError
         If there is no memory for the entries.
+
+    Examples
+    --------
+    >>> T = cyconv.toeplitz.sparse(np.ones((1, 1, 3, 3)), (1, 100, 100))
+    >>> T.shape, T.nnz
+    ((9604, 10000), 86436)
     """
     geometry = (stride, padding, dilation, groups)
     return _sparse(*_described("toeplitz.sparse", w, input_shape, geometry, padding_mode, flip))

@@ -65,6 +65,16 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     -------
     array (N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)
         L = the number of positions of the window.
+
+    Examples
+    --------
+    >>> x = np.arange(5)[None]  # one channel
+    >>> cyconv.unfold(x, (3,))
+    array([[0, 1, 2],
+           [1, 2, 3],
+           [2, 3, 4]])
+    >>> np.array([[1, 2, 3]]) @ cyconv.unfold(x, (3,))  # the same as conv1d
+    array([[ 8, 14, 20]])
     """
     x = as_array("unfold", "x", x)
     on_host("unfold: x", x)
@@ -106,6 +116,12 @@ def fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
     ------
     ValueError
         If the columns are not as many, or not as long, as unfold would give.
+
+    Examples
+    --------
+    >>> columns = cyconv.unfold(np.ones((1, 5)), (3,))
+    >>> cyconv.fold(columns, (5,), (3,))  # how many windows hold each cell
+    array([[1., 2., 3., 2., 1.]])
     """
     columns = as_array("fold", "columns", columns)
     on_host("fold: columns", columns)

@@ -1,4 +1,5 @@
 """Cross-correlation beside true convolution: the same kernel, turned by 180 degrees.
+==================================================================================
 
     correlation   y[p] = sum over r of w[r] x[p + r]      neural networks; flip=False, the default
     convolution   y[p] = sum over r of w[r] x[p - r]      signal processing; flip=True
@@ -45,7 +46,7 @@ def main(argv=None):
         axis.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
         axis.grid(which="minor", color="0.85", linewidth=0.5)
         axis.tick_params(which="minor", length=0)
-    save(figure, args.out, __file__)
+    save(figure, args.out, "cross_correlation_vs_convolution")
     return correlation, convolution
 
 

@@ -1,9 +1,10 @@
 """Deblurring: a motion blur undone by least squares, with convolution as the matrix.
+==================================================================================
 
 The blurred photograph is y = A x, rounded to 8 bits, where A is the convolution with a line of 15
 cells. Written out, A would have a row for each cell of y and a column for each of x. As a
 LinearOperator it stores the kernel only, and ``scipy.sparse.linalg.lsqr`` needs no more than A v
-and its transpose, to find
+and its transpose, to find ::
 
     the x of least |A x - y|^2 + damp^2 |x|^2.
 
@@ -51,7 +52,7 @@ def main(argv=None):
     inset = axes[0, 1].inset_axes((0.03, 0.03, 0.18, 0.18))
     inset.imshow(kernel, "gray")
     inset.set(xticks=[], yticks=[])
-    save(figure, args.out, __file__)
+    save(figure, args.out, "deblur_lsqr")
     return before, after
 
 

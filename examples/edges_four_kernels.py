@@ -1,4 +1,5 @@
 """Edges of a photograph with four kernels, all in one call.
+=========================================================
 
 A convolution layer holds many kernels and answers with one image for each. Here are four classic
 ones as the weights (4, 1, 3, 3) of a single :func:`cyconv.conv2d`: the Sobel derivatives to the
@@ -44,7 +45,7 @@ def main(argv=None):
                 fontsize=7,
                 color="white" if value == -8 else "black",
             )
-    save(figure, args.out, __file__)
+    save(figure, args.out, "edges_four_kernels")
     return edges
 
 

@@ -1,4 +1,5 @@
 """Equivariance: a convolution of a moved image is the moved convolution, and what breaks that.
+============================================================================================
 
 conv(shift(x)) = shift(conv(x)) to the last bit where the border wraps around. A border of zeros
 breaks it there and nowhere else; stride s keeps it for shifts by multiples of s only. Turning the
@@ -55,7 +56,7 @@ def main(argv=None):
         show(axis, difference, f"{title}:\ndifference at most {largest:.2g}", limit=2)
         print(f"{title:26} largest difference {largest:.2g}")
     figure.supxlabel("difference: conv(move(x)) − move(conv(x)), where move is the shift or turn")
-    save(figure, args.out, __file__)
+    save(figure, args.out, "equivariance")
     return differences
 
 

@@ -1,4 +1,5 @@
 """A stack of images larger than memory, filtered from one Zarr folder into another.
+=================================================================================
 
 Noisy grains are written to a Zarr folder chunk by chunk, and band-passed by a difference of two
 Gaussians: what each chunk needs of its neighbours is read with it, so that no seam is seen where
@@ -59,7 +60,7 @@ def main(argv=None):
         axis.axhline(side - 0.5, color="C1", lw=0.6, ls=":")
         axis.axvline(side - 0.5, color="C1", lw=0.6, ls=":")
     axes[0, 1].set_xlabel("dotted: where chunks meet")
-    save(figure, args.out, __file__)
+    save(figure, args.out, "filter_larger_than_memory")
     return before, after
 
 

@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 rcParams.update({"font.size": 9, "axes.titlesize": 10})
+ROOT = Path(__file__).parents[1]
 #: A negative, zero and a positive value: blue, white, red.
 SIGNED = "RdBu_r"
 
 
 def arguments(text, argv):
     """The command line of an example whose docstring is `text`."""
-    parser = argparse.ArgumentParser(description=text.splitlines()[0])
+    parser = argparse.ArgumentParser(description=text.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the picture")
     parser.add_argument("--small", action="store_true", help="less of everything: a second's work")
     return parser.parse_args(argv)
@@ -50,9 +51,9 @@ def show(axes, image, title, limit=None):
     axes.set(xticks=[], yticks=[])
 
 
-def save(figure, folder, script):
-    """Write the picture of the example whose file is `script`, under the same name."""
-    path = folder / f"{Path(script).stem}.png"
+def save(figure, folder, name):
+    """Write the picture of the example `name`, under that name."""
+    path = folder / f"{name}.png"
     with io.BytesIO() as drawn:
         figure.savefig(drawn, dpi=110, bbox_inches="tight", pad_inches=0.08)
         with Image.open(drawn) as image:  # 256 colours are enough, and a third of the bytes

@@ -1,4 +1,5 @@
 """Two matrices of one convolution: im2col, and the doubly blocked Toeplitz matrix.
+================================================================================
 
 im2col writes every window of x as a column, so that the kernel, as a row, meets all of them in one
 matrix product. The Toeplitz matrix does it the other way round: x stays one vector, and every row
@@ -56,7 +57,7 @@ def main(argv=None):
     grid(axes[1, 1], matrix, (3, 5))
     axes[1, 1].set(title="doubly blocked Toeplitz: toeplitz.matrix(w, x.shape)")
     axes[1, 1].set(xlabel="cells of x, row after row", ylabel="output cells")
-    save(figure, args.out, __file__)
+    save(figure, args.out, "im2col_matrix")
     return columns, matrix
 
 

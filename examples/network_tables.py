@@ -1,4 +1,5 @@
 """Parameters and FLOPs of VGG-16 and ResNet-50, layer by layer, from `cyconv.Problem` alone.
+==========================================================================================
 
 A Problem knows its output shape, weights and operations without an array. The layers are those that
 the benchmarks measure; a dense layer is a convolution whose kernel is as large as its map. FLOPs
@@ -7,16 +8,15 @@ count a multiply and an add as two, for one image of 224 x 224.
 
 import runpy
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
-from gallery import arguments, panels, save
+from gallery import ROOT, arguments, panels, save
 from matplotlib.patches import Patch
 
 import cyconv
 
 COLOURS = {"1 x 1": "C0", "3 x 3 or 7 x 7": "C1", "dense": "C2"}
-SHAPES = Path(__file__).parents[1] / "asv_bench" / "benchmarks" / "shapes.py"
+SHAPES = ROOT / "asv_bench" / "benchmarks" / "shapes.py"
 
 
 def networks():
@@ -87,7 +87,7 @@ def main(argv=None):
     }
     handles = [Patch(color=colour, label=kind) for kind, colour in COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    save(figure, args.out, __file__)
+    save(figure, args.out, "network_tables")
     return found
 
 

@@ -1,4 +1,5 @@
 """A small network learns to read digits, with nothing but cyconv's convolutions and gradients.
+============================================================================================
 
 Three convolutions, the first two with a ReLU; the last, as large as its map, is a dense layer:
 
@@ -147,7 +148,7 @@ def main(argv=None):
     print(f"held-out third: {scores[-1]:.2%} of {len(held)} right")
     figure, axes = panels(1, 3, 10, 3.2)
     draw(axes[0], losses, scores, x[held], labels[held], guesses())
-    save(figure, args.out, __file__)
+    save(figure, args.out, "train_digits")
     return losses, scores
 
 

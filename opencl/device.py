@@ -330,6 +330,13 @@ def log():
     list of (str, object)
         ``('upload', bytes)``, ``('download', bytes)``, ``('kernel', name)``, ``('build', stem)``,
         and ``('table', bytes)`` for a table of offsets, sent once.
+
+    Examples
+    --------
+    >>> with cyconv.opencl.log() as events:
+    ...     y = cyconv.conv2d(np.ones((1, 8, 8), "f"), np.ones((1, 1, 3, 3), "f"), device="opencl")
+    >>> sum(size for kind, size in events if kind == "download") == y.nbytes
+    True
     """
     events = []
     _logs.set((*_logs.get(), events))
@@ -374,6 +381,11 @@ def devices():
     ------
     RuntimeError
         Without pyopencl, or if a driver crashes.
+
+    Examples
+    --------
+    >>> [device.index for device in cyconv.opencl.devices()][:1]
+    [0]
     """
     return DeviceList(
         DeviceInfo(
@@ -497,6 +509,14 @@ def queue(name="opencl"):
         For a name that no device has; the message lists those there are.
     RuntimeError
         Without pyopencl, a driver or a device.
+
+    Examples
+    --------
+    >>> import pyopencl.array
+    >>> x = pyopencl.array.to_device(cyconv.opencl.queue(), np.ones((1, 8, 8), "f"))
+    >>> w = pyopencl.array.to_device(x.queue, np.ones((1, 1, 3, 3), "f"))
+    >>> cyconv.conv2d(x, w, device="opencl").get().max()  # an Array too, until it is fetched
+    np.float32(9.0)
     """
     if not is_name(name):
         raise ValueError(

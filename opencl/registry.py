@@ -54,6 +54,12 @@ def algorithms(problem, device="opencl"):
     -------
     dict of str to (None or str)
         None where the algorithm can; else the reason, in one sentence.
+
+    Examples
+    --------
+    >>> can = cyconv.opencl.algorithms(cyconv.Problem((1, 8, 8), (1, 1, 3, 3)))
+    >>> can["direct"] is None
+    True
     """
     registry = registry_of(get("algorithms", device))
     reasons = dict.fromkeys(ALGORITHMS, refusal(problem))

@@ -69,7 +69,7 @@ MODULE = ["dispatch", "kernels", "kernels"]  # two objects, and the library
 
 
 def kernel_objects(isa):
-    return [f"target_{isa}"] * 4
+    return [f"target_{isa}"] * 6  # of four element types, and filters of images for two
 
 
 EVERYTHING = [*MODULE, *kernel_objects("avx2"), *kernel_objects("baseline")]

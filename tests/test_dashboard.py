@@ -130,7 +130,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+    with chromium(width=None) as driver:
         yield driver
 
 

@@ -409,7 +409,8 @@ def test_near_the_largest_float(dtype):
 
 def _castable(dtype, out):
     sums = np.dtype({**SUMS, "float16": "f4", "bfloat16": "f4"}.get(dtype, dtype))
-    return np.can_cast(sums, np.dtype(out), "same_kind")
+    out = np.dtype(out)  # of another package's dtype NumPy says that anything becomes it
+    return np.can_cast(sums, out, "same_kind") and not sums.kind == "c" != out.kind
 
 
 @pytest.mark.parametrize(("dtype", "out"), list(product(DTYPES, DTYPES)))

@@ -73,7 +73,17 @@ for name in cyconv.planning.registry.names():
 
 
 def test_import_is_light(child):
-    heavy = ("scipy.linalg", "scipy.signal", "torch", "pyopencl", "matplotlib", "PIL", "rich")
+    heavy = (
+        "scipy.linalg",
+        "scipy.signal",
+        "torch",
+        "onnx",
+        "dask",
+        "pyopencl",
+        "matplotlib",
+        "PIL",
+        "rich",
+    )
     loaded = child(
         f"import sys, cyconv\nprint([m for m in {heavy} if m in sys.modules])",
     ).stdout
@@ -159,6 +169,7 @@ x, w = np.ones((1, 192, 20, 20), np.float32), np.ones((192, 192, 3, 3), np.float
 out = np.full((1, 192, 20, 20), np.nan, np.float32)
 cyconv.conv2d(x[:, :, :8], w, padding=1, algorithm="direct", threads=2)
 cyconv.conv2d(x[:, :8], w[:, :8], padding=1, algorithm="im2col", threads=2)  # loads BLAS
+cyconv.plan(cyconv.Problem(x.shape, w.shape, padding=1), algorithm={name!r})  # loads what it is of
 with open("/proc/self/statm") as statm:
     now = int(statm.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + 2**20, resource.RLIM_INFINITY))

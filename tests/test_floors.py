@@ -82,3 +82,7 @@ def test_the_check_finds_an_import_upwards():
         "",
         "runtime",
     ]
+
+
+def test_every_room_that_loads_when_asked_for_is_on_a_floor():
+    assert set(cyconv._ROOMS) <= set(BELOW)

@@ -67,7 +67,8 @@ cdef class Stage:
     cdef readonly ptrdiff_t terms, box
     cdef readonly int pairs
     cdef readonly double divisor
-    cdef readonly bint flat  # a kernel over rows and columns, not a line
+    cdef readonly bint flat   # a kernel over rows and columns, not a line
+    cdef readonly bint dense  # of which no tap is left out
     cdef double *wide
     cdef float *narrow
     cdef ptrdiff_t *row
@@ -135,7 +136,8 @@ cdef int line_symmetry(const double[::1] w):
 def plane(weights, ptrdiff_t up, ptrdiff_t left, double least=0):
     """A kernel (R, S) over rows and columns, its first tap `up` rows and `left` columns away.
 
-    Taps of at most `least` are left out, and where there is such a limit NaN is too; the others are summed in the order in which they lie.
+    Taps of at most `least` are left out, and where there is such a limit NaN is too; the others
+    are summed in the order in which they lie.
     """
     cdef const double[:, ::1] w = np.ascontiguousarray(weights, np.float64)
     cdef ptrdiff_t r, s, t = 0
@@ -153,6 +155,7 @@ def plane(weights, ptrdiff_t up, ptrdiff_t left, double least=0):
                 stage.set_weight(t, w[r, s])
                 stage.row[t], stage.column[t] = r - up, s - left
                 t += 1
+    stage.dense = t == w.shape[0] * w.shape[1]
     stage.terms = max(1, t)
     return stage
 
@@ -263,7 +266,7 @@ def run(cnp.ndarray x, cnp.ndarray y, tuple shape, tuple branches, tuple borders
             s.left = stage.left if stage.flat else 0 if down else stage.before
             s.right = stage.right if stage.flat else 0 if down else stage.after
             s.pairs, s.terms, s.box, s.down = stage.pairs, stage.terms, stage.box, down
-            s.divisor = stage.divisor
+            s.divisor, s.dense = stage.divisor, stage.dense
             s.w = <const void *>stage.wide if wide else <const void *>stage.narrow
             places += 2 * stage.terms
             cost += TERM / c.kernels.lanes * (stage.terms if not stage.box else 8)

@@ -39,7 +39,7 @@ def _forward(name, rank):
         return _divided(problem, x, w.astype(problem.dtype, copy=False), bias, options)
 
     convolution.__name__ = convolution.__qualname__ = name
-    convolution.__doc__ = _DOC.replace("@name", name)
+    convolution.__doc__ = _DOC.replace("@name", name).replace("@rank", str(rank or 2))
     return convolution
 
 
@@ -72,6 +72,17 @@ _DOC = """:func:`cyconv.@name` of a dask array, chunk by chunk.
     ------
     TypeError, ValueError, MemoryError
         For an argument that is wrong, before anything is computed; the message names it.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import cyconv.dask
+    >>> x, w = da.ones((2, 1, *[8] * @rank), chunks=4), np.ones((3, 1, *[3] * @rank))
+    >>> y = cyconv.dask.@name(x, w, padding=1)
+    >>> y.shape == (2, 3, *[8] * @rank), y.numblocks[2:] == x.numblocks[2:]
+    (True, True)
+    >>> np.allclose(y.compute(), cyconv.@name(x.compute(), w, padding=1))
+    True
     """
 
 

@@ -30,6 +30,15 @@ def conv_grad_weight(
     -------
     dask array of shape weight_shape, in one chunk
         Kept in the dtype of the sums, and rounded once.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import cyconv.dask
+    >>> x, grad = da.ones((2, 1, 8, 8), chunks=4), da.ones((2, 3, 6, 6), chunks=3)
+    >>> w_grad = cyconv.dask.conv_grad_weight(x, (3, 1, 3, 3), grad)
+    >>> bool((w_grad == 2 * 6 * 6).all().compute())
+    True
     """
     name = "conv_grad_weight"
     check_array(name, "x", x)

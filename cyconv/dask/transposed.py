@@ -46,7 +46,7 @@ def _transpose(name, rank):
         return _solved(name, shape, x, w, bias, activation, geometry, what, how)
 
     convolution.__name__ = convolution.__qualname__ = name
-    convolution.__doc__ = _DOC.replace("@name", name)
+    convolution.__doc__ = _DOC.replace("@name", name).replace("@rank", str(rank or 2))
     return convolution
 
 
@@ -68,6 +68,15 @@ _DOC = """:func:`cyconv.@name` of a dask array, chunk by chunk.
     -------
     dask array
         With one chunk along the channels.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import cyconv.dask
+    >>> x, w = da.ones((2, 3, *[4] * @rank), chunks=2), np.ones((3, 1, *[2] * @rank))
+    >>> y = cyconv.dask.@name(x, w, stride=2)
+    >>> np.allclose(y.compute(), cyconv.@name(x.compute(), w, stride=2))
+    True
     """
 
 
@@ -94,6 +103,15 @@ def conv_grad_input(
     -------
     dask array of shape input_shape
         With one chunk along the channels.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import cyconv.dask
+    >>> grad, w = da.ones((2, 3, 6, 6), chunks=3), np.ones((3, 1, 3, 3))
+    >>> x_grad = cyconv.dask.conv_grad_input((2, 1, 8, 8), w, grad)
+    >>> np.allclose(x_grad.compute(), cyconv.conv_grad_input((2, 1, 8, 8), w, grad.compute()))
+    True
     """
     name = "conv_grad_input"
     check_array(name, "grad_output", grad_output)

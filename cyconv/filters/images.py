@@ -142,6 +142,13 @@ def passes(image, kernel, *, mode="reflect", separable=None, **how):
     list of (Problem, weights)
         One pass in 2-D, or two in 1-D. Weights are (K, 1, R, S); ``cyconv.plan`` says more about a
         problem.
+
+    Examples
+    --------
+    >>> image = np.ones((1000, 1000), "f")
+    >>> passes = cyconv.filters.passes(image, cyconv.filters.gaussian(sigma=4), separable=True)
+    >>> [weights.shape for problem, weights in passes]
+    [(1, 1, 33, 1), (1, 1, 1, 33)]
     """
     operation = "filters.passes"
     image = _checked(operation, image, how)
@@ -209,6 +216,17 @@ def apply(
     -------
     ndarray, as large as the image, floating point
         Not clipped: a derivative has negative values. An Array of pyopencl's stays on its device.
+
+    Examples
+    --------
+    >>> image = np.zeros((5, 5))
+    >>> image[2, 2] = 16
+    >>> cyconv.filters.apply(image, "gaussian")
+    array([[0., 0., 0., 0., 0.],
+           [0., 1., 2., 1., 0.],
+           [0., 2., 4., 2., 0.],
+           [0., 1., 2., 1., 0.],
+           [0., 0., 0., 0., 0.]])
     """
     operation = "filters.apply"
     if missing == "omit":
@@ -236,6 +254,13 @@ def gradient(image, kernel="sobel", *, mode="reflect", out_dtype=None, **how):
         differences along the two diagonals.
     mode, out_dtype, **how
         As for `apply`.
+
+    Examples
+    --------
+    >>> ramp = np.tile(np.arange(4.0), (4, 1))  # brighter to the right, by 1 a cell
+    >>> gx, gy = cyconv.filters.gradient(ramp, "prewitt")
+    >>> gx[1], gy[1]
+    (array([0., 6., 6., 0.]), array([0., 0., 0., 0.]))
     """
     operation = "filters.gradient"
     image = _checked(operation, image, how)
@@ -249,7 +274,14 @@ def gradient(image, kernel="sobel", *, mode="reflect", out_dtype=None, **how):
 
 
 def gradient_magnitude(image, kernel="sobel", *, mode="reflect", out_dtype=None, **how):
-    """``sqrt(gx² + gy²)`` of `gradient`, channel by channel, in one sweep, without overflow."""
+    """``sqrt(gx² + gy²)`` of `gradient`, channel by channel, in one sweep, without overflow.
+
+    Examples
+    --------
+    >>> step = np.repeat([[0.0, 0, 3, 3]], 4, axis=0)
+    >>> cyconv.filters.gradient_magnitude(step, "sobel")[1]
+    array([ 0., 12., 12.,  0.])
+    """
     operation = "filters.gradient_magnitude"
     image = _checked(operation, image, how)
     kernels = _gradient_kernels(operation, image, kernel)

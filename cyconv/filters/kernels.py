@@ -62,13 +62,28 @@ def _bell(offsets, sigma):
 
 
 def identity(size=3, *, dtype=np.float32):
-    """One in the middle, zero elsewhere: the output is the input."""
+    """One in the middle, zero elsewhere: the output is the input.
+
+    Examples
+    --------
+    >>> cyconv.filters.identity(3)
+    array([[0., 0., 0.],
+           [0., 1., 0.],
+           [0., 0., 0.]], dtype=float32)
+    """
     delta = (_offsets("identity", size) == 0).astype(dtype)
     return np.outer(delta, delta)
 
 
 def box(size=3, *, dtype=np.float32):
-    """The mean of a size × size window."""
+    """The mean of a size × size window.
+
+    Examples
+    --------
+    >>> cyconv.filters.box(2)
+    array([[0.25, 0.25],
+           [0.25, 0.25]], dtype=float32)
+    """
     _offsets("box", size, odd=False)
     return np.full((size, size), 1 / size**2, dtype)
 
@@ -79,6 +94,15 @@ def gaussian(size=None, sigma=None, *, dtype=np.float32):
     Without `sigma` it is the binomial one, ``outer(b, b)`` with b = C(size - 1, i) / 2^(size - 1):
     size 3, the default, is the classic [[1, 2, 1], [2, 4, 2], [1, 2, 1]] / 16. With `sigma` it
     is sampled from exp(-t² / 2 sigma²); `size` then defaults to four sigma on either side.
+
+    Examples
+    --------
+    >>> cyconv.filters.gaussian(3) * 16
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]], dtype=float32)
+    >>> cyconv.filters.gaussian(sigma=2).shape
+    (17, 17)
     """
     if sigma is None:
         size = 3 if size is None else size
@@ -95,6 +119,11 @@ def laplacian_of_gaussian(size=None, sigma=1.4, *, dtype=np.float32):
 
     ``G(x, y) * ((x² + y²) / sigma⁴ - 2 / sigma²)`` with G of sum 1; what sampling and truncation
     leave of the sum is taken off every cell alike, so that a flat image gives 0.
+
+    Examples
+    --------
+    >>> bool(abs(cyconv.filters.laplacian_of_gaussian(9).sum()) < 1e-6)
+    True
     """
     sigma = _positive("log", "sigma", sigma)
     t = _offsets("log", _span(sigma) if size is None else size)
@@ -104,7 +133,15 @@ def laplacian_of_gaussian(size=None, sigma=1.4, *, dtype=np.float32):
 
 
 def unsharp(size=5, sigma=None, amount=1.0, *, dtype=np.float32):
-    """Unsharp masking: ``(1 + amount) * identity - amount * gaussian(size, sigma)``."""
+    """Unsharp masking: ``(1 + amount) * identity - amount * gaussian(size, sigma)``.
+
+    Examples
+    --------
+    >>> cyconv.filters.unsharp(3, amount=1) * 16
+    array([[-1., -2., -1.],
+           [-2., 28., -2.],
+           [-1., -2., -1.]], dtype=float32)
+    """
     blur = gaussian(size, sigma, dtype=np.float64)
     return ((1 + amount) * identity(len(blur), dtype=np.float64) - amount * blur).astype(dtype)
 
@@ -114,6 +151,13 @@ def motion(size=9, angle=0.0, *, dtype=np.float32):
 
     `angle` is in degrees, counter-clockwise from the x axis. `size` points one pixel apart each
     share their weight bilinearly among the four cells around them.
+
+    Examples
+    --------
+    >>> cyconv.filters.motion(3) * 3
+    array([[0., 0., 0.],
+           [1., 1., 1.],
+           [0., 0., 0.]], dtype=float32)
     """
     t = _offsets("motion", size)
     radians = math.radians(angle)
@@ -133,6 +177,12 @@ def gabor(
     the wave, `angle` degrees counter-clockwise from the x axis, and v across it. It is scaled so
     that the Gaussian alone has the sum 1. `wavelength` defaults to 2 sigma, in pixels; `phase` is
     in radians; `size` defaults to three of the longer standard deviation on either side.
+
+    Examples
+    --------
+    >>> stripes = cyconv.filters.gabor(9, angle=90, dtype=float)  # of lines that run across
+    >>> stripes.shape, bool(np.allclose(stripes, stripes[::-1]))
+    ((9, 9), True)
     """
     sigma, aspect = _positive("gabor", "sigma", sigma), _positive("gabor", "aspect", aspect)
     wavelength = _positive("gabor", "wavelength", 2 * sigma if wavelength is None else wavelength)

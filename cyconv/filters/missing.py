@@ -66,6 +66,11 @@ def normalized(
     ----------
     .. [1] H. Knutsson and C.-F. Westin, "Normalized and differential convolution: methods for
        interpolation and filtering of incomplete and uncertain data", CVPR 1993.
+
+    Examples
+    --------
+    >>> cyconv.filters.normalized([[1.0, np.nan, 3.0, 4.0]], np.ones((1, 3)), mode="replicate")
+    array([[1.        , 2.        , 3.5       , 3.66666667]])
     """
     operation = "filters.normalized"
     x, there, kernel = _operands(operation, image, kernel, mask, channels, how)
@@ -93,6 +98,12 @@ def normalized_grad(
     Returns
     -------
     ndarray of the image's shape: 0 for cells that are not there
+
+    Examples
+    --------
+    >>> image = np.array([[1.0, np.nan, 3.0]])
+    >>> cyconv.filters.normalized_grad(np.ones((1, 3)), image, np.ones((1, 3)), mode="zeros")
+    array([[1., 0., 1.]])
     """
     operation = "filters.normalized_grad"
     x, there, kernel = _operands(operation, image, kernel, mask, channels, how)

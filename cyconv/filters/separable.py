@@ -36,6 +36,13 @@ def separate(kernel, tol=None):
         The kernel's own column and row through its largest cell, one of them divided by that cell,
         where their product is the kernel exactly (Sobel y: [1, 0, -1] and [-1, -2, -1]), so that
         sums which were exact stay so; otherwise those of the singular value decomposition.
+
+    Examples
+    --------
+    >>> cyconv.filters.separate([[1, 2], [3, 6]])
+    (array([2., 6.]), array([0.5, 1. ]))
+    >>> cyconv.filters.separate(cyconv.filters.LAPLACIAN_4) is None
+    True
     """
     kernel = check_kernel("separate", kernel)
     kernel = kernel.astype(np.result_type(kernel, np.float32))

@@ -57,11 +57,14 @@ static inline ptrdiff_t border_source(border_mode_t mode, ptrdiff_t i, ptrdiff_t
  * where pairs is 0, have one cell. In f64 each product is rounded before it is added, so that the
  * sum is the one that plain C makes of this formula; in f32 they are fused.
  *
+ * A kernel of all up + below + 1 rows and left + right + 1 columns, none of whose taps is left out,
+ * is `dense`: its terms are as it lies, and its sum begins with 0.
+ *
  * A box of n pixels instead, where `box` is n: down the rows (`down`) or along them. The sums of a
  * window depend on where the plane's cell stands, never on the cells outside the window. */
 typedef struct {
     ptrdiff_t up, below, left, right; /* rows and columns that the stage reads around a cell */
-    int pairs;
+    int pairs, dense;
     ptrdiff_t terms;
     const void *w;                  /* `real`s */
     const ptrdiff_t *at, *mirrored; /* elements of a tile from a cell */

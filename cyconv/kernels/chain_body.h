@@ -22,8 +22,10 @@ INLINE vec product(vec a, vec b) {
 INLINE void sum_cells(const stage_t *s, int pairs, int V, const real *in, real *out) {
     const real *w = s->w;
     vec sum[8];
+    const vec zero = splat(s->dense ? (real)0 : -(real)0); /* -0 changes nothing */
 #pragma GCC unroll 8
-    for (int v = 0; v < V; v++) sum[v] = product(splat(w[0]), load(in + s->at[0] + v * LANES));
+    for (int v = 0; v < V; v++)
+        sum[v] = zero + product(splat(w[0]), load(in + s->at[0] + v * LANES));
     for (ptrdiff_t t = 1; t < s->terms; t++) {
         const vec weight = splat(w[t]);
         const real *a = in + s->at[t], *b = pairs ? in + s->mirrored[t] : NULL;
@@ -42,6 +44,41 @@ INLINE void sum_cells(const stage_t *s, int pairs, int V, const real *in, real *
     }
 #pragma GCC unroll 8
     for (int v = 0; v < V; v++) store(out + v * LANES, sum[v]);
+}
+
+/* The products of one row of cells with the weights at w, w - taps, ... in the sums of the rows of
+ * results from `first` to `last`: a cell is loaded once for all. */
+INLINE void dense_row(const int first, const int last, const real *w, ptrdiff_t taps,
+                      const real *in, ptrdiff_t step, vec sum[][2]) {
+    for (ptrdiff_t t = 0; t < taps; t++, in += step, w++) {
+        const vec a = load(in), b = load(in + LANES);
+#pragma GCC unroll 4
+        for (int h = first; h < last; h++) {
+            const vec weight = splat(w[-h * taps]);
+            sum[h][0] += product(a, weight);
+            sum[h][1] += product(b, weight);
+        }
+    }
+}
+
+/* Four rows of two vectors of a dense kernel's sums, of three rows of taps or more. Row i of cells
+ * meets row i - h of the weights in row h of the results. */
+static void dense_block(const stage_t *s, ptrdiff_t step, const real *in, ptrdiff_t pitch,
+                        real *out) {
+    const ptrdiff_t rows = s->up + s->below + 1, taps = s->left + s->right + 1;
+    const real *w = s->w;
+    vec sum[4][2] = {{{0}}};
+    dense_row(0, 1, w, taps, in, step, sum);
+    dense_row(0, 2, w + taps, taps, in + pitch, step, sum);
+    dense_row(0, 3, w + 2 * taps, taps, in + 2 * pitch, step, sum);
+    w += 3 * taps, in += 3 * pitch;
+    for (ptrdiff_t i = 3; i < rows; i++, w += taps, in += pitch)
+        dense_row(0, 4, w, taps, in, step, sum);
+    dense_row(1, 4, w, taps, in, step, sum);
+    dense_row(2, 4, w + taps, taps, in + pitch, step, sum);
+    dense_row(3, 4, w + 2 * taps, taps, in + 2 * pitch, step, sum);
+#pragma GCC unroll 4
+    for (int h = 0; h < 4; h++, out += pitch) store(out, sum[h][0]), store(out + LANES, sum[h][1]);
 }
 
 /* Rows of `n` elements, in groups of vectors: a group of columns at a time where the stage reads so
@@ -207,7 +244,14 @@ static void run_stage(const chain_t *c, const stage_t *s, const area_t *in_area,
         box_down(s, in, c->pitch, in_area->row0, rows, n, out);
     else if (s->box)
         box_along(s, in, c->pitch, rows, n, c->step, work, out);
-    else if (s->pairs > 0)
+    else if (s->dense) {
+        const ptrdiff_t blocks = s->up + s->below > 1 ? rows / 4 * 4 : 0;
+        for (ptrdiff_t r = 0; r < blocks; r += 4)
+            for (ptrdiff_t j = 0; j < n; j += 2 * LANES)
+                dense_block(s, c->step, in + r * c->pitch + j, c->pitch, out + r * c->pitch + j);
+        in += blocks * c->pitch, out += blocks * c->pitch;
+        sum_rows(s, 0, in, c->pitch, rows - blocks, n, out);
+    } else if (s->pairs > 0)
         sum_rows(s, 1, in, c->pitch, rows, n, out);
     else if (s->pairs < 0)
         sum_rows(s, -1, in, c->pitch, rows, n, out);
@@ -274,24 +318,30 @@ VECTORIZED static void square_roots(real *cells, ptrdiff_t n) {
 #endif
 }
 
-/* a = sqrt(a^2 + b^2). The squares of what lies between these bounds neither overflow nor vanish.
- */
+/* a = sqrt(a^2 + b^2). A sum of squares between these bounds has not overflowed, and what vanished
+ * from it could not be seen; a row with another one is computed by hypot. */
 static void lengths(real *a, const real *b, ptrdiff_t n, real *work) {
-    const real small = REAL_BYTES == 4 ? (real)1e-15 : (real)1e-140;
-    const real large = REAL_BYTES == 4 ? (real)1e18 : (real)1e150;
-    int plain = 1;
-    for (ptrdiff_t j = 0; j < n; j++) {
-        const real p = a[j] < 0 ? -a[j] : a[j], q = b[j] < 0 ? -b[j] : b[j];
-        const real most = p > q ? p : q;
-        plain &= (most > small && most < large) | (most == 0);
-        work[j] = a[j] * a[j] + b[j] * b[j];
+    const real small = REAL_BYTES == 4 ? (real)1e-24 : (real)1e-280;
+    const real large = REAL_BYTES == 4 ? (real)1e37 : (real)1e300;
+    lane_mask plain = ~(lane_mask){0};
+    int all = 1;
+    ptrdiff_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
+        const vec p = load(a + j), q = load(b + j), sum = p * p + q * q;
+        plain &= ((sum > splat(small)) & (sum < splat(large))) | ((p == 0) & (q == 0));
+        store(work + j, sum);
     }
-    if (plain) {
-        square_roots(work, n);
-        memcpy(a, work, n * sizeof(real));
+    for (; j < n; j++) {
+        work[j] = a[j] * a[j] + b[j] * b[j];
+        all &= (work[j] > small && work[j] < large) || (a[j] == 0 && b[j] == 0);
+    }
+    for (int l = 0; l < LANES; l++) all &= plain[l] != 0;
+    if (!all) {
+        for (j = 0; j < n; j++) a[j] = (real)hypot((double)a[j], (double)b[j]);
         return;
     }
-    for (ptrdiff_t j = 0; j < n; j++) a[j] = (real)hypot((double)a[j], (double)b[j]);
+    square_roots(work, n);
+    memcpy(a, work, n * sizeof(real));
 }
 
 static ptrdiff_t chain_scratch(const chain_t *c, ptrdiff_t rows) {

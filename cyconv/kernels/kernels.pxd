@@ -37,7 +37,7 @@ cdef extern from "chain.h" nogil:
 
     ctypedef struct stage_t:
         ptrdiff_t up, below, left, right
-        int pairs
+        int pairs, dense
         ptrdiff_t terms
         const void *w
         const ptrdiff_t *at

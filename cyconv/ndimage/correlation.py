@@ -59,6 +59,11 @@ def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *
     Notes
     -----
     Sums are kept in float64 and cast once; integers are truncated, and wrap.
+
+    Examples
+    --------
+    >>> cyconv.ndimage.correlate(np.arange(5), [1, 2, 3])
+    array([ 3,  8, 14, 20, 23])
     """
     return bools(_correlate(input, weights, output, mode, cval, origin, axes, flip=False))
 
@@ -76,6 +81,11 @@ def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *,
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.convolve(np.arange(5), [1, 2, 3], mode="constant")
+    array([ 1,  4, 10, 16, 17])
     """
     return bools(_correlate(input, weights, output, mode, cval, origin, axes, flip=True))
 
@@ -140,6 +150,13 @@ def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, 
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.correlate1d(np.eye(3, dtype=int), [1, 2, 3], axis=0)
+    array([[3, 3, 0],
+           [1, 2, 3],
+           [0, 1, 5]])
     """
     return bools(along_axis(input, weights, axis, output, mode, cval, origin))
 
@@ -157,6 +174,11 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.convolve1d(np.array([0, 0, 1, 0, 0]), [1, 2, 3])
+    array([0, 1, 2, 3, 0])
     """
     weights = on_host("weights", weights)[::-1]
     origin = flipped(origin, len(weights))

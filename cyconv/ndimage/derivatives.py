@@ -35,6 +35,13 @@ def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.prewitt(np.array([[0, 0, 1, 1]] * 3))
+    array([[0, 3, 3, 0],
+           [0, 3, 3, 0],
+           [0, 3, 3, 0]])
     """
     return bools(_gradient(PREWITT, input, axis, output, mode, cval))
 
@@ -52,6 +59,13 @@ def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0):
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.sobel(np.array([[0, 0, 1, 1]] * 3))
+    array([[0, 4, 4, 0],
+           [0, 4, 4, 0],
+           [0, 4, 4, 0]])
     """
     return bools(_gradient(SOBEL, input, axis, output, mode, cval))
 
@@ -102,6 +116,13 @@ def generic_laplace(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> def second(x, axis, output, mode, cval):
+    ...     return cyconv.ndimage.correlate1d(x, [1, -2, 1], axis, output, mode, cval)
+    >>> cyconv.ndimage.generic_laplace(np.array([0, 0, 1, 4, 9, 16]), second)
+    array([ 0,  1,  2,  2,  2, -7])
     """
     given = extra_arguments, extra_keywords or {}
     return bools(_sum_over_axes(input, derivative2, output, mode, cval, *given, axes))
@@ -120,6 +141,11 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None):
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.laplace(np.array([0, 0, 1, 4, 9, 16]))
+    array([ 0,  1,  2,  2,  2, -7])
     """
 
     def passes(axis, mode):
@@ -145,6 +171,11 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.gaussian_laplace(np.eye(5), 1).shape
+    (5, 5)
     """
     ndim = on_host("input", input).ndim
     chosen = chosen_axes(axes, ndim)
@@ -180,6 +211,14 @@ def generic_gradient_magnitude(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> step = np.array([[0, 0, 3, 3]] * 3)
+    >>> cyconv.ndimage.generic_gradient_magnitude(step, cyconv.ndimage.prewitt)
+    array([[0, 9, 9, 0],
+           [0, 9, 9, 0],
+           [0, 9, 9, 0]])
     """
 
     def squared(*arguments, **keywords):
@@ -216,6 +255,12 @@ def gaussian_gradient_magnitude(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> ramp = np.arange(20.0)  # its slope is 1
+    >>> float(cyconv.ndimage.gaussian_gradient_magnitude(ramp, 1)[10].round(2))
+    1.0
     """
     passes = _of_gaussian(1, on_host("input", input).ndim, sigma, **kwargs)
     return bools(_over_axes(input, passes, output, mode, cval, axes, "length"))

@@ -86,6 +86,11 @@ def gaussian_filter1d(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.gaussian_filter1d([0.0, 0, 8, 0, 0], 1).round(2)
+    array([0.47, 1.94, 3.19, 1.94, 0.47])
     """
     x = on_host("input", input)
     output = result_array(output, x, complex_result=x.dtype.kind == "c")
@@ -139,6 +144,13 @@ def gaussian_filter(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.gaussian_filter(np.eye(3), 1).round(2)
+    array([[0.5 , 0.33, 0.17],
+           [0.33, 0.34, 0.33],
+           [0.17, 0.33, 0.5 ]])
     """
     x = on_host("input", input)
     output = result_array(output, x)
@@ -185,6 +197,11 @@ def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0
     -----
     Every window is summed afresh, where SciPy keeps a running sum: rounding and non-finite cells do
     not travel beyond their windows.
+
+    Examples
+    --------
+    >>> cyconv.ndimage.uniform_filter1d([3.0, 0, 3, 6, 0], 3)
+    array([2., 2., 3., 3., 2.])
     """
     x = on_host("input", input)
     axis = normalize_axis_index(axis, x.ndim)
@@ -238,6 +255,13 @@ def uniform_filter(
     Returns
     -------
     array of input's shape
+
+    Examples
+    --------
+    >>> cyconv.ndimage.uniform_filter(np.eye(3) * 9, 3)
+    array([[5., 3., 1.],
+           [3., 3., 3.],
+           [1., 3., 5.]])
     """
     x = on_host("input", input)
     output = result_array(output, x, complex_result=x.dtype.kind == "c")

@@ -7,7 +7,17 @@ from cyconv.onnx.model import Model, prepare
 
 
 class Backend(Base):
-    """ONNX's interface: ``Backend.prepare(model).run(inputs)``; on the CPU."""
+    """ONNX's interface: ``Backend.prepare(model).run(inputs)``; on the CPU.
+
+    Examples
+    --------
+    >>> import cyconv.onnx
+    >>> from onnx import helper
+    >>> node = helper.make_node("Conv", ["x", "w"], ["y"])
+    >>> x, w = np.array([[[1, 2, 3]]], np.float32), np.array([[[1, -1]]], np.float32)
+    >>> cyconv.onnx.Backend.run_node(node, [x, w])[0]
+    array([[[-1., -1.]]], dtype=float32)
+    """
 
     @classmethod
     def prepare(cls, model, device="CPU", **options):

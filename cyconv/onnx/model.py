@@ -39,6 +39,19 @@ def prepare(model, accuracy="balanced", threads=None):
     -------
     Model
         ``model.run(inputs)``; print it to see what was done.
+
+    Examples
+    --------
+    >>> import cyconv.onnx
+    >>> from onnx import TensorProto, helper, numpy_helper
+    >>> x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 1, 4]) for n in "xy")
+    >>> w = numpy_helper.from_array(np.ones((1, 1, 3), np.float32), "w")
+    >>> node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1])
+    >>> graph = helper.make_graph([node], "sums", [x], [y], [w])
+    >>> model = helper.make_model(graph)
+    >>> image = np.arange(4, dtype=np.float32).reshape(1, 1, 4)
+    >>> cyconv.onnx.prepare(model).run([image])[0]
+    array([[[1., 3., 6., 5.]]], dtype=float32)
     """
     accuracy = check_accuracy("prepare", accuracy)
     threads = threads if threads is None else check_threads("prepare", threads)
@@ -62,6 +75,19 @@ class Model(BackendRep):
     ----------
     input_names, output_names : list of str
         Initialisers are not among the inputs.
+
+    Examples
+    --------
+    >>> import cyconv.onnx
+    >>> from onnx import TensorProto, helper, numpy_helper
+    >>> x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 1, 4]) for n in "xy")
+    >>> w = numpy_helper.from_array(np.ones((1, 1, 3), np.float32), "w")
+    >>> node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1])
+    >>> graph = helper.make_graph([node], "sums", [x], [y], [w])
+    >>> model = helper.make_model(graph)
+    >>> image = np.arange(4, dtype=np.float32).reshape(1, 1, 4)
+    >>> cyconv.onnx.prepare(model).input_names
+    ['x']
     """
 
     def __init__(self, proto, accuracy="balanced", threads=None):

@@ -22,7 +22,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a plan is as it is; ``str()`` is the text, :meth:`to_dict` is for programs."""
+    """Why a plan is as it is; ``str()`` is the text, :meth:`to_dict` is for programs.
+
+    Examples
+    --------
+    >>> plan = cyconv.plan(cyconv.Problem((1, 3, 8, 8), (4, 3, 3, 3)), algorithm="direct")
+    >>> plan.explain().to_dict()["algorithm"]
+    'direct'
+    """
 
     problem: Problem
     chain: tuple[str, ...]

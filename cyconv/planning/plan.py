@@ -38,6 +38,14 @@ class Plan:
         Name of the algorithm chosen for the primitive problems.
     workspace_bytes : int
         Scratch of one call on the plan's threads, without the packed weights.
+
+    Examples
+    --------
+    >>> plan = cyconv.plan(cyconv.Problem((1, 3, 8, 8), (4, 3, 3, 3)), algorithm="direct")
+    >>> plan.algorithm
+    'direct'
+    >>> print(str(plan.explain()).splitlines()[0])
+    forward (1, 3, 8, 8) * (4, 3, 3, 3) -> (1, 4, 6, 6), float32
     """
 
     def __init__(
@@ -299,6 +307,14 @@ class PackedConv:
     One that is pickled is packed again where it arrives, from the weights as they were given. Most
     algorithms need these anyway, to mend what is not finite; beside `implicit_gemm`'s and
     `batch_gemm`'s panels they are a second copy. Immutable: a copy is the same object.
+
+    Examples
+    --------
+    >>> plan = cyconv.plan(cyconv.Problem((1, 3, 8, 8), (4, 3, 3, 3)))
+    >>> packed = plan.pack(np.ones((4, 3, 3, 3), "f"), activation="relu")
+    >>> out = np.empty((1, 4, 6, 6), "f")
+    >>> packed(np.ones((1, 3, 8, 8), "f"), out=out) is out
+    True
     """
 
     def __init__(self, plan, w, bias, clamp):
@@ -433,6 +449,15 @@ def plan(
         For a wrong argument, or an algorithm that does not support the problem (with the reason).
     MemoryError
         If no algorithm fits the workspace limit.
+
+    Examples
+    --------
+    >>> problem = cyconv.Problem((1, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    >>> cyconv.plan(problem, algorithm="im2col").algorithm
+    'im2col'
+    >>> plan = cyconv.plan(problem)
+    >>> plan(np.ones(problem.x_shape, "f"), np.ones(problem.w_shape, "f")).shape
+    (1, 64, 56, 56)
     """
     if not isinstance(problem, Problem):
         raise TypeError(f"plan: problem must be a Problem, got {type(problem).__name__}")
@@ -481,6 +506,14 @@ def algorithms(problem):
     -------
     dict of str to (None or str)
         None where the algorithm can; else the reason, in one sentence.
+
+    Examples
+    --------
+    >>> can = cyconv.algorithms(cyconv.Problem((1, 3, 8, 8), (4, 3, 3, 3), dtype="int32"))
+    >>> can["direct"] is None
+    True
+    >>> print(can["fft"])
+    fft needs a float dtype, got int64
     """
     if not isinstance(problem, Problem):
         raise TypeError(f"algorithms: problem must be a Problem, got {type(problem).__name__}")

@@ -1,4 +1,4 @@
-"""The table of algorithms: a line each, and nothing else to edit to add one; and of devices.
+"""The table of algorithms: a line each, and no other code to edit to add one; and of devices.
 
 The room ``cyconv.algorithms.<name>`` holds a class ``Algorithm`` with the interface of
 :class:`cyconv.algorithms.base.Algorithm`. It is imported when first asked for.

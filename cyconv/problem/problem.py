@@ -139,7 +139,8 @@ class Problem:
             return sum_dtype(self.dtype) if self.dtype.kind in "iu" else self.dtype
         op, sums = self.operation, sum_dtype(self.dtype)
         out = checked_dtype(op, "out_dtype", self.out_dtype)
-        if not np.can_cast(sums, out, "same_kind"):
+        # NumPy lets anything become a dtype of another package's, as bfloat16 is.
+        if not np.can_cast(sums, out, "same_kind") or (sums.kind == "c" != out.kind):
             raise TypeError(f"{op}: out_dtype must hold sums in {sums}, got {out}")
         return out
 

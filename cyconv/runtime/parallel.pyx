@@ -72,7 +72,13 @@ _here = threading.local()
 
 
 def get_num_threads():
-    """The number of threads a call uses when it does not say (``threads=None``)."""
+    """The number of threads a call uses when it does not say (``threads=None``).
+
+    Examples
+    --------
+    >>> cyconv.get_num_threads() >= 1
+    True
+    """
     return getattr(_here, "threads", _threads)
 
 
@@ -98,6 +104,14 @@ def set_num_threads(n):
     ----------
     n : int
         At least 1. The default is ``OMP_NUM_THREADS``, else the processors this process may use.
+
+    Examples
+    --------
+    >>> before = cyconv.get_num_threads()
+    >>> cyconv.set_num_threads(1)
+    >>> cyconv.get_num_threads()
+    1
+    >>> cyconv.set_num_threads(before)
     """
     global _threads
     _threads = check_threads("set_num_threads", n)

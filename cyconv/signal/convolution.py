@@ -33,6 +33,11 @@ def convolve(in1, in2, mode="full", method="auto"):
     ------
     ValueError
         For arguments that do not fit, and where a sum would have no terms.
+
+    Examples
+    --------
+    >>> cyconv.signal.convolve([1, 2, 3, 0, 1], [1, 2, 3])
+    array([ 1,  4, 10, 12, 10,  2,  3])
     """
     return _convolve(on_host("in1", in1), on_host("in2", in2), mode, method)
 
@@ -50,6 +55,11 @@ def correlate(in1, in2, mode="full", method="auto"):
     Returns
     -------
     array of the promoted dtype
+
+    Examples
+    --------
+    >>> cyconv.signal.correlate([1, 2, 3, 0, 1], [1, 2, 3], mode="valid")
+    array([14,  8,  6])
     """
     in1, in2 = on_host("in1", in1), on_host("in2", in2)
     in2 = in2.conj() if in2.dtype.kind == "c" else in2
@@ -134,6 +144,11 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
     -----
     :func:`convolve` itself, by 'auto', takes the fastest of the library's algorithms, which may be
     another.
+
+    Examples
+    --------
+    >>> cyconv.signal.choose_conv_method(np.ones(10**5), np.ones(10**4))
+    'fft'
     """
     a, b = on_host("in1", in1), on_host("in2", in2)
     if measure:

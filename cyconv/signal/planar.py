@@ -45,6 +45,12 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     ------
     ValueError
         For arguments that do not fit.
+
+    Examples
+    --------
+    >>> cyconv.signal.convolve2d([[1, 2], [3, 4]], [[1, 1]])
+    array([[1, 3, 2],
+           [3, 7, 4]])
     """
     return _planar(in1, in2, mode, boundary, fillvalue, correlated=False)
 
@@ -66,6 +72,13 @@ def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     Notes
     -----
     As in SciPy, 'valid' with in2 the larger gives the conjugate: in1's is taken.
+
+    Examples
+    --------
+    >>> cyconv.signal.correlate2d(np.arange(9).reshape(3, 3), [[-1, 1]], mode="valid")
+    array([[1, 1],
+           [1, 1],
+           [1, 1]])
     """
     return _planar(in1, in2, mode, boundary, fillvalue, correlated=True)
 

@@ -36,6 +36,11 @@ def fftconvolve(in1, in2, mode="full", axes=None):
     -----
     The transforms are taken of overlapping tiles, as long as is fastest, so this is
     :func:`oaconvolve` too.
+
+    Examples
+    --------
+    >>> cyconv.signal.fftconvolve(np.ones(4), np.ones(2)).round(6)
+    array([1., 2., 2., 2., 1.])
     """
     a, b = on_host("in1", in1), on_host("in2", in2)
     if a.ndim == b.ndim == 0:
@@ -66,6 +71,11 @@ def oaconvolve(in1, in2, mode="full", axes=None):
     Returns
     -------
     array, floating point
+
+    Examples
+    --------
+    >>> cyconv.signal.oaconvolve(np.ones(10**5), np.ones(100)).shape
+    (100099,)
     """
     return fftconvolve(in1, in2, mode, axes)
 

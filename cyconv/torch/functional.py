@@ -48,7 +48,7 @@ def _transposed(name, rank):
 
 def _named(function, name, rank, text):
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = for_rank(text, rank).replace("@name", name)
+    function.__doc__ = for_rank(text, rank).replace("@name", name).replace("@rank", str(rank))
     return function
 
 
@@ -67,6 +67,16 @@ _FORWARD = """Cross-correlation over @axes, as ``torch.nn.functional.@name``.
     -------
     Tensor (N, K, @outputs) or (K, @outputs)
         Channels lie last in memory where those of `input` do.
+
+    Examples
+    --------
+    >>> input, weight = torch.ones(1, 2, *[5] * @rank), torch.ones(4, 2, *[3] * @rank)
+    >>> y = cyconv.torch.@name(input, weight.requires_grad_(), padding="same")
+    >>> y.shape == (1, 4, *[5] * @rank)
+    True
+    >>> y.sum().backward()
+    >>> weight.grad.shape == weight.shape
+    True
     """
 
 _TRANSPOSED = """Transposed convolution over @axes, as ``torch.nn.functional.@name``.
@@ -83,6 +93,12 @@ _TRANSPOSED = """Transposed convolution over @axes, as ``torch.nn.functional.@na
     -------
     Tensor (N, C, @outputs) or (C, @outputs)
         Outputs along an axis: (L - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1.
+
+    Examples
+    --------
+    >>> input, weight = torch.ones(1, 4, *[5] * @rank), torch.ones(4, 2, *[2] * @rank)
+    >>> cyconv.torch.@name(input, weight, stride=2).shape == (1, 2, *[10] * @rank)
+    True
     """
 
 conv1d = _forward("conv1d", 1)

@@ -96,6 +96,7 @@ void check_chains(const chains_t *k) {
         c.target = box ? (storage_t)between(CYCONV_I16, CYCONV_F64) : (storage_t)between(0, 9);
         if (c.target == CYCONV_U32 || c.target == CYCONV_U64) c.target = CYCONV_F32;
         c.between = c.target;
+        const int sparse = (int)between(0, 1); /* else no tap is left out */
         s->divisor = 1;
         s->box = box, s->down = down;
         const ptrdiff_t reach = box ? box - 1 : between(0, 4);
@@ -107,12 +108,13 @@ void check_chains(const chains_t *k) {
         c.pitch = ((c.columns + c.left + c.right) * c.step + CYCONV_SPARE) / 16 * 16 + 16;
         for (ptrdiff_t r = -s->up; !box && r <= s->below; r++)
             for (ptrdiff_t q = -s->left; q <= s->right; q++) {
-                if (terms && between(0, 2) == 0) continue;
+                if (terms && sparse && between(0, 2) == 0) continue;
                 row[terms] = r, column[terms] = q;
                 at[terms] = (r + s->up) * c.pitch + (q + s->left) * c.step;
                 wide[terms] = narrow[terms] = (float)between(0, 1);
                 terms++;
             }
+        s->dense = !box && !sparse;
         s->terms = terms, s->at = at, s->mirrored = at;
         s->w = k->itemsize == 4 ? (const void *)narrow : (const void *)wide;
         c.x_row = c.columns * c.step * sizes[c.source];
