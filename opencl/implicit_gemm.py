@@ -180,7 +180,7 @@ class Tiles:
     def pack(self, w):
         """(groups, filters, taps) as (groups, block, tap, filter of the block), the rest zero.
 
-        On a GPU, taps are filled up to whole chunks, and a chunk of anything follows the last.
+        On a GPU, taps are filled up to whole chunks, and one more chunk of zeros follows the last.
         """
         groups, filters, taps = w.shape
         size = self.filters
@@ -189,8 +189,11 @@ class Tiles:
         if self.device.cpu:
             packed = arrays.empty_like(w, shape=shape)
         else:
-            buffer = w.device.empty((prod(shape) + self.chunk * size) * w.dtype.itemsize)
+            total = prod(shape) + self.chunk * size
+            buffer = w.device.empty(total * w.dtype.itemsize)
             packed = arrays.View(w.device, buffer, arrays.ghost(shape, w.dtype))
+            flat = arrays.View(w.device, buffer, arrays.ghost((total,), w.dtype))
+            arrays.fill(flat[prod(shape) :], 0)
         if taps < shape[2]:
             arrays.fill(packed[:, :, taps:], 0)
         blocks = w[:, : whole * size].reshape(groups, whole, size, taps)

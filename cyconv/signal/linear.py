@@ -47,9 +47,6 @@ def lfilter(b, a, x, axis=-1, zi=None):
     --------
     >>> lfilter([0.5, 0.5], 1.0, [2.0, 4.0, 6.0])
     array([1., 3., 5.])
-
-    Examples
-    --------
     >>> cyconv.signal.lfilter([0.5, 0.5], [1.0], [1.0, 3.0, 5.0])  # means of neighbours
     array([0.5, 2. , 4. ])
     >>> y, state = cyconv.signal.lfilter([0.5, 0.5], [1.0], [1.0, 3.0], zi=[0.0])

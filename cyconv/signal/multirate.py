@@ -52,9 +52,6 @@ def upfirdn(h, x, up=1, down=1, axis=-1, mode="constant", cval=0):
     --------
     >>> upfirdn([0.5, 1, 0.5], [1, 2, 3], up=2)
     array([0.5, 1. , 1.5, 2. , 2.5, 3. , 1.5])
-
-    Examples
-    --------
     >>> cyconv.signal.upfirdn([1, 1, 1], [1, 2, 3], up=3)  # every sample three times
     array([1., 1., 1., 2., 2., 2., 3., 3., 3.])
     >>> cyconv.signal.upfirdn([1, 1], [1, 2, 3, 4], down=2)
