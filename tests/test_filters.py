@@ -356,6 +356,8 @@ def test_bad_arguments_are_named(arguments, error, says):
             "no argument is called stride",
         ),
         (lambda: filters.gradient(photo(), flip=True), TypeError, "called flip"),
+        (lambda: filters.apply(photo(), "box", accuracy=-1), ValueError, "accuracy must be"),
+        (lambda: filters.apply(photo(), "box", accuracy="x"), ValueError, "accuracy must be"),
         (lambda: filters.apply(photo(), "box", mode="wrap"), ValueError, "padding_mode"),
         (lambda: filters.apply(photo(), "sharpen", separable=True), ValueError, "of rank 1"),
     ],

@@ -163,6 +163,17 @@ def add_run_options(parser):
     add_device(parser)
 
 
+def add_accuracy(parser):
+    """The option of commands that plan."""
+    parser.add_argument(
+        "--accuracy",
+        type=accuracy,
+        default="balanced",
+        metavar="LEVEL",
+        help="strict, balanced, fast, or a bound on the relative error (default: balanced)",
+    )
+
+
 def add_device(parser):
     """The option of every command that computes or plans."""
     parser.add_argument(

@@ -6,7 +6,7 @@ from cyconv.planning.plan import EFFORTS
 from cyconv.problem import PADDING_MODES
 
 from .common import (
-    accuracy,
+    add_accuracy,
     add_device,
     bad_input,
     byte_count,
@@ -78,13 +78,7 @@ def add_parser(subparsers):
         metavar="NAME",
         help="plan for this one instead of the best (default: auto)",
     )
-    add(
-        "--accuracy",
-        type=accuracy,
-        default="balanced",
-        metavar="LEVEL",
-        help="strict, balanced, fast, or a bound on the relative error (default: balanced)",
-    )
+    add_accuracy(parser)
     add_device(parser)
     add("--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)")
     add(

@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from .common import CommandError, accuracy, bad_input, positive_int, whole_file
+from .common import CommandError, add_accuracy, bad_input, positive_int, whole_file
 from .images import shown
 
 _DESCRIPTION = """\
@@ -31,13 +31,7 @@ def add_parser(subparsers):
     add("inputs", metavar="INPUT", nargs="*", help=".npy files, in the order of its inputs")
     add("-o", "--output", metavar="OUT", help="where its output goes: .npy, or .npz if many")
     add("--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)")
-    add(
-        "--accuracy",
-        type=accuracy,
-        default="balanced",
-        metavar="LEVEL",
-        help="strict, balanced, fast, or a bound on the relative error (default: balanced)",
-    )
+    add_accuracy(parser)
     add(
         "--repeat",
         type=positive_int,

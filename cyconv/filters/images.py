@@ -7,6 +7,7 @@ from cyconv.planning.plan import plan
 from cyconv.problem import Problem
 from cyconv.problem.operands import as_array, check_on_host, is_on_device
 
+from .arguments import borders, check_how, check_image_shape, check_real
 from .kernels import GRADIENTS, get_kernel
 from .separable import check_kernel, separate
 from .tiles import filtered, is_native, pair_is_faster, stored, whole_seconds
@@ -19,16 +20,12 @@ LARGE = 300  # taps; below, one sweep over the image is faster than any transfor
 
 def _checked(operation, image, how):
     """`image` as an array (H, W) or (H, W, C) of real numbers, where it lies."""
-    _check_how(operation, how)
+    check_how(operation, how, _HOW)
     image = as_array(operation, "image", image)
     if how.get("device", "cpu") == "cpu":
         check_on_host(operation, "image", image)
-    if image.dtype.kind not in "iuf" and image.dtype.name != "bfloat16":
-        raise TypeError(f"{operation}: image must hold real numbers, got dtype {image.dtype}")
-    if image.ndim not in (2, 3) or image.size == 0:
-        raise ValueError(
-            f"{operation}: image must be (H, W) or (H, W, C), not empty, got shape {image.shape}"
-        )
+    check_real(operation, image)
+    check_image_shape(operation, image)
     return image
 
 
@@ -53,20 +50,9 @@ def _contiguous(operation, planes, dtype):
     return planes.astype(dtype, order="C")
 
 
-def _check_how(operation, how):
-    for name in how:
-        if name not in _HOW:
-            raise TypeError(f"{operation}: no argument is called {name}; {', '.join(_HOW)} are")
-
-
 def _seconds(problem, accuracy, workspace_limit, device):
     """What `problem` is predicted to take, for any number of threads the same."""
     return plan(problem, device=device, accuracy=accuracy, workspace_limit=workspace_limit).seconds
-
-
-def _borders(kernel):
-    """(lo, hi) for each axis of `kernel`, so that the output is as large as the input."""
-    return tuple(((n - 1) // 2, n // 2) for n in kernel)
 
 
 def _chain(operation, image, stacks, mode):
@@ -78,7 +64,7 @@ def _chain(operation, image, stacks, mode):
             _planes_shape(image),
             weights.shape,
             weights.dtype,
-            padding=_borders(weights.shape[2:]),
+            padding=borders(weights.shape[2:]),
             padding_mode=mode,
             operation=operation,
         )

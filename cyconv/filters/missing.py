@@ -11,6 +11,7 @@ import numpy as np
 from cyconv.api import conv, conv_grad_input
 from cyconv.problem.operands import on_host
 
+from .arguments import borders, check_how, check_image_shape, check_real
 from .images import apply
 from .kernels import get_kernel
 
@@ -74,10 +75,8 @@ def normalized(
     """
     operation = "filters.normalized"
     x, there, kernel = _operands(operation, image, kernel, mask, channels, how)
-    sums = _sums(np.where(there, x, 0), kernel, mode, channels, how)
-    weights = _weights(there, kernel, mode, channels, how)
-    y = _divided(operation, sums, weights, kernel, min_weight)
-    return y if out_dtype is None else y.astype(_floating(operation, out_dtype))
+    y = _mean(operation, x, there, kernel, mode, min_weight, channels, how)
+    return _floating(operation, y, out_dtype)
 
 
 def normalized_grad(
@@ -116,8 +115,9 @@ def normalized_grad(
     shares = _divided(operation, grad.astype(weights.dtype), weights, kernel, min_weight)
     shares = np.where(np.isnan(shares), 0, shares)
     planes = _planes(shares, channels)
+    pairs = borders(kernel.shape)
     grads = conv_grad_input(
-        planes.shape, kernel[None, None], planes, padding=_borders(kernel), padding_mode=mode, **how
+        planes.shape, kernel[None, None], planes, padding=pairs, padding_mode=mode, **how
     )
     return np.where(there, _image(grads, channels), 0)
 
@@ -126,28 +126,26 @@ def omitting(operation, image, kernel, mode, min_weight, out_dtype, how):
     """:func:`cyconv.filters.apply` where cells are missing: the mean, times the kernel's sum."""
     channels = np.ndim(image) == 3
     x, there, kernel = _operands(operation, image, kernel, None, channels, how)
-    if x.ndim not in (2, 3) or x.size == 0:
-        raise ValueError(
-            f"{operation}: image must be (H, W) or (H, W, C), not empty, got shape {x.shape}"
-        )
+    check_image_shape(operation, x)
+    y = _mean(operation, x, there, kernel, mode, min_weight, channels, how)
+    y *= y.dtype.type(kernel.sum(dtype=np.float64))
+    return _floating(operation, y, out_dtype)
+
+
+def _mean(operation, x, there, kernel, mode, min_weight, channels, how):
     sums = _sums(np.where(there, x, 0), kernel, mode, channels, how)
     weights = _weights(there, kernel, mode, channels, how)
-    y = _divided(operation, sums, weights, kernel, min_weight)
-    y *= y.dtype.type(kernel.sum(dtype=np.float64))
-    return y if out_dtype is None else y.astype(_floating(operation, out_dtype))
+    return _divided(operation, sums, weights, kernel, min_weight)
 
 
 def _operands(operation, image, kernel, mask, channels, how):
     """(image, whether its cells are there, kernel), in the dtype of the sums."""
-    for name in how:
-        if name not in _HOW:
-            raise TypeError(f"{operation}: no argument is called {name}; {', '.join(_HOW)} are")
+    check_how(operation, how, _HOW)
     there = None
     if isinstance(image, np.ma.MaskedArray):
         there, image = ~np.ma.getmaskarray(image), image.data
     x = on_host(f"{operation}: image", image)
-    if x.dtype.kind not in "iuf" and x.dtype.name != "bfloat16":
-        raise TypeError(f"{operation}: image must hold real numbers, got dtype {x.dtype}")
+    check_real(operation, x)
     dtype = np.result_type(x, np.float32)
     kernel = get_kernel(kernel, dtype=dtype) if isinstance(kernel, str) else np.asarray(kernel)
     if kernel.dtype.kind not in "iuf":
@@ -182,8 +180,13 @@ def _sums(image, kernel, mode, channels, how):
     image = np.asarray(image, kernel.dtype)
     if kernel.ndim == 2:
         return apply(image, kernel, mode=mode, **how)
-    planes, borders = _planes(image, channels), _borders(kernel)
-    y = conv(planes, kernel[None, None], padding=borders, padding_mode=mode, **how)
+    y = conv(
+        _planes(image, channels),
+        kernel[None, None],
+        padding=borders(kernel.shape),
+        padding_mode=mode,
+        **how,
+    )
     return _image(y, channels)
 
 
@@ -191,7 +194,7 @@ def _weights(there, kernel, mode, channels, how):
     """The weight of what is there."""
     if mode != "zeros":
         return _sums(there, kernel, mode, channels, how)
-    pairs = (*_borders(kernel), *[(0, 0)] * channels)
+    pairs = (*borders(kernel.shape), *[(0, 0)] * channels)
     wide = np.pad(there, pairs, constant_values=True)  # zeros beyond the border are there
     inside = tuple(slice(lo, lo + n) for n, (lo, _) in zip(there.shape, pairs, strict=True))
     return _sums(wide, kernel, mode, channels, how)[inside]
@@ -207,10 +210,6 @@ def _divided(operation, sums, weights, kernel, min_weight):
     return np.divide(sums, weights, out=np.full_like(sums, np.nan), where=enough)
 
 
-def _borders(kernel):
-    return tuple(((n - 1) // 2, n // 2) for n in kernel.shape)
-
-
 def _planes(image, channels):
     """(N, 1, *spatial): every channel is an image."""
     return np.moveaxis(image, -1, 0)[:, None] if channels else image[None, None]
@@ -220,8 +219,11 @@ def _image(planes, channels):
     return np.moveaxis(planes[:, 0], 0, -1) if channels else planes[0, 0]
 
 
-def _floating(operation, dtype):
+def _floating(operation, y, dtype):
+    """`y` in a dtype that holds NaN."""
+    if dtype is None:
+        return y
     dtype = np.dtype(dtype)
     if dtype.kind != "f" and dtype.name != "bfloat16":
         raise TypeError(f"{operation}: out_dtype must be floating point, to hold NaN, got {dtype}")
-    return dtype
+    return y.astype(dtype)

@@ -1,28 +1,25 @@
 """Filters of images in memory by :mod:`cyconv.algorithms.chains`: the image is read as it lies."""
 
-from numbers import Real
-
 import numpy as np
 
 from cyconv.algorithms import chains
 from cyconv.lowering.borders import SCIPY_NAMES
+from cyconv.planning.cost import check_accuracy
 from cyconv.problem.operands import is_on_device
 from cyconv.runtime.parallel import check_threads
 
+from .arguments import is_real
+
 BORDERS = SCIPY_NAMES | {"zeros": "constant"}
-KNOWN = ("strict", "balanced", "fast")
 
 
 def is_native(image, mode, how):
     """Whether an image is filtered tile by tile: on the host, where nothing else is asked for.
 
-    What is wrong in `mode` or `how` is left to those who say so.
+    A mode that is wrong is left to those who say so.
     """
-    accuracy = how.get("accuracy", "balanced")
-    known = accuracy in KNOWN if isinstance(accuracy, str) else isinstance(accuracy, Real)
     return (
-        known
-        and isinstance(mode, str)
+        isinstance(mode, str)
         and mode in BORDERS
         and how.get("device", "cpu") == "cpu"
         and how.get("algorithm", "auto") == "auto"
@@ -46,6 +43,7 @@ def filtered(operation, image, branches, mode, finish, out_dtype, how):
 
     Where there are several to be kept each, the first axis of the result counts them.
     """
+    check_accuracy(operation, how.get("accuracy", "balanced"))
     dtype = np.result_type(image, np.float32)
     target = _target(operation, out_dtype, dtype)
     held = target if chains.holds(target) else np.dtype(np.float32)
@@ -88,7 +86,7 @@ def _target(operation, out_dtype, default):
     if out_dtype is None:
         return default
     target = np.dtype(out_dtype)
-    if target.kind not in "iuf" and target.name != "bfloat16":
+    if not is_real(target):
         raise TypeError(f"{operation}: out_dtype must be of real numbers, got {target}")
     return target
 

@@ -23,17 +23,13 @@ cdef extern from "chain.h" nogil:
         CYCONV_SPARE
 
     ctypedef enum storage_t:
-        CYCONV_F32
-        CYCONV_F64
+        pass
 
     ctypedef enum border_mode_t:
         pass
 
     ctypedef enum finish_t:
-        CYCONV_EACH
-        CYCONV_HYPOT
-
-    ptrdiff_t border_source(border_mode_t mode, ptrdiff_t i, ptrdiff_t n)
+        pass
 
     ctypedef struct stage_t:
         ptrdiff_t up, below, left, right

@@ -8,7 +8,7 @@ from cyconv import api
 from cyconv.lowering.borders import extended
 from cyconv.lowering.taps import sum_of_taps
 from cyconv.ndimage.arguments import as_bytes, check_dtype, store
-from cyconv.ndimage.passes import EPS
+from cyconv.ndimage.passes import EPS, reached
 from cyconv.problem import MAX_RANK
 
 
@@ -64,8 +64,8 @@ def _planes(shape, kernel):
     """
     if not shape:
         return (1, 1), (1,)
-    reached = [axis for axis, k in enumerate(kernel) if k > 1] or [len(kernel) - 1]
-    first, last = reached[0], reached[-1] + 1
+    first, last = reached(kernel)
+    last += 1
     before, after = prod(shape[:first]), prod(shape[last:])
     if first + 1 == len(shape):
         return (1, before, shape[-1]), (1, kernel[-1])

@@ -79,13 +79,9 @@ class Model(BackendRep):
     Examples
     --------
     >>> import cyconv.onnx
-    >>> from onnx import TensorProto, helper, numpy_helper
-    >>> x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 1, 4]) for n in "xy")
-    >>> w = numpy_helper.from_array(np.ones((1, 1, 3), np.float32), "w")
-    >>> node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1])
-    >>> graph = helper.make_graph([node], "sums", [x], [y], [w])
-    >>> model = helper.make_model(graph)
-    >>> image = np.arange(4, dtype=np.float32).reshape(1, 1, 4)
+    >>> from onnx import parser
+    >>> text = 'g (float[4] x) => (float[4] y) {y = Relu(x)}'
+    >>> model = parser.parse_model(f'<ir_version: 8, opset_import: ["": 18]> {text}')
     >>> cyconv.onnx.prepare(model).input_names
     ['x']
     """

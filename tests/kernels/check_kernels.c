@@ -77,22 +77,27 @@ ptrdiff_t between(ptrdiff_t first, ptrdiff_t last) {
     return first + (ptrdiff_t)(random_bits() >> 8) % (last - first + 1);
 }
 
-static void check_filters(const char *element, const chains_t *k) {
+static void start(const char *element) {
     element_name = element;
     cases = 0;
     state = 0x9E3779B97F4A7C15u;
-    check_chains(k);
-    printf("%s %s: %ld cases\n", table_name, element, cases);
+}
+
+static void finish(void) {
+    printf("%s %s: %ld cases\n", table_name, element_name, cases);
     fflush(stdout);
 }
 
+static void check_filters(const char *element, const chains_t *k) {
+    start(element);
+    check_chains(k);
+    finish();
+}
+
 static void check(const char *element, void (*checks)(const kernels_t *), const kernels_t *k) {
-    element_name = element;
-    cases = 0;
-    state = 0x9E3779B97F4A7C15u;
+    start(element);
     checks(k);
-    printf("%s %s: %ld cases\n", table_name, element, cases);
-    fflush(stdout);
+    finish();
 }
 
 int main(void) {
