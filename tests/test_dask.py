@@ -89,7 +89,7 @@ def random_call(rng):
     return (*batch, *x), (filters, depth, *kernel), keywords
 
 
-@seeds(200)
+@seeds(60, full=200)
 def test_random_chunkings_of_random_convolutions(seed):
     rng = np.random.default_rng([seed, 1])
     x_shape, w_shape, keywords = random_call(rng)
@@ -106,7 +106,7 @@ def test_random_chunkings_of_random_convolutions(seed):
     assert_equals(result, expected, gain, f"seed {seed}: {x_shape} {w_shape} {keywords}")
 
 
-@seeds(40)
+@seeds(20, full=40)
 def test_random_chunkings_of_random_transposes_and_gradients(seed):
     rng = np.random.default_rng([seed, 8])
     x_shape, w_shape, keywords = random_call(rng)
@@ -136,7 +136,7 @@ def test_random_chunkings_of_random_transposes_and_gradients(seed):
     assert_equals(result, expected, gain, context)
 
 
-@seeds(40)
+@seeds(20, full=40)
 def test_random_chunkings_of_random_gradients_of_weights(seed):
     rng = np.random.default_rng([seed, 9])
     x_shape, w_shape, keywords = random_call(rng)
@@ -194,7 +194,7 @@ def test_named_problems_of_integers_are_equal(case):
     assert_equals(result, case.run(x, w, bias), 0, str(case))
 
 
-@seeds(2)
+@seeds(1, full=2)
 @pytest.mark.parametrize("name", FILTERS)
 def test_random_chunkings_of_random_filters(name, seed):
     for i in range(20):
@@ -260,7 +260,7 @@ def test_origins_that_look_to_one_side_only():
             assert_equals(result, expected, 100, str(call))
 
 
-@seeds(60)
+@seeds(20, full=60)
 def test_random_chunkings_of_random_signals(seed):
     rng = np.random.default_rng([seed, 2])
     ndim = int(rng.integers(1, 4))
@@ -432,6 +432,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmPeak
 """
 
 
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, limits the address space")
 def test_an_array_of_four_times_the_memory_from_zarr_to_zarr(tmp_path, record_property):
     pytest.importorskip("zarr")

@@ -102,6 +102,7 @@ def test_every_kernel_of_this_machine(tmp_path):
     assert set(cyconv.kernels.available()) <= set(names)
 
 
+@pytest.mark.full
 def test_every_kernel_of_64_bit_arm_under_qemu(tmp_path):
     emulator = next(filter(None, map(shutil.which, ARM_EMULATORS)), None)
     if not (shutil.which(ARM_COMPILER) and emulator):

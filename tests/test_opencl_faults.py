@@ -274,7 +274,10 @@ def test_a_forked_child_is_refused(device, child):  # noqa: F811
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "implicit_gemm", "winograd"])
+@pytest.mark.parametrize(
+    "algorithm",
+    ["implicit_gemm", *(pytest.param(a, marks=pytest.mark.full) for a in ("direct", "winograd"))],
+)
 def test_the_second_process_compiles_nothing(algorithm, device, child, tmp_path):  # noqa: F811
     code = (
         "import cyconv.opencl\nwith cyconv.opencl.log() as events:\n"

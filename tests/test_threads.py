@@ -175,7 +175,7 @@ LONG = {"default": ((256, 112, 15), 16), "winograd": ((1024, 112, 3), 16)}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent by kill")
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.full), 2])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_ctrl_c_stops_a_long_convolution_within_a_second(algorithm, threads, child):
     sizes, batch = LONG.get(algorithm, LONG["default"])
