@@ -186,9 +186,10 @@ assert np.allclose(out[:, :, 1:-1, 1:-1], 192 * 9)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("caches", ["", "48K,2M,8M"])  # of the second, im2col runs two tiles
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_out_is_whole_or_untouched_when_the_workspace_cannot_be_had(name, child):
-    child(OUT_OF_WORKSPACE.format(name=name))
+def test_out_is_whole_or_untouched_when_the_workspace_cannot_be_had(name, caches, child):
+    child(OUT_OF_WORKSPACE.format(name=name), CYCONV_CACHES=caches)
 
 
 @pytest.mark.parametrize("name", EXACT, ids=label)

@@ -16,7 +16,7 @@ cimport numpy as cnp
 
 from cyconv.planning.estimates cimport core_of, core_t, roofline
 from cyconv.problem.sizes cimport Sizes
-from cyconv.runtime.blas cimport gemm
+from cyconv.runtime.blas cimport check_room, gemm
 from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport (
@@ -134,7 +134,9 @@ cdef class Algorithm(Base):
         c.pixels = self.pixels
         c.tiles = ceil_div(c.g.h.out * c.g.w.out, c.pixels)
         c.e = epilogue(bias, clamp, add)
+        threads = min(self.threads_for(threads), c.g.slabs * c.tiles)
         blas.load()
+        check_room(threads, threads * self.workspace_per_thread)
         with single_threaded_blas():
-            parallel_for(run_item, &c, c.g.slabs * c.tiles, self.threads_for(threads),
+            parallel_for(run_item, &c, c.g.slabs * c.tiles, threads,
                          self.workspace_per_thread, seconds)

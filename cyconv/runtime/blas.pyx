@@ -4,6 +4,11 @@ import os
 
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 
+from cyconv.runtime.memory cimport check_free
+
+cdef enum:
+    OPENBLAS_BYTES = 33 << 20  # what OpenBLAS takes for each product that goes on at the same time
+
 ctypedef void (*sgemm_function)(char *, char *, int *, int *, int *, float *, float *, int *,
                                 float *, int *, float *, float *, int *) noexcept nogil
 ctypedef void (*dgemm_function)(char *, char *, int *, int *, int *, double *, double *, int *,
@@ -25,6 +30,21 @@ def load():
         capsules["sgemm"], PyCapsule_GetName(capsules["sgemm"]))
     dgemm = <dgemm_function>PyCapsule_GetPointer(
         capsules["dgemm"], PyCapsule_GetName(capsules["dgemm"]))
+
+
+cdef int held = 0  # products at once for which OpenBLAS has its memory: it keeps what it took
+
+
+cdef check_room(int threads, size_t others):
+    """MemoryError unless `threads` products at once find their memory, and `others` bytes beside.
+
+    OpenBLAS asks for it in the middle of a product, again and again until it gets it: where there
+    is none, for ever.
+    """
+    global held
+    if threads > held:
+        check_free((threads - held) * <size_t>OPENBLAS_BYTES + others, "workspace for BLAS")
+        held = threads
 
 
 def is_scipys(path):

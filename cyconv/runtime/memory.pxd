@@ -3,3 +3,6 @@ cdef class Buffer:
     cdef readonly size_t size
 
     cdef reserve(self, size_t size, str what)
+
+
+cdef check_free(size_t size, str what)

@@ -53,6 +53,14 @@ cdef void *take_spare(size_t size) noexcept:
     return data
 
 
+cdef check_free(size_t size, str what):
+    """MemoryError, which names `what`, unless `size` bytes can be had. They are not kept."""
+    cdef void *memory = NULL
+    if posix_memalign(&memory, ALIGNMENT, size):
+        raise MemoryError(f"cyconv: cannot allocate {size} bytes of {what}")
+    free(memory)
+
+
 cdef class Buffer:
     """Owns `size` bytes, aligned to a cache line."""
 
