@@ -13,7 +13,7 @@ from cyconv.problem import PADDING_MODES
 
 Image = pytest.importorskip("PIL.Image")
 
-from .photos import SEED, load, pixels, save  # noqa: E402
+from .photos import SEED, load, pixels, save
 
 
 @pytest.fixture(autouse=True)

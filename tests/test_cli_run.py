@@ -10,10 +10,10 @@ import pytest
 from cyconv.cli import main
 
 onnx = pytest.importorskip("onnx")
-from onnx import helper  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
 
-from .test_onnx_backend import network  # noqa: E402
+from .test_onnx_backend import network
 
 X = np.random.default_rng(0).standard_normal((2, 3, 6, 6)).astype("f4")
 W = np.random.default_rng(1).standard_normal((4, 3, 3, 3)).astype("f4")

@@ -9,7 +9,7 @@ from cyconv import filters
 
 Image = pytest.importorskip("PIL.Image")
 
-from .photos import SEED, load, pixels, save  # noqa: E402
+from .photos import SEED, load, pixels, save
 
 COUNT = 4
 BOX = ("--kernel", "box")

@@ -17,9 +17,9 @@ from .cases import BORDERS, GEOMETRIES, GROUPS, LINES, SHAPES, VOLUMES, seeds
 from .test_ndimage import FILTERS, MODES, arguments, image
 
 da = pytest.importorskip("dask.array")
-import dask  # noqa: E402
+import dask
 
-import cyconv.dask as door  # noqa: E402
+import cyconv.dask as door
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import cyconv.ndimage as ndi
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
-import cyconv.dask as door  # noqa: E402
+import cyconv.dask as door
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),  # what a dying worker leaves behind is not ours

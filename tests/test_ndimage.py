@@ -11,7 +11,7 @@ import cyconv.ndimage as ndi
 from .cases import seeds
 
 scipy_version = pytest.importorskip("scipy", minversion="1.17")
-import scipy.ndimage as peer  # noqa: E402
+import scipy.ndimage as peer
 
 MODES = ("reflect", "mirror", "nearest", "wrap", "constant",
          "grid-mirror", "grid-wrap", "grid-constant")  # fmt: skip

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-from onnx.backend.test.runner import Runner  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper
+from onnx.backend.test.runner import Runner
+from onnx.reference import ReferenceEvaluator
 
-import cyconv.onnx as door  # noqa: E402
+import cyconv.onnx as door
 
-from .cases import seeds  # noqa: E402
-from .test_onnx import by_runtime, published, random_node  # noqa: E402
+from .cases import seeds
+from .test_onnx import by_runtime, published, random_node
 
 OPERATORS = ("conv", "convtranspose", "convinteger", "qlinearconv", "col2im", "deformconv")
 OTHERS = (

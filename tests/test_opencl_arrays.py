@@ -9,7 +9,7 @@ import pytest
 import cyconv
 from cyconv.cli import main
 
-from .test_opencl import ALGORITHMS, DEVICES, device, pytestmark  # noqa: F401  (its fixture)
+from .test_opencl import ALGORITHMS, DEVICES, device, pytestmark
 
 cl = pytest.importorskip("pyopencl")
 array = pytest.importorskip("pyopencl.array")
@@ -22,12 +22,12 @@ def draw(*shape, dtype=np.float32):
 
 
 @pytest.fixture
-def queue(device):  # noqa: F811
+def queue(device):
     return cyconv.opencl.queue(device)
 
 
 @pytest.mark.parametrize("own_queue", [False, True])
-def test_the_result_is_an_array_on_the_same_queue(own_queue, device, queue):  # noqa: F811
+def test_the_result_is_an_array_on_the_same_queue(own_queue, device, queue):
     x, w, bias = draw(2, 4, 9, 10), draw(6, 4, 3, 3), draw(6)
     context = cl.Context([queue.device])  # which a queue of Intel's does not keep
     if own_queue:
@@ -39,7 +39,7 @@ def test_the_result_is_an_array_on_the_same_queue(own_queue, device, queue):  # 
     np.testing.assert_array_equal(y.get(), cyconv.conv2d(x, w, bias, padding=1))
 
 
-def test_all_operands_in_device_memory(device, queue):  # noqa: F811
+def test_all_operands_in_device_memory(device, queue):
     x, w, bias = draw(2, 4, 9, 10), draw(6, 2, 3, 3), draw(6)
     how = {"stride": (1, 2), "padding": 2, "groups": 2}
     y = cyconv.conv2d(x, w, bias, **how)
@@ -53,14 +53,14 @@ def test_all_operands_in_device_memory(device, queue):  # noqa: F811
         np.testing.assert_array_equal(one.get(), expected)
 
 
-def test_views_are_used_as_they_lie(device, queue):  # noqa: F811
+def test_views_are_used_as_they_lie(device, queue):
     x, w = draw(2, 4, 20, 21), draw(6, 4, 3, 3)
     a = array.to_device(queue, x)[:, 1:3, ::2, 3:]
     y = cyconv.conv2d(a, w[:, :2], device=device, accuracy="strict")
     np.testing.assert_array_equal(y.get(), cyconv.conv2d(x[:, 1:3, ::2, 3:], w[:, :2]))
 
 
-def test_transposed(device, queue):  # noqa: F811
+def test_transposed(device, queue):
     x, w = draw(2, 6, 5, 6), draw(6, 4, 3, 3)
     how = {"stride": 2, "padding": 0, "output_padding": 1}
     y = cyconv.conv_transpose2d(array.to_device(queue, x), w, device=device, **how)
@@ -70,7 +70,7 @@ def test_transposed(device, queue):  # noqa: F811
     np.testing.assert_array_equal(y.get(), cyconv.conv_transpose2d(x, w, **how))
 
 
-def test_out(device, queue):  # noqa: F811
+def test_out(device, queue):
     x, w = draw(2, 4, 9, 10), draw(4, 4, 3, 3)
     expected = cyconv.conv2d(x, w, padding=1)
     a, out = array.to_device(queue, x), array.zeros(queue, expected.shape, np.float32)
@@ -89,7 +89,7 @@ def test_out(device, queue):  # noqa: F811
         cyconv.conv2d(a, w, out=out.astype(np.int32), **how)
 
 
-def test_a_residual(device, queue):  # noqa: F811
+def test_a_residual(device, queue):
     x, w = draw(2, 4, 9, 10), draw(4, 4, 3, 3)
     how = {"padding": 1, "device": device, "accuracy": "strict"}
     plain = cyconv.conv2d(x, w, padding=1)
@@ -106,7 +106,7 @@ def test_a_residual(device, queue):  # noqa: F811
         cyconv.conv2d(x, w, padding=1, add=there)
 
 
-def test_wrong_arrays_are_named(device, queue):  # noqa: F811
+def test_wrong_arrays_are_named(device, queue):
     x, w = array.to_device(queue, draw(2, 4, 9, 10)), draw(6, 4, 3, 3)
     packed = cyconv.plan(cyconv.Problem(x.shape, w.shape), device=device).pack(w)
     with pytest.raises(ValueError, match=r"x must have shape \(2, 4, 9, 10\), got \(1, 4, 9, 10\)"):
@@ -129,7 +129,7 @@ def test_wrong_arrays_are_named(device, queue):  # noqa: F811
 
 
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "batch_gemm"])
-def test_a_chain_of_layers_never_meets_the_host(algorithm, device, queue):  # noqa: F811
+def test_a_chain_of_layers_never_meets_the_host(algorithm, device, queue):
     x = draw(2, 3, 20, 20)
     weights = [draw(8, 3, 3, 3), draw(8, 8, 3, 3), draw(4, 8, 3, 3)]
     layers, shape = [], x.shape
@@ -167,7 +167,7 @@ def held(queue, *changed):
     return event
 
 
-def test_queues_of_one_context_wait_for_one_another(device, queue):  # noqa: F811
+def test_queues_of_one_context_wait_for_one_another(device, queue):
     x, w, bias = draw(2, 4, 9, 10), draw(6, 4, 3, 3), draw(6)
     problem = cyconv.Problem(x.shape, w.shape, padding=1)
     expected = cyconv.conv2d(x, w, bias, padding=1)
@@ -206,7 +206,7 @@ def test_queues_of_one_context_wait_for_one_another(device, queue):  # noqa: F81
     np.testing.assert_array_equal(y.get(), expected)
 
 
-def test_arrays_without_a_queue_are_named(device, queue):  # noqa: F811
+def test_arrays_without_a_queue_are_named(device, queue):
     x, w, g = draw(2, 4, 9, 10), draw(6, 4, 3, 3), draw(2, 6, 7, 8)
     X, W, G = (array.to_device(queue, a).with_queue(None) for a in (x, w, g))
     plan = cyconv.plan(cyconv.Problem(x.shape, w.shape), device=device)
@@ -223,7 +223,7 @@ def test_arrays_without_a_queue_are_named(device, queue):  # noqa: F811
         plan.pack(w)(X)
 
 
-def test_arrays_of_a_device_are_refused_on_the_cpu(device, queue):  # noqa: F811
+def test_arrays_of_a_device_are_refused_on_the_cpu(device, queue):
     x, w, bias = draw(2, 4, 9, 10), draw(6, 4, 3, 3), draw(6)
     out = array.zeros(queue, (2, 6, 7, 8), np.float32)
     with pytest.raises(TypeError, match="bias must be an ndarray for device='cpu'"):
@@ -232,7 +232,7 @@ def test_arrays_of_a_device_are_refused_on_the_cpu(device, queue):  # noqa: F811
         cyconv.conv2d(x, w, out=out)
 
 
-def test_pack_names_itself_and_threads_are_checked(device):  # noqa: F811
+def test_pack_names_itself_and_threads_are_checked(device):
     x, w = draw(2, 4, 9, 10), draw(6, 4, 3, 3)
     plan = cyconv.plan(cyconv.Problem(x.shape, w.shape), device=device)
     with pytest.raises(ValueError, match=r"^pack: w must have shape \(6, 4, 3, 3\)"):
@@ -242,7 +242,7 @@ def test_pack_names_itself_and_threads_are_checked(device):  # noqa: F811
             call()
 
 
-def test_threads_share_a_device(device):  # noqa: F811
+def test_threads_share_a_device(device):
     x, w = draw(3, 4, 20, 21), draw(6, 4, 3, 3)
     expected = cyconv.conv2d(x, w, padding=1)
     for algorithm in ("implicit_gemm", "batch_gemm"):
@@ -253,7 +253,7 @@ def test_threads_share_a_device(device):  # noqa: F811
             np.testing.assert_array_equal(job.result(), expected)
 
 
-def test_a_log_holds_what_its_own_thread_asks(device, queue):  # noqa: F811
+def test_a_log_holds_what_its_own_thread_asks(device, queue):
     x, w = array.to_device(queue, draw(2, 4, 9, 10)), draw(6, 4, 3, 3)
     problem = cyconv.Problem(x.shape, w.shape)
     packed = cyconv.plan(problem, device=device, algorithm="direct").pack(w)
@@ -275,7 +275,7 @@ def test_a_log_holds_what_its_own_thread_asks(device, queue):  # noqa: F811
     assert outer == []
 
 
-def test_a_log_within_a_log(device, queue):  # noqa: F811
+def test_a_log_within_a_log(device, queue):
     x, w = array.to_device(queue, draw(2, 4, 9, 10)), draw(6, 4, 3, 3)
     problem = cyconv.Problem(x.shape, w.shape)
     packed = cyconv.plan(problem, device=device, algorithm="direct").pack(w)
@@ -299,7 +299,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_take_a_device(command, device, capfd, monkeypatch, tmp_path):  # noqa: F811
+def test_commands_take_a_device(command, device, capfd, monkeypatch, tmp_path):
     monkeypatch.setenv("CYCONV_TUNING_FILE", str(tmp_path / "tuning.json"))
     assert main([command, *COMMANDS[command], "--device", device]) == 0
     assert capfd.readouterr().out

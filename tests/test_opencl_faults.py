@@ -16,7 +16,7 @@ import pyopencl.array as array
 from cyconv.opencl import device as door
 from cyconv.opencl import programs
 
-from .test_opencl import DEVICES, device, pytestmark  # noqa: F401  (its fixture)
+from .test_opencl import DEVICES, device, pytestmark
 
 X, W = np.ones((1, 2, 8, 9), np.float32), np.ones((3, 2, 3, 3), np.float32)
 CALL = """
@@ -45,7 +45,7 @@ def test_what_is_no_device_is_refused(name):
         cyconv.conv2d(X, W, device=name)
 
 
-def test_a_device_is_found_by_part_of_its_name(device):  # noqa: F811
+def test_a_device_is_found_by_part_of_its_name(device):
     index = int(device.partition(":")[2]) if device[7:].isdecimal() else 0
     info = cyconv.opencl.devices()[index]
     found = cyconv.opencl.queue(f"opencl:{info.name[3:12].upper()}")
@@ -55,7 +55,7 @@ def test_a_device_is_found_by_part_of_its_name(device):  # noqa: F811
     )
 
 
-def test_an_algorithm_that_the_device_has_not_is_refused(device):  # noqa: F811
+def test_an_algorithm_that_the_device_has_not_is_refused(device):
     with pytest.raises(ValueError, match=r"'direct', 'implicit_gemm', .* on an OpenCL device, got"):
         cyconv.conv2d(X, W, device=device, algorithm="fft")
 
@@ -124,7 +124,7 @@ def test_a_driver_that_crashes_is_met_in_a_child_process(monkeypatch, tmp_path):
     assert not list(tmp_path.glob("*.loads")), "a failure was remembered"
 
 
-def test_a_kernel_that_does_not_compile_shows_the_drivers_log(device, monkeypatch):  # noqa: F811
+def test_a_kernel_that_does_not_compile_shows_the_drivers_log(device, monkeypatch):
     opened = door.Device(door.get("test", device).queue)
     source = programs.source_of("direct")
     broken = source + "\nint f() { return what; }"
@@ -140,7 +140,7 @@ def _refused_with_its_log(opened):
     assert opened.name in str(error.value)
 
 
-def test_no_room_on_the_device_is_a_memory_error_and_the_next_call_is_right(device):  # noqa: F811
+def test_no_room_on_the_device_is_a_memory_error_and_the_next_call_is_right(device):
     opened = door.get("test", device)
     with pytest.raises(MemoryError, match="is over this device"):
         opened.empty(opened.max_buffer + 1)
@@ -157,7 +157,7 @@ def test_no_room_on_the_device_is_a_memory_error_and_the_next_call_is_right(devi
     assert door.get("test", device) is opened
 
 
-def test_a_device_that_no_longer_answers_is_opened_again(device, monkeypatch):  # noqa: F811
+def test_a_device_that_no_longer_answers_is_opened_again(device, monkeypatch):
     opened = door.get("test", device)
     monkeypatch.setattr(opened, "_answers", lambda: False)
     with pytest.raises(RuntimeError, match=r"test failed: .*OUT_OF"), opened.errors("test"):
@@ -166,7 +166,7 @@ def test_a_device_that_no_longer_answers_is_opened_again(device, monkeypatch):  
     right(device)
 
 
-def test_scratch_makes_room(device):  # noqa: F811
+def test_scratch_makes_room(device):
     opened = door.Device(door.get("test", device).queue)
 
     def make():
@@ -180,7 +180,7 @@ def test_scratch_makes_room(device):  # noqa: F811
     assert opened.allocate(100, make) == "made"
 
 
-def test_a_lost_context_is_opened_again(device):  # noqa: F811
+def test_a_lost_context_is_opened_again(device):
     opened = door.get("test", device)
     with pytest.raises(RuntimeError, match=r"test failed: .*INVALID"), opened.errors("test"):
         raise door.pyopencl().LogicError("clFinish failed: INVALID_CONTEXT")
@@ -189,7 +189,7 @@ def test_a_lost_context_is_opened_again(device):  # noqa: F811
 
 
 @pytest.mark.parametrize("algorithm", ["direct", "implicit_gemm", "batch_gemm", "winograd"])
-def test_of_a_lost_device_nothing_is_kept(algorithm, device):  # noqa: F811
+def test_of_a_lost_device_nothing_is_kept(algorithm, device):
     """Neither its kernels and scratch while plans still know it, nor itself after those."""
     opened = door.get("test", device)
     x, w = np.ones((1, 2, 8, 9), np.float32), np.ones((3, 2, 3, 3), np.float32)
@@ -207,7 +207,7 @@ def test_of_a_lost_device_nothing_is_kept(algorithm, device):  # noqa: F811
     assert seen() is None
 
 
-def test_a_device_may_be_lost_while_it_compiles(device, monkeypatch):  # noqa: F811
+def test_a_device_may_be_lost_while_it_compiles(device, monkeypatch):
     opened = door.Device(door.get("test", device).queue)
 
     def lost(*_):
@@ -221,7 +221,7 @@ def test_a_device_may_be_lost_while_it_compiles(device, monkeypatch):  # noqa: F
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["kept", "dropped"])
-def test_of_many_queues_the_last_are_known(kept, device):  # noqa: F811
+def test_of_many_queues_the_last_are_known(kept, device):
     cl, context = door.pyopencl(), door.get("test", device).context
     queues, first = [], None
     door._queues.clear()
@@ -242,7 +242,7 @@ def test_of_many_queues_the_last_are_known(kept, device):  # noqa: F811
         np.testing.assert_array_equal(y.get(), np.full((1, 3, 6, 7), 18))
 
 
-def test_scratch_of_other_queues_makes_room(device):  # noqa: F811
+def test_scratch_of_other_queues_makes_room(device):
     context = door.get("test", device).context
     queue = door.pyopencl().CommandQueue(context)
     cyconv.conv2d(array.to_device(queue, X), W, device=device, algorithm="batch_gemm")
@@ -259,7 +259,7 @@ def test_scratch_of_other_queues_makes_room(device):  # noqa: F811
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork()")
-def test_a_forked_child_is_refused(device, child):  # noqa: F811
+def test_a_forked_child_is_refused(device, child):
     done = child(
         CALL.format(device=device, algorithm="direct") + "\nimport os, sys, warnings\n"
         "warnings.simplefilter('ignore')\n"
@@ -278,7 +278,7 @@ def test_a_forked_child_is_refused(device, child):  # noqa: F811
     "algorithm",
     ["implicit_gemm", *(pytest.param(a, marks=pytest.mark.full) for a in ("direct", "winograd"))],
 )
-def test_the_second_process_compiles_nothing(algorithm, device, child, tmp_path):  # noqa: F811
+def test_the_second_process_compiles_nothing(algorithm, device, child, tmp_path):
     code = (
         "import cyconv.opencl\nwith cyconv.opencl.log() as events:\n"
         + CALL.format(device=device, algorithm=algorithm).replace("\n", "\n    ")
@@ -299,7 +299,7 @@ def test_the_second_process_compiles_nothing(algorithm, device, child, tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["x" * 300, "~nobody of this name/x", "loop/x"])
-def test_a_cache_folder_that_cannot_be_does_no_harm(folder, device, child, tmp_path):  # noqa: F811
+def test_a_cache_folder_that_cannot_be_does_no_harm(folder, device, child, tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     child(
         f"import os; os.chdir({str(tmp_path)!r})\n"
@@ -308,7 +308,7 @@ def test_a_cache_folder_that_cannot_be_does_no_harm(folder, device, child, tmp_p
     )
 
 
-def test_a_cache_folder_that_cannot_be_written_does_no_harm(device, child, tmp_path):  # noqa: F811
+def test_a_cache_folder_that_cannot_be_written_does_no_harm(device, child, tmp_path):
     (tmp_path / "file").write_text("no folder")
     child(
         CALL.format(device=device, algorithm="direct"),

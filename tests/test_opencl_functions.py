@@ -8,7 +8,7 @@ import cyconv.ndimage
 import cyconv.signal
 from cyconv import filters, toeplitz
 
-from .test_opencl import DEVICES, device, double, pytestmark  # noqa: F401  (its fixture)
+from .test_opencl import DEVICES, device, double, pytestmark
 
 array = pytest.importorskip("pyopencl.array")
 
@@ -21,7 +21,7 @@ def draw(*shape, dtype=np.float32):
 
 
 @pytest.fixture
-def there(device):  # noqa: F811
+def there(device):
     """An array's copy in device memory, a view of every second cell along its second axis."""
     queue = cyconv.opencl.queue(device)
 
@@ -44,7 +44,7 @@ SPATIAL = {1: (9,), 2: (9, 8), 3: (5, 6, 7)}
 
 @pytest.mark.parametrize("rank", SPATIAL)
 @pytest.mark.parametrize("named", [True, False], ids=["by rank", "any rank"])
-def test_convolutions_of_every_rank(rank, named, there, device):  # noqa: F811
+def test_convolutions_of_every_rank(rank, named, there, device):
     x, w = draw(2, 4, *SPATIAL[rank]), draw(6, 4, *(3,) * rank)
     for name in ("conv", "conv_transpose"):
         function = getattr(cyconv, f"{name}{rank}d" if named else name)
@@ -55,7 +55,7 @@ def test_convolutions_of_every_rank(rank, named, there, device):  # noqa: F811
 
 
 @pytest.mark.parametrize("dtype", ["float32", "complex64"])
-def test_gradients(dtype, there, device):  # noqa: F811
+def test_gradients(dtype, there, device):
     x, w, g = (draw(*a.shape, dtype=dtype) for a in (X, W, G))
     how = {"device": device, "accuracy": "strict"}
     with cyconv.opencl.log() as events:
@@ -84,7 +84,7 @@ DTYPES = [("float32", "float64"), ("float16", "float32"), ("float32", "complex64
 
 
 @pytest.mark.parametrize(("mine", "other"), DTYPES)
-def test_operands_of_two_dtypes_meet_on_the_device(mine, other, there, device):  # noqa: F811
+def test_operands_of_two_dtypes_meet_on_the_device(mine, other, there, device):
     if other in ("float64", "complex128"):
         double(device)
     x, w = draw(*X.shape, dtype=mine), draw(*W.shape, dtype=other)
@@ -98,7 +98,7 @@ def test_operands_of_two_dtypes_meet_on_the_device(mine, other, there, device): 
     np.testing.assert_array_equal(swapped.get(), cyconv.conv2d(w, x[:, :, :3, :3]))
 
 
-def test_dtypes_that_do_not_meet_there_are_refused(there, device):  # noqa: F811
+def test_dtypes_that_do_not_meet_there_are_refused(there, device):
     x = there(draw(2, 4, 9, 10, dtype=np.int32))
     with pytest.raises(ValueError, match="conv2d: OpenCL kernels need a float or complex dtype"):
         cyconv.conv2d(x, W.astype(np.int16), device=device)
@@ -110,7 +110,7 @@ def test_dtypes_that_do_not_meet_there_are_refused(there, device):  # noqa: F811
 
 @pytest.mark.parametrize("colours", [False, True], ids=["grey", "RGB"])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int16", "float64"])
-def test_filters(dtype, colours, there, device):  # noqa: F811
+def test_filters(dtype, colours, there, device):
     if dtype == "float64":
         double(device)
     image = draw(20, 22, *(3,) * colours, dtype=dtype)
@@ -132,7 +132,7 @@ def test_filters(dtype, colours, there, device):  # noqa: F811
     assert len(filters.passes(there(image), "gaussian", **how)) in (1, 2)
 
 
-def test_magnitudes_do_not_overflow(there, device):  # noqa: F811
+def test_magnitudes_do_not_overflow(there, device):
     image = np.zeros((9, 9), np.float32)
     image[:, 5:] = 5e37
     got = filters.gradient_magnitude(there(image), device=device)

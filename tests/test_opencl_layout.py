@@ -17,7 +17,7 @@ from cyconv.opencl import arrays, staging
 from cyconv.opencl import device as door
 from cyconv.opencl.registry import registry_of
 
-from .test_opencl import DEVICES, device, pytestmark, random_problem  # noqa: F401  (its fixture)
+from .test_opencl import DEVICES, device, pytestmark, random_problem
 
 
 @pytest.mark.parametrize("swapped", [False, True], ids=["forward", "sums"])
@@ -42,7 +42,7 @@ def test_planes_hold_their_phases_and_less_than_a_vector_more(seed, swapped):
 
 @pytest.mark.parametrize("cpu", [True, False], ids=["cpu", "gpu"])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_the_tail_of_a_plane_is_zeros(stride, cpu, device):  # noqa: F811
+def test_the_tail_of_a_plane_is_zeros(stride, cpu, device):
     opened = door.Device(door.get("test", device).queue)
     opened.cpu = cpu
     problem = cyconv.Problem((2, 3, 6, 5), (1, 3, 3, 3), stride=stride, padding=1)
@@ -75,7 +75,7 @@ def test_the_tail_of_a_plane_is_zeros(stride, cpu, device):  # noqa: F811
         ((1, 1, 1200, 1300, 1400), (1, 1, 3, 3, 3), {"stride": (1, 2, 3)}),
     ],
 )
-def test_images_that_32_bits_do_not_reach_are_refused(x, w, geometry, device):  # noqa: F811
+def test_images_that_32_bits_do_not_reach_are_refused(x, w, geometry, device):
     """Whatever is not refused has offsets that 32 bits hold, whatever the batch."""
     for batch in (1, 1000):
         problem = cyconv.Problem((batch, *x[1:]), w, **geometry)
@@ -89,7 +89,7 @@ def test_images_that_32_bits_do_not_reach_are_refused(x, w, geometry, device):  
 
 
 @pytest.mark.parametrize("algorithm", ["implicit_gemm", "batch_gemm"])
-def test_the_workspace_of_a_plane_is_no_second_plane(algorithm, device):  # noqa: F811
+def test_the_workspace_of_a_plane_is_no_second_plane(algorithm, device):
     """A 9 x 9 plane between borders, summed by 3 x 3 taps."""
     problem = cyconv.Problem((1, 8, 9, 9), (4, 8, 3, 3), padding=1)
     plan = cyconv.plan(problem, device=device, algorithm=algorithm)
@@ -99,7 +99,7 @@ def test_the_workspace_of_a_plane_is_no_second_plane(algorithm, device):  # noqa
 
 
 @pytest.mark.parametrize("algorithm", ["implicit_gemm", "batch_gemm", "winograd"])
-def test_a_table_of_offsets_is_built_once_and_sent_once(algorithm, device, monkeypatch):  # noqa: F811
+def test_a_table_of_offsets_is_built_once_and_sent_once(algorithm, device, monkeypatch):
     """For every call, whatever lies between the channels of an array in device memory."""
     x = np.random.default_rng(20261122).integers(-4, 5, (2, 8, 12, 12)).astype(np.float32)
     w = np.ones((6, 4, 3, 3), np.float32)
@@ -133,7 +133,7 @@ def test_a_table_of_offsets_is_built_once_and_sent_once(algorithm, device, monke
     assert len(built) == len(set(built))
 
 
-def test_tables_that_are_used_stay_on_the_device(device, monkeypatch):  # noqa: F811
+def test_tables_that_are_used_stay_on_the_device(device, monkeypatch):
     monkeypatch.setattr(door, "CONSTANTS", 3)
     opened = door.Device(door.get("test", device).queue)
     first = opened.constant(b"1")

@@ -19,10 +19,10 @@ from cyconv import opencl
 from cyconv.opencl import device as door
 from cyconv.opencl import parts
 
-from .test_opencl import DEVICES, device, pytestmark, random_problem  # noqa: F401  (its fixture)
+from .test_opencl import DEVICES, device, pytestmark, random_problem
 
 
-def shrink(monkeypatch, device, nbytes):  # noqa: F811
+def shrink(monkeypatch, device, nbytes):
     """As if the device had so little memory, and half of it in one buffer at most."""
     found = door.get("test", device)
     monkeypatch.setattr(found, "global_memory", nbytes * 4 // 3)
@@ -55,7 +55,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
-def test_parts_have_the_bits_of_the_whole(name, algorithm, device, monkeypatch):  # noqa: F811
+def test_parts_have_the_bits_of_the_whole(name, algorithm, device, monkeypatch):
     (x_shape, w_shape, how), memory = SHAPES[name]
     problem = cyconv.Problem(x_shape, w_shape, **how)
     why = opencl.algorithms(problem, device).get(algorithm)
@@ -82,7 +82,7 @@ def test_parts_have_the_bits_of_the_whole(name, algorithm, device, monkeypatch):
 @pytest.mark.parametrize("share", [3, 12])
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
 @seeds(10, first=300)
-def test_any_geometry_in_all_directions(seed, layout, share, device, monkeypatch):  # noqa: F811
+def test_any_geometry_in_all_directions(seed, layout, share, device, monkeypatch):
     case = random_problem(seed)
     x, w, bias = case.integers("float32")
     if layout == "channels_last":
@@ -105,7 +105,7 @@ def test_any_geometry_in_all_directions(seed, layout, share, device, monkeypatch
 
 
 @pytest.mark.parametrize("dtype", ["float16", "complex64"])
-def test_other_dtypes(dtype, device, monkeypatch):  # noqa: F811
+def test_other_dtypes(dtype, device, monkeypatch):
     x, w = (np.round(4 * draw(shape)) for shape in ((2, 4, 40, 30), (6, 4, 3, 3)))
     x, w = x.astype(dtype), w.astype(dtype)
     if dtype == "complex64":
@@ -120,7 +120,7 @@ def test_other_dtypes(dtype, device, monkeypatch):  # noqa: F811
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_the_gradient_of_the_weights_sums_parts_in_order(groups, device, monkeypatch):  # noqa: F811
+def test_the_gradient_of_the_weights_sums_parts_in_order(groups, device, monkeypatch):
     x, g = draw((9, 8, 30, 28)), draw((9, 12, 30, 28), 1)
     shape = (12, 8 // groups, 3, 3)
     how = {"padding": 1, "groups": groups}
@@ -134,7 +134,7 @@ def test_the_gradient_of_the_weights_sums_parts_in_order(groups, device, monkeyp
     np.testing.assert_array_equal(again, got)
 
 
-def test_transposed_with_bias(device, monkeypatch):  # noqa: F811
+def test_transposed_with_bias(device, monkeypatch):
     x, w, bias = draw((2, 6, 20, 20)), draw((6, 5, 4, 3), 1), draw((5,), 2)
     how = {"stride": 2, "padding": 1, "output_padding": 1, "dilation": 2}
     expected = cyconv.conv_transpose2d(x, w, bias, **how)
@@ -145,7 +145,7 @@ def test_transposed_with_bias(device, monkeypatch):  # noqa: F811
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_packed_weights_out_and_a_bias_there(device, monkeypatch):  # noqa: F811
+def test_packed_weights_out_and_a_bias_there(device, monkeypatch):
     x, w, bias = draw((3, 4, 50, 40)), draw((6, 4, 3, 3), 1), draw((6,), 2)
     problem = cyconv.Problem(x.shape, w.shape, padding=1)
     plan = cyconv.plan(problem, device=device)
@@ -168,14 +168,14 @@ def test_packed_weights_out_and_a_bias_there(device, monkeypatch):  # noqa: F811
     np.testing.assert_allclose(own, expected, atol=1e-4)
 
 
-def test_what_no_part_fits_is_refused(device, monkeypatch):  # noqa: F811
+def test_what_no_part_fits_is_refused(device, monkeypatch):
     x, w = draw((1, 1, 300)), draw((1, 1, 300), 1)
     shrink(monkeypatch, device, 8)
     with pytest.raises(MemoryError, match=r"conv1d: .* has no room for the smallest part"):
         cyconv.conv1d(x, w, device=device)
 
 
-def test_one_value_that_is_not_finite_touches_what_sees_it(device, monkeypatch):  # noqa: F811
+def test_one_value_that_is_not_finite_touches_what_sees_it(device, monkeypatch):
     x, w = draw((1, 4, 60, 40)), draw((6, 4, 3, 3), 1)
     x[0, 2, 30, 20] = np.inf
     expected = cyconv.conv2d(x, w, padding=1)

@@ -18,7 +18,7 @@ from cyconv.opencl import arrays, implicit_gemm, parts, registry, tunables, tune
 from cyconv.opencl import device as door
 from cyconv.opencl.plan import DevicePlan, Opened, PackedDeviceConv
 
-from .test_opencl import DEVICES, device, pytestmark  # noqa: F401  (its fixture)
+from .test_opencl import DEVICES, device, pytestmark
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def residual(problem):
 
 @pytest.mark.parametrize("kind", ["cpu", "gpu"])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_each_candidate_computes_right(algorithm, kind, device, monkeypatch):  # noqa: F811
+def test_each_candidate_computes_right(algorithm, kind, device, monkeypatch):
     limited = opened(device, cpu=kind == "cpu")
     monkeypatch.setattr(door, "get", lambda operation, name: limited)
     table = registry.Registry(limited).get(algorithm).tunables[0]
@@ -94,7 +94,7 @@ def test_each_candidate_computes_right(algorithm, kind, device, monkeypatch):  #
 
 @pytest.mark.parametrize("kind", ["cpu", "gpu"])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_float64_by_the_default_and_another(algorithm, kind, device, monkeypatch):  # noqa: F811
+def test_float64_by_the_default_and_another(algorithm, kind, device, monkeypatch):
     limited = opened(device, cpu=kind == "cpu")
     if not limited.float64:
         pytest.skip("the device has no float64")
@@ -113,7 +113,7 @@ def test_float64_by_the_default_and_another(algorithm, kind, device, monkeypatch
 @pytest.mark.parametrize("group", [32, 64, 128, 256, 1024])
 @pytest.mark.parametrize("local", [16 << 10, 32 << 10, 64 << 10])
 @pytest.mark.parametrize("wide", [False, True])
-def test_a_tile_is_within_the_limits(group, local, wide, device):  # noqa: F811
+def test_a_tile_is_within_the_limits(group, local, wide, device):
     limited = opened(device, cpu=False, max_group=group, local_memory=local)
     for choice in implicit_gemm.TUNABLES.candidates(limited, wide):
         assert implicit_gemm.items_of(choice) <= group
@@ -128,7 +128,7 @@ def test_a_tile_is_within_the_limits(group, local, wide, device):  # noqa: F811
 
 @pytest.mark.parametrize("group", [1, 12, 32, 64])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_small_work_groups_are_enough(algorithm, group, device, monkeypatch):  # noqa: F811
+def test_small_work_groups_are_enough(algorithm, group, device, monkeypatch):
     if group < 32 and algorithm in ("implicit_gemm", "winograd"):
         pytest.skip("they are refused, see below")
     limited = opened(device, cpu=False, max_group=group, local_memory=32 << 10)
@@ -146,7 +146,7 @@ def test_small_work_groups_are_enough(algorithm, group, device, monkeypatch):  #
 
 
 @pytest.mark.parametrize("algorithm", ["implicit_gemm", "winograd"])
-def test_too_small_work_groups_are_refused_with_the_reason(algorithm, device):  # noqa: F811
+def test_too_small_work_groups_are_refused_with_the_reason(algorithm, device):
     limited = opened(device, cpu=False, max_group=8)
     with pytest.raises(ValueError, match="too little for a tile: work-groups of 8 work items"):
         planned(limited, algorithm, PROBLEM)
@@ -155,7 +155,7 @@ def test_too_small_work_groups_are_refused_with_the_reason(algorithm, device):  
 @pytest.mark.parametrize("filters", [6, 136])
 @pytest.mark.parametrize("cached", ["weights", "cells", "none"])
 @pytest.mark.parametrize("algorithm", ["implicit_gemm", "winograd"])
-def test_tiles_in_any_order(algorithm, cached, filters, device, monkeypatch):  # noqa: F811
+def test_tiles_in_any_order(algorithm, cached, filters, device, monkeypatch):
     """Blocks of filters first, or positions; what is less to read where no cache holds either."""
     monkeypatch.setattr(implicit_gemm, "WEIGHTS", 2**40 if cached == "weights" else 0)
     monkeypatch.setattr(implicit_gemm, "CELLS", 2**40 if cached == "cells" else 0)
@@ -176,7 +176,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("problem", VARIANTS.values(), ids=VARIANTS)
-def test_variants_of_a_gpu_tile(problem, device, monkeypatch):  # noqa: F811
+def test_variants_of_a_gpu_tile(problem, device, monkeypatch):
     limited = opened(device, cpu=False)
     monkeypatch.setattr(door, "get", lambda operation, name: limited)
     x, w, expected = operands(problem)
@@ -186,7 +186,7 @@ def test_variants_of_a_gpu_tile(problem, device, monkeypatch):  # noqa: F811
 
 
 @pytest.mark.parametrize("shift", [4, 1, 2, 3])
-def test_only_an_aligned_residual_is_read_by_fours(shift, device, monkeypatch):  # noqa: F811
+def test_only_an_aligned_residual_is_read_by_fours(shift, device, monkeypatch):
     """One that begins `shift` elements into its buffer."""
     limited = opened(device, cpu=False)
     problem = VARIANTS["aligned"]
@@ -211,7 +211,7 @@ def test_only_an_aligned_residual_is_read_by_fours(shift, device, monkeypatch): 
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])
-def test_a_repaired_output_has_its_residual_once(value, device, monkeypatch):  # noqa: F811
+def test_a_repaired_output_has_its_residual_once(value, device, monkeypatch):
     """What a transform spoils in its tile is summed again; a residual that is NaN spoils one."""
     limited = opened(device, cpu=False)
     monkeypatch.setattr(door, "get", lambda operation, name: limited)
@@ -231,7 +231,7 @@ MANY_TAPS = {
 
 
 @pytest.mark.parametrize("problem", MANY_TAPS.values(), ids=MANY_TAPS)
-def test_sums_in_parts_fill_a_gpu(problem, device, monkeypatch):  # noqa: F811
+def test_sums_in_parts_fill_a_gpu(problem, device, monkeypatch):
     """Where one image has few tiles: with bias and bounds, and the bits of an image alone."""
     limited = opened(device, cpu=False, compute_units=64)
     monkeypatch.setattr(door, "get", lambda operation, name: limited)
@@ -249,7 +249,7 @@ def test_sums_in_parts_fill_a_gpu(problem, device, monkeypatch):  # noqa: F811
     np.testing.assert_array_equal(together, alone)
 
 
-def test_a_small_gpus_parts_keep_the_order_of_the_sum(device, monkeypatch):  # noqa: F811
+def test_a_small_gpus_parts_keep_the_order_of_the_sum(device, monkeypatch):
     """Where memory has room for some rows of an image: of those alone, tiles are fewer."""
     problem = cyconv.Problem((1, 256, 32, 32), (20, 256, 3, 3), padding=1)
     limited = opened(device, cpu=False, compute_units=8)
@@ -269,7 +269,7 @@ def test_a_small_gpus_parts_keep_the_order_of_the_sum(device, monkeypatch):  # n
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("name", ["ragged", "aligned, ragged"])
-def test_chunks_that_are_not_full_add_nothing(name, value, device, monkeypatch):  # noqa: F811
+def test_chunks_that_are_not_full_add_nothing(name, value, device, monkeypatch):
     """What lies where a tap beyond the last would read touches no sum twice."""
     limited = opened(device, cpu=False)
     monkeypatch.setattr(door, "get", lambda operation, name: limited)
@@ -281,13 +281,13 @@ def test_chunks_that_are_not_full_add_nothing(name, value, device, monkeypatch):
     np.testing.assert_array_equal(planned(limited, "implicit_gemm", problem)(x, w), expected)
 
 
-def another(device):  # noqa: F811
+def another(device):
     """A choice for implicit GEMM that is not the default."""
     found = door.get("test", device)
     return found, implicit_gemm.TUNABLES.candidates(found, False)[-1]
 
 
-def test_plans_use_what_the_file_holds_and_say_so(file, device, monkeypatch):  # noqa: F811
+def test_plans_use_what_the_file_holds_and_say_so(file, device, monkeypatch):
     found, choice = another(device)
     plan = cyconv.plan(PROBLEM, device=device, algorithm="implicit_gemm")
     assert plan.explain().tunables == {}
@@ -313,7 +313,7 @@ def test_plans_use_what_the_file_holds_and_say_so(file, device, monkeypatch):  #
         {"FILTERS": [8], "VECTORS": 2},
     ],
 )  # fmt: skip
-def test_an_entry_that_is_no_choice_is_ignored(entry, file, device):  # noqa: F811
+def test_an_entry_that_is_no_choice_is_ignored(entry, file, device):
     found = door.get("test", device)
     tuning.write(str(file), {implicit_gemm.TUNABLES.question(found, False): entry})
     default = implicit_gemm.TUNABLES.candidates(found, False)[0]
@@ -323,7 +323,7 @@ def test_an_entry_that_is_no_choice_is_ignored(entry, file, device):  # noqa: F8
     np.testing.assert_array_equal(cyconv.conv2d(x, w, device=device, **how), expected)
 
 
-def test_a_file_that_is_not_ours_is_ignored_with_one_warning(file, device):  # noqa: F811
+def test_a_file_that_is_not_ours_is_ignored_with_one_warning(file, device):
     file.write_text("nonsense")
     x, w, expected = operands(PROBLEM)
     with pytest.warns(RuntimeWarning, match="ignores the tuning file") as caught:
@@ -333,7 +333,7 @@ def test_a_file_that_is_not_ours_is_ignored_with_one_warning(file, device):  # n
     assert file.read_text() == "nonsense"
 
 
-def test_the_key_names_device_driver_precision_and_version(device, monkeypatch):  # noqa: F811
+def test_the_key_names_device_driver_precision_and_version(device, monkeypatch):
     found = door.get("test", device)
     table = implicit_gemm.TUNABLES
     question = table.question(found, False)
@@ -344,7 +344,7 @@ def test_the_key_names_device_driver_precision_and_version(device, monkeypatch):
     assert table.question(found, False) != question
 
 
-def test_what_the_driver_refuses_is_passed_over(device, monkeypatch):  # noqa: F811
+def test_what_the_driver_refuses_is_passed_over(device, monkeypatch):
     found = door.get("test", device)
     kernel = door.Device.kernel
 
@@ -365,7 +365,7 @@ def test_what_the_driver_refuses_is_passed_over(device, monkeypatch):  # noqa: F
     assert all(side(candidates[i]) in (4, 64) for i in scores)
 
 
-def test_a_choice_that_was_slow_once_is_timed_again(device, monkeypatch):  # noqa: F811
+def test_a_choice_that_was_slow_once_is_timed_again(device, monkeypatch):
     now, calls = [0.0], []
 
     def repeated(self, x, out):
@@ -387,7 +387,7 @@ def test_a_choice_that_was_slow_once_is_timed_again(device, monkeypatch):  # noq
     assert all(ratio == 2 for place, ratio in scores.items() if place)
 
 
-def test_the_command_measures_once(file, device, capsys, child, monkeypatch):  # noqa: F811
+def test_the_command_measures_once(file, device, capsys, child, monkeypatch):
     monkeypatch.setattr(tune, "MOST", 7)
     line = ["tune", "mobilenet_v2", "--device", device, "--layers", "160->960", "--json"]
     assert main(line) == 0

@@ -12,7 +12,7 @@ from .cases import seeds
 from .test_ndimage import outcome
 
 scipy_version = pytest.importorskip("scipy", minversion="1.17")
-from scipy import signal as peer  # noqa: E402
+from scipy import signal as peer
 
 MODES = ("full", "same", "valid")
 DTYPES = (

@@ -12,7 +12,7 @@ from .test_ndimage import outcome
 from .test_signal import operand
 
 scipy_version = pytest.importorskip("scipy", minversion="1.17")
-from scipy import signal as peer  # noqa: E402
+from scipy import signal as peer
 
 DTYPES = ("bool", "u1", "i2", "i8", "f2", "f4", "f8", "c8", "c16", ">f4", "g", "G")
 FUNCTIONS = ("upfirdn", "resample_poly", "lfilter", "savgol_filter")
