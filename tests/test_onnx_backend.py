@@ -1,5 +1,6 @@
 """cyconv.onnx: ONNX's own cases and networks, and networks beside ONNX Runtime's answers."""
 
+import pickle
 import re
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_the_light_networks_are_there():
 
 
 def residual(rng, opset=20):
-    """A network with all that joins a convolution, and a residual that does not."""
+    """A network with all that joins a convolution."""
 
     def normal(*shape):
         return rng.standard_normal(shape).astype("f4")
@@ -175,10 +176,49 @@ def test_a_network_beside_the_runtime(seed):
     assert_equal(prepared.run({"x": x}), prepared.run(x))
     assert str(prepared) == (
         "convolutions packed: 3 Conv, 1 ConvTranspose\n"
-        "joined to them: 2 BatchNormalization, 1 Mul, 1 Add, 2 Relu, 1 Clip\n"
-        "by NumPy: 1 Relu, 1 MaxPool, 1 Gemm, 1 Softmax\n"
-        "by ONNX's reference evaluator: 1 Add, 1 Flatten"
+        "joined to them: 2 BatchNormalization, 1 Mul, 2 Add, 3 Relu, 1 Clip\n"
+        "by NumPy: 1 MaxPool, 1 Gemm, 1 Softmax\n"
+        "by ONNX's reference evaluator: 1 Flatten"
     )
+    assert_equal(pickle.loads(pickle.dumps(prepared)).run(x), prepared.run(x))
+
+
+@pytest.mark.parametrize("order", ["ca", "ac"])
+def test_a_sum_of_two_convolutions(order):
+    rng = np.random.default_rng(0)
+    x, w, v = (rng.standard_normal(s).astype("f4") for s in ((1, 2, 5, 6), (4, 2, 3, 3), (4, 4)))
+    node = helper.make_node
+    both = {
+        "c": node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+        "a": node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+    }
+    nodes = [
+        *(both[name] for name in order), node("Add", ["c", "a"], ["s"]), node("Relu", ["s"], ["r"]),
+        node("Conv", ["r", "v"], ["d"]), node("Neg", ["r"], ["n"]), node("Add", ["n", "d"], ["e"]),
+        node("Mul", ["e", "two"], ["m"]),  # after a residual no product joins
+        node("Relu", ["m"], ["y"]),
+    ]  # fmt: skip
+    constants = {"w": w, "v": v[:, :, None, None], "two": np.float32(-2)}
+    net = network(nodes, {"x": x}, constants)
+    prepared = door.prepare(net)
+    assert_equal(prepared.run(x), runtime(net, {"x": x}))
+    assert "joined to them: 2 Add, 1 Relu\n" in str(prepared)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 1, 1), (3, 4, 5, 6), (6,), (2, 1, 4, 5, 6)])
+@pytest.mark.parametrize("last", ["Relu", "Neg"])
+def test_a_residual_of_another_shape(shape, last):
+    rng = np.random.default_rng(0)
+    x, w, r = (rng.standard_normal(s).astype("f4") for s in ((1, 2, 5, 6), (4, 2, 3, 3), shape))
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+        helper.make_node("Add", ["r", "c"], ["s"]),
+        helper.make_node(last, ["s"], ["y"]),
+    ]
+    net = network(nodes, {"x": x, "r": r}, {"w": w})
+    prepared = door.prepare(net)
+    for _ in range(2):
+        assert_equal(prepared.run({"x": x, "r": r}), runtime(net, {"x": x, "r": r}))
 
 
 def test_any_batch_and_size_and_number_of_threads():

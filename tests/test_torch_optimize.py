@@ -394,7 +394,14 @@ def test_channels_last():
     x = torch.randn(2, 3, 16, 16).to(memory_format=torch.channels_last)
     ours = optimize(model, x)
     close(ours(x), model(x))
-    y = nn.Sequential(*list(ours.children())[:1])(x)
+    assert ours(x).is_contiguous()  # three channels are copied, for all that follows
+
+
+def test_many_channels_stay_last():
+    x = torch.randn(2, 16, 7, 9).to(memory_format=torch.channels_last)
+    model = nn.Sequential(nn.Conv2d(16, 24, 3, padding=1), nn.ReLU())
+    y = optimize(model, x)(x)
+    close(y, model(x))
     assert y.is_contiguous(memory_format=torch.channels_last)
 
 

@@ -1,7 +1,7 @@
 """What makes a graph shorter: constants computed once, and nodes that join a convolution.
 
 Batch normalisation, and a product with or a sum of one constant for each channel, join the weights
-and the bias; Relu and Clip become bounds in the convolution's last step.
+and the bias; a sum with another array, and then Relu and Clip, the convolution's last step.
 """
 
 from math import inf
@@ -36,10 +36,16 @@ class Chain:
     ----------
     node : OpRun, Conv or ConvTranspose
     weight, bias : arrays; bias may be None
+
+    Attributes
+    ----------
+    residual : str or None
+        What is added before the bounds.
     """
 
     def __init__(self, node, weight, bias):
-        self.node, self.output, self.joined, self.clamp = node, node.output[0], [], None
+        self.node, self.output, self.joined = node, node.output[0], []
+        self.clamp = self.residual = None
         self.transposed = node.op_type == "ConvTranspose"
         self.groups = node.group or 1
         self.filters = weight.shape[1] * self.groups if self.transposed else weight.shape[0]
@@ -58,10 +64,13 @@ class Chain:
             if clamp is None:
                 return False
             self.clamp = clamp
-        else:
-            found = self._affine(node, constants)
-            if found is None:
+        elif self.residual is not None:
+            return False
+        elif (found := self._affine(node, constants)) is None:
+            self.residual = self._sum(node, constants)
+            if self.residual is None:
                 return False
+        else:
             scale, shift = found
             self._scale, self._shift = self._scale * scale, self._shift * scale + shift
         self.output = node.output[0]
@@ -70,7 +79,7 @@ class Chain:
 
     def operands(self):
         """Weight and bias with all that joined them, computed in float64."""
-        if not any(name not in ("Relu", "Clip") for name in self.joined):
+        if np.all(self._scale == 1) and np.all(self._shift == 0):
             return self._weight, self._bias
         w, shift = self._weight.astype(np.float64), self._shift
         if self._bias is not None:
@@ -99,6 +108,13 @@ class Chain:
         if each is None:
             return None
         return (each, 0.0) if node.op_type == "Mul" else (1.0, each)
+
+    def _sum(self, node, constants):
+        """The name of what `node` adds, if no constant: those of one shape are rare."""
+        if node.op_type != "Add" or node.onnx_node.attribute:  # of the first versions
+            return None
+        other = node.input[node.input[0] == self.output]
+        return None if other in constants else other
 
     def _each(self, array):
         """A constant that has one number, or one for each channel, in float64."""

@@ -24,8 +24,8 @@ def prepare(model, accuracy="balanced", threads=None):
 
     What depends on no input is computed here. Convolutions with constant weights are packed; batch
     normalisation and products and sums with constants of each channel join the weights before
-    them, Relu and Clip the convolution's last step. The rest is NumPy's, or that of ONNX's
-    reference evaluator.
+    them, residuals, Relu and Clip the convolution's last step. The rest is NumPy's, or that of
+    ONNX's reference evaluator.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def prepare(model, accuracy="balanced", threads=None):
 
 
 class Model(BackendRep):
-    """A prepared model; made by :func:`prepare`.
+    """A prepared model; made by :func:`prepare`. It can be pickled, and is prepared again then.
 
     Attributes
     ----------
@@ -86,9 +86,11 @@ class Model(BackendRep):
     ['x']
     """
 
-    def __init__(self, proto, accuracy="balanced", threads=None):
+    def __init__(self, proto, accuracy="balanced", threads=None, initial=None):
         evaluator = ReferenceEvaluator(proto, new_ops=[*operators, *layers])
-        constants = {"": None, **evaluator.rt_inits_}
+        initial = evaluator.rt_inits_ if initial is None else initial
+        self._made_of = _without_initializers(proto), accuracy, threads, initial
+        constants = {"": None, **initial}
         self.input_names = [n for n in evaluator.input_names if n not in constants]
         self.output_names = list(evaluator.output_names)
         nodes = constants_computed(evaluator.rt_nodes_, constants)
@@ -99,6 +101,9 @@ class Model(BackendRep):
         read |= {name for node in nodes for name in read_within(node.onnx_node)}
         self._constants = {name: constants[name] for name in read if name in constants}
         self._last = last_reads(self._steps, {*self.output_names, *self._constants})
+
+    def __reduce__(self):
+        return Model, self._made_of
 
     def run(self, inputs, **_):
         """The model's outputs.
@@ -156,6 +161,15 @@ class Model(BackendRep):
         }
         lines = (f"{name}: {_counted(types)}" for name, types in rows.items() if types)
         return "\n".join(lines)
+
+
+def _without_initializers(proto):
+    """A copy of the model whose weights are elsewhere, as arrays."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(proto)
+    del bare.graph.initializer[:]
+    del bare.graph.sparse_initializer[:]
+    return bare
 
 
 def _counted(names):

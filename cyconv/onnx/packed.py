@@ -1,5 +1,7 @@
 """Convolutions with constant weights, packed once for each size of input."""
 
+from copy import copy
+
 import numpy as np
 
 from cyconv.lowering.transposed import transposed
@@ -10,7 +12,7 @@ PLANS = 8  # input sizes whose packed weights a layer keeps
 
 
 class Packed:
-    """y = clamp(conv(x) + bias), for x of any size.
+    """y = clamp(conv(x) + bias + add), for x of any size.
 
     Parameters
     ----------
@@ -28,16 +30,26 @@ class Packed:
         self.operation, self.geometry = operation, geometry
         self.weight, self.bias, self.clamp = weight, bias, clamp
         self.accuracy, self.threads = accuracy, threads
-        self._packs = {}
+        self._packs, self._unbounded = {}, None
 
-    def __call__(self, x):
+    def __call__(self, x, add=None):
         """The layer's result."""
         found = self._packs.pop(x.shape, None) or self._pack(x.shape)
         self._packs[x.shape] = found  # the last
         while len(self._packs) > PLANS:
             self._packs.pop(next(iter(self._packs)), None)
         packed, beyond = found
-        return packed(x if beyond is None else np.pad(x, beyond))
+        if add is not None and add.shape != packed.plan.problem.output_shape:
+            return self._broadcast(x, add)
+        return packed(x if beyond is None else np.pad(x, beyond), add=add)
+
+    def _broadcast(self, x, add):
+        """The layer's result where the residual has another shape than the convolution's."""
+        if self._unbounded is None:
+            self._unbounded = copy(self)
+            self._unbounded._packs, self._unbounded.clamp = {}, None
+        y = self._unbounded(x) + add
+        return y if self.clamp is None else np.clip(y, *self.clamp).astype(y.dtype, copy=False)
 
     @property
     def algorithm(self):

@@ -36,26 +36,35 @@ class Step:
 
 
 def joined(nodes, constants, outputs, accuracy, threads):
-    """The steps for these nodes; a convolution takes those that can join it."""
+    """The steps for these nodes; a convolution takes those that can join it.
+
+    One with a residual is computed where the residual is known: in the sum's place.
+    """
     readers = Counter(name for node in nodes for name in node.input)
     readers.update(name for node in nodes for name in set(read_within(node.onnx_node)))
     readers.update(outputs)
     reader = {name: node for node in nodes for name in node.input}
     options = {"accuracy": accuracy, "threads": threads}
-    gone, steps = set(), []
+    gone, later, steps = set(), {}, []
     for node in nodes:
         if id(node) in gone:
+            steps += [later[id(node)]] if id(node) in later else []
             continue
         fixed = not node.domain and not node.has_linked_attribute
         fixed = fixed and all(name in constants for name in node.input[1:])
         if fixed and node.op_type in ("Conv", "ConvTranspose"):
             chain = Chain(node, *[*(constants[name] for name in node.input[1:]), None][:2])
+            place = None
             while readers[chain.output] == 1 and chain.output in reader:
-                follower = reader[chain.output]
-                if not chain.join(follower, constants):
+                follower, residual = reader[chain.output], chain.residual
+                if id(follower) in gone or not chain.join(follower, constants):
                     break
                 gone.add(id(follower))
-            steps.append(_floats(chain, options))
+                place = follower if chain.residual != residual else place
+            if place is None:
+                steps.append(_floats(chain, options))
+            else:
+                later[id(place)] = _floats(chain, options)
         elif fixed and node.op_type in _INTEGERS:
             given = [constants[name] for name in node.input[1:]]
             steps.append(_INTEGERS[node.op_type](node, options, *given))
@@ -96,8 +105,9 @@ def _floats(chain, options):
                                 node.output_shape, **options)  # fmt: skip
     else:
         layer = Packed("conv", _geometry(node, weight), weight, bias, **options)
+    inputs = [node.input[0]] + ([chain.residual] if chain.residual else [])
     names = [node.op_type, *chain.joined]
-    return Step(layer, lambda x: (layer(x),), [node.input[0]], [chain.output], names)
+    return Step(layer, lambda *arrays: (layer(*arrays),), inputs, [chain.output], names)
 
 
 def _integer(node, options, w, x_zero=None, w_zero=None):

@@ -11,7 +11,9 @@ incoming gradient h, the gradients are
 for complex tensors too, since B conjugates w, and C its first operand.
 
 A custom operator's gradient is not known to ``torch.func``; that of a ``torch.autograd.Function``
-is. While one of its transformations is active, the same formulas go through one.
+is. While one of its transformations is active, the same formulas go through one. So they do where
+nothing watches which operators are called: the way through PyTorch's dispatcher takes ten times as
+long, and longer than a small layer.
 """
 
 import torch
@@ -68,25 +70,62 @@ def _grad_weight(ctx, h):
     )
 
 
-def _differentiable(operator, backward, keep):
-    """`operator`, with its gradient told to autograd and to ``torch.func``."""
+PLAIN = torch.Tensor, torch.nn.Parameter
+
+
+def _unwatched(tensors):
+    """Whether these are plain memory, and nobody records which operators are called."""
+    return (
+        torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._get_tracing_state() is None
+        and not torch.autograd._profiler_enabled()
+        and all(
+            t is None
+            or (
+                type(t) in PLAIN
+                and t.is_cpu
+                and t.layout is torch.strided
+                and torch._C._has_storage(t)
+            )
+            for t in tensors
+        )
+    )
+
+
+def _function(name, backward, generate_vmap_rule=False, **methods):
+    """A ``torch.autograd.Function`` of these methods."""
+    body = {each: staticmethod(method) for each, method in methods.items()}
+    body |= {"backward": staticmethod(backward), "generate_vmap_rule": generate_vmap_rule}
+    return type(name, (torch.autograd.Function,), body)
+
+
+def _differentiable(operator, operands, backward, keep):
+    """`operator` of so many tensors, with its gradient told to autograd and to ``torch.func``."""
     operator.register_autograd(backward, setup_context=keep)
-    body = {
-        "generate_vmap_rule": True,
-        "forward": staticmethod(lambda *arguments: operator(*arguments)),
-        "setup_context": staticmethod(keep),
-        "backward": staticmethod(backward),
-    }
-    function = type(backward.__name__, (torch.autograd.Function,), body)
+
+    def forward(ctx, *arguments):  # not setup_context, which binds names in Python
+        y = operator.function(*arguments)
+        keep(ctx, arguments, y)
+        return y
+
+    name = backward.__name__.strip("_")
+    at_once = _function(name, backward, forward=forward)
+    mapped = _function(
+        name, backward, forward=lambda *a: operator(*a), setup_context=keep, generate_vmap_rule=True
+    )
 
     def call(*arguments):
-        if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
-            return function.apply(*arguments)
+        if torch.compiler.is_compiling():
+            return operator(*arguments)
+        if torch._C._are_functorch_transforms_active():
+            return mapped.apply(*arguments)
+        if _unwatched(arguments[:operands]):
+            return at_once.apply(*arguments)
         return operator(*arguments)
 
     return call
 
 
-conv = _differentiable(operators.conv, _conv, _keep_conv)
-conv_grad_input = _differentiable(operators.conv_grad_input, _grad_input, _keep_grad_input)
-conv_grad_weight = _differentiable(operators.conv_grad_weight, _grad_weight, _keep_grad_weight)
+conv = _differentiable(operators.conv, 3, _conv, _keep_conv)
+conv_grad_input = _differentiable(operators.conv_grad_input, 3, _grad_input, _keep_grad_input)
+conv_grad_weight = _differentiable(operators.conv_grad_weight, 2, _grad_weight, _keep_grad_weight)

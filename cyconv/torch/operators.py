@@ -19,11 +19,21 @@ GEOMETRY = "SymInt[] stride, SymInt[] padding, SymInt[] dilation, SymInt groups"
 
 
 def _operator(name, operands):
-    """Makes a function an operator of PyTorch's, whose last arguments are the geometry."""
+    """Makes a function an operator of PyTorch's, whose last arguments are the geometry.
+
+    The operator keeps it as its `function`.
+    """
     schema = f"({operands}, {GEOMETRY}) -> Tensor"
-    return torch.library.custom_op(
+    made = torch.library.custom_op(
         f"cyconv::{name}", mutates_args=(), device_types="cpu", schema=schema
     )
+
+    def decorate(function):
+        operator = made(function)
+        operator.function = function
+        return operator
+
+    return decorate
 
 
 @_operator("conv", "Tensor x, Tensor w, Tensor? bias")

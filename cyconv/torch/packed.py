@@ -11,6 +11,7 @@ from cyconv.torch.operators import full, pairs
 from cyconv.torch.tensors import as_array, as_tensor, lies_last, moved
 
 PLANS = 8  # input sizes whose packed weights a layer keeps
+FEW_CHANNELS = 8  # fewer than a vector has: where they lie last, the input is copied first
 
 
 def put(model, name, module):
@@ -22,7 +23,8 @@ def put(model, name, module):
 class PackedConvolution(nn.Module):
     """A convolution or its transpose for inference: y = clamp(conv(x) + bias + add).
 
-    Weights are packed when an input of a new size comes, and kept for the last eight sizes. Where
+    Weights are packed when an input of a new size comes, and kept for the last eight sizes. The
+    result's channels lie last where those of `x` do, unless these are few. Where
     packed weights cannot serve (a gradient is wanted, the model is being compiled, exported or
     mapped, an autocast is on), the differentiable operators compute the same.
 
@@ -50,6 +52,7 @@ class PackedConvolution(nn.Module):
         self.clamp, self.accuracy, self.threads = clamp, accuracy, threads
         self._extra_now = tuple(self.output_padding)
         self._packs, self._of, self._versioned = {}, (None, None), ()
+        self._newest = None, None  # the key and packed weights that served last
 
     def forward(self, x, output_size=None, add=None):
         """The layer's result; `output_size` is that of ``torch.nn.ConvTranspose2d``.
@@ -62,6 +65,8 @@ class PackedConvolution(nn.Module):
         if self.transposed and any(e >= s for e, s in zip(extra, self.stride, strict=True)):
             return self._differentiable(x, extra, add)  # outputs that no element of x meets: rare
         last = x.dim() == self.rank + 2 and lies_last(x)
+        if last and x.shape[1] < FEW_CHANNELS:
+            x, last = x.contiguous(), False
         to, back = moved(last)
         packed = self._packed(x, last, extra)
         if add is not None:
@@ -106,6 +111,7 @@ class PackedConvolution(nn.Module):
         """The packed weights for inputs like `x`; packed again if the weights were written to."""
         weight, bias = tensors = self._buffers["weight"], self._buffers["bias"]
         if weight is not self._of[0] or bias is not self._of[1]:
+            self._newest = None, None
             self._packs, self._of = {}, tensors  # kept, so that no other has its address
             given = [t for t in tensors if t is not None]
             self._versioned = tuple(t for t in given if not t.is_inference())
@@ -117,6 +123,9 @@ class PackedConvolution(nn.Module):
             bias is not None and bias.data_ptr(),
             *[t._version for t in self._versioned],
         )
+        newest, found = self._newest
+        if key == newest:
+            return found
         found = self._packs.pop(key, None)
         if found is None:
             found = plan(self._problem(x, last, extra), accuracy=self.accuracy).pack(
@@ -124,7 +133,7 @@ class PackedConvolution(nn.Module):
                 None if self.bias is None else as_array(self.bias),
                 self.clamp,
             )
-        self._packs[key] = found  # the last
+        self._packs[key], self._newest = found, (key, found)
         while len(self._packs) > PLANS:
             self._packs.pop(next(iter(self._packs)), None)
         return found
@@ -176,7 +185,8 @@ class PackedConvolution(nn.Module):
 
     def __getstate__(self):
         """Without what is packed again where it arrives."""
-        return {**self.__dict__, "_packs": {}, "_of": (None, None), "_versioned": ()}
+        now = {"_packs": {}, "_of": (None, None), "_versioned": (), "_newest": (None, None)}
+        return self.__dict__ | now
 
     def extra_repr(self):
         """What ``print`` shows."""
