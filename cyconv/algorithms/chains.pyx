@@ -10,7 +10,6 @@ cache, and are stored (any type): kernels/chain.h.
 
 cimport cython
 cimport numpy as cnp
-from libc.math cimport sqrt
 from libc.stdlib cimport free, malloc
 
 from cyconv.kernels.kernels cimport (
@@ -50,12 +49,11 @@ cdef dict FINISH = {
 cdef double TERM = 4e-10
 cdef double CELL = 1e-9
 
-# Of the second-level cache, what one of a tile's three buffers may fill; all of it, where more than
-# FAR cells lie around a tile, which would be copied too often.
-cdef double SHARE = 0.25
+# Of the second-level cache, what the rows that a tile holds may fill.
+cdef double SHARE = 0.5
 cdef enum:
-    FAR = 32
-    WIDE = 1024  # elements of a row, else
+    WIDE = 1024     # elements of a tile's row at least
+    MOST = 1 << 20  # cells of a tile at most
 
 
 @cython.final
@@ -290,7 +288,7 @@ def run(cnp.ndarray x, cnp.ndarray y, tuple shape, tuple branches, tuple borders
                         at[stage.terms + t] = place(&c.c, s, stage, stage.mirrored[t], t, down)
                 at += 2 * stage.terms
         parallel_for(run_item, &c, planes * c.row_tiles * c.column_tiles, threads,
-                     c.kernels.scratch(&c.c, c.rows) * c.kernels.itemsize,
+                     c.kernels.scratch(&c.c) * c.kernels.itemsize,
                      cost * planes * c.c.rows * c.c.columns * c.c.step)
     finally:
         free(offsets)
@@ -305,28 +303,25 @@ cdef ptrdiff_t place(const chain_t *c, const stage_t *s, Stage stage, ptrdiff_t 
 
 
 cdef void cut(Context *c, ptrdiff_t planes, ptrdiff_t threads):
-    """Sizes of the tiles: in the cache, not much smaller than what lies around them.
+    """Sizes of the tiles: as wide as fit the cache, and not much smaller than what lies around.
 
-    A stage down the rows also computes the columns around a tile: it is twice as wide as high, and
-    as wide as the image where little lies around it.
+    A tile is made from its top down, a band of rows at a time: those that it holds are the ones
+    that the next band needs. It is as high as leaves work for all threads.
     """
     cdef ptrdiff_t step = c.c.step, high = c.c.up + c.c.below, wide = c.c.left + c.c.right
-    cdef bint far = high > FAR or wide > FAR
-    cdef ptrdiff_t room = <ptrdiff_t>((1 if far else SHARE) * machine.caches().l2
-                                      / c.kernels.itemsize)
-    cdef ptrdiff_t width = <ptrdiff_t>sqrt(2 * room) if far else WIDE
+    cdef ptrdiff_t room = <ptrdiff_t>(SHARE * machine.caches().l2 / c.kernels.itemsize)
     cdef ptrdiff_t pieces
-    c.columns = max(width // step - wide, wide, 1)
+    c.columns = max(max(room // (2 * high + 16), WIDE) // step - wide, wide, 1)
     pieces = max(1, (c.c.columns + c.columns // 2) // c.columns)
     c.columns = max(1, (c.c.columns + pieces - 1) // pieces)
-    c.rows = max(16, high // 2, room // ((c.columns + wide) * step) - high)
     c.column_tiles = max(1, (c.c.columns + c.columns - 1) // c.columns)
+    c.rows = max(2 * high, MOST // (c.columns * step), 16)
     pieces = max(1, (c.c.rows + c.rows - 1) // c.rows)
     if threads > 1 and planes * pieces * c.column_tiles < 4 * threads:
-        pieces = min(4 * threads, max(1, c.c.rows // 16))
+        pieces = min(4 * threads, max(1, c.c.rows // max(16, high)))
     c.rows = max(1, (c.c.rows + pieces - 1) // pieces)
     c.row_tiles = max(1, (c.c.rows + c.rows - 1) // c.rows)
     c.c.pitch = (c.columns + wide) * step
     c.c.pitch += CYCONV_SPARE - c.c.pitch % 16  # whole vectors
-    if c.c.pitch * c.kernels.itemsize % 4096 == 0:
-        c.c.pitch += 16  # rows at one place of every page would share few lines of the cache
+    if c.c.pitch * c.kernels.itemsize // 64 % 2 == 0:
+        c.c.pitch += 64 // c.kernels.itemsize  # an odd number of lines: rows share no place

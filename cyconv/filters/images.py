@@ -9,7 +9,7 @@ from cyconv.problem.operands import as_array, check_on_host, is_on_device
 
 from .arguments import borders, check_how, check_image_shape, check_real
 from .kernels import GRADIENTS, get_kernel
-from .separable import check_kernel, separate
+from .separable import check_kernel, factors
 from .tiles import filtered, is_native, pair_is_faster, stored, whole_seconds
 
 #: What `conv2d` also takes, and `plan` needs to know.
@@ -85,7 +85,7 @@ def _kernels(operation, image, kernel, mode, separable, how):
     if separable is None and native and not pair_is_faster(kernel):
         return (kernel,)
     accuracy = how.get("accuracy", "balanced")
-    pair = separate(kernel, None if isinstance(accuracy, str) else accuracy)
+    pair = factors(kernel, None if isinstance(accuracy, str) else accuracy)
     if pair is None:
         if separable:
             raise ValueError(f"{operation}: separable=True needs a kernel of rank 1")

@@ -45,11 +45,15 @@ def separate(kernel, tol=None):
     True
     """
     kernel = check_kernel("separate", kernel)
-    kernel = kernel.astype(np.result_type(kernel, np.float32))
+    pair = factors(kernel.astype(np.result_type(kernel, np.float32)), tol)
+    return pair and tuple(line.copy() for line in pair)
+
+
+def factors(kernel, tol=None):
+    """What `separate` gives of a kernel in floating point; not to be written to."""
     if tol is None:
         tol = np.finfo(kernel.dtype).eps * max(kernel.shape)
-    pair = _factors(kernel.tobytes(), kernel.shape, kernel.dtype, float(tol))
-    return pair and tuple(line.copy() for line in pair)
+    return _factors(kernel.tobytes(), kernel.shape, kernel.dtype, float(tol))
 
 
 @lru_cache(maxsize=64)

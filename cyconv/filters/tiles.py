@@ -1,5 +1,7 @@
 """Filters of images in memory by :mod:`cyconv.algorithms.chains`: the image is read as it lies."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from cyconv.algorithms import chains
@@ -93,8 +95,15 @@ def _target(operation, out_dtype, default):
 
 def _stage(kernel):
     """(Stage, whether it runs down) of a kernel that is centred on its cell."""
-    rows, columns = kernel.shape
-    up, left = ((n - 1) // 2 for n in kernel.shape)
+    return _stage_of(kernel.tobytes(), kernel.shape, kernel.dtype)
+
+
+@lru_cache(maxsize=64)
+def _stage_of(data, shape, dtype):
+    """That of a kernel given as bytes: to make one takes as long as to filter a small image."""
+    kernel = np.frombuffer(data, dtype).reshape(shape)
+    rows, columns = shape
+    up, left = ((n - 1) // 2 for n in shape)
     if rows > 1 and columns > 1:
         return chains.plane(kernel, up, left), True
     taps, before = kernel.ravel(), left if rows == 1 else up

@@ -1,4 +1,4 @@
-/* Filters of images: a CHAIN of stages over one plane, tile by tile.
+/* Filters of images: a CHAIN of stages over one plane, tile by tile, each from its top down.
  *
  * A plane is rows x columns pixels of `step` elements each (its interleaved channels). A stage
  * makes, of every cell, a weighted sum of the cells around it, or the sum of a box of them; the
@@ -8,9 +8,10 @@
  *      image                 tile, with what lies around it           cells of the result
  *     (any type) -- load --> (`real`)  -- stage -- stage -- finish -- store --> (any type)
  *
- * What the stages of the tile need beyond the image's border is loaded with it, through the border
- * mode's map of indices: no larger image is made. Between two stages cells are rounded to the type
- * `between`, and outside the image hold `constant` again where that is the border mode.
+ * A band of a few rows goes through all stages while it is in the cache; those that the next band
+ * reads too stay. What the stages need beyond the image's border is loaded with it, through the
+ * border mode's map of indices: no larger image is made. Between two stages cells are rounded to
+ * the type `between`, and outside the image hold `constant` again where that is the border mode.
  *
  * How an image is divided into tiles never changes a bit of its result. */
 #ifndef CYCONV_CHAIN_H
@@ -96,9 +97,9 @@ typedef struct {
 
 typedef struct chains {
     int itemsize, lanes;
-    /* Elements of scratch for a tile of `rows` rows. The pitch holds a tile's columns and what lies
+    /* Elements of scratch for a tile of any rows. The pitch holds a tile's columns and what lies
      * around them, in whole vectors, and CYCONV_SPARE elements more. */
-    ptrdiff_t (*scratch)(const chain_t *c, ptrdiff_t rows);
+    ptrdiff_t (*scratch)(const chain_t *c);
     /* Cells [row0, row1) x [column0, column1) of the result. No element outside the plane is read
      * or written. */
     void (*tile)(const chain_t *c, const char *x, char *y, ptrdiff_t row0, ptrdiff_t row1,

@@ -64,7 +64,7 @@ INLINE void dense_row(const int first, const int last, const real *w, ptrdiff_t 
 /* Four rows of two vectors of a dense kernel's sums, of three rows of taps or more. Row i of cells
  * meets row i - h of the weights in row h of the results. */
 static void dense_block(const stage_t *s, ptrdiff_t step, const real *in, ptrdiff_t pitch,
-                        real *out) {
+                        real *out, ptrdiff_t out_pitch) {
     const ptrdiff_t rows = s->up + s->below + 1, taps = s->left + s->right + 1;
     const real *w = s->w;
     vec sum[4][2] = {{{0}}};
@@ -78,13 +78,61 @@ static void dense_block(const stage_t *s, ptrdiff_t step, const real *in, ptrdif
     dense_row(2, 4, w + taps, taps, in + pitch, step, sum);
     dense_row(3, 4, w + 2 * taps, taps, in + 2 * pitch, step, sum);
 #pragma GCC unroll 4
-    for (int h = 0; h < 4; h++, out += pitch) store(out, sum[h][0]), store(out + LANES, sum[h][1]);
+    for (int h = 0; h < 4; h++, out += out_pitch)
+        store(out, sum[h][0]), store(out + LANES, sum[h][1]);
+}
+
+/* Two rows of n elements of the sums of a kernel of R rows of S taps, whose weights stay in
+ * registers. */
+INLINE void dense_strip(const int R, const int S, const stage_t *s, ptrdiff_t step, const real *in,
+                        ptrdiff_t pitch, ptrdiff_t n, real *out, ptrdiff_t out_pitch) {
+    const real *given = s->w;
+    vec w[9];
+#pragma GCC unroll 9
+    for (int t = 0; t < R * S; t++) w[t] = splat(given[t]);
+    for (ptrdiff_t j = 0; j < n; j += 2 * LANES) {
+        vec sum[2][2] = {{{0}}};
+#pragma GCC unroll 4
+        for (int i = 0; i <= R; i++)
+#pragma GCC unroll 3
+            for (int t = 0; t < S; t++) {
+                const real *at = in + i * pitch + j + t * step;
+                const vec a = load(at), b = load(at + LANES);
+#pragma GCC unroll 2
+                for (int h = 0; h < 2; h++) {
+                    if (i - h < 0 || i - h >= R) continue;
+                    sum[h][0] += product(a, w[(i - h) * S + t]);
+                    sum[h][1] += product(b, w[(i - h) * S + t]);
+                }
+            }
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            store(out + h * out_pitch + j, sum[h][0]);
+            store(out + h * out_pitch + j + LANES, sum[h][1]);
+        }
+    }
+}
+
+/* Some of `rows` rows of n elements of a dense kernel's sums, from the first on: returns how many.
+ */
+static ptrdiff_t dense_rows(const stage_t *s, ptrdiff_t step, const real *in, ptrdiff_t pitch,
+                            ptrdiff_t rows, ptrdiff_t n, real *out, ptrdiff_t out_pitch) {
+    ptrdiff_t r = 0;
+    if (s->up + s->below == 2 && s->left + s->right == 2) {
+        for (; r + 2 <= rows; r += 2)
+            dense_strip(3, 3, s, step, in + r * pitch, pitch, n, out + r * out_pitch, out_pitch);
+        return r;
+    }
+    for (; s->up + s->below > 1 && r + 4 <= rows; r += 4)
+        for (ptrdiff_t j = 0; j < n; j += 2 * LANES)
+            dense_block(s, step, in + r * pitch + j, pitch, out + r * out_pitch + j, out_pitch);
+    return r;
 }
 
 /* Rows of `n` elements, in groups of vectors: a group of columns at a time where the stage reads so
  * many rows that only theirs stay near, else row by row. */
 INLINE void sum_rows(const stage_t *s, int pairs, const real *in, ptrdiff_t pitch, ptrdiff_t rows,
-                     ptrdiff_t n, real *out) {
+                     ptrdiff_t n, real *out, ptrdiff_t out_pitch) {
     enum { WIDE = 8, MIDDLE = 4 };
     const int narrow = s->up + s->below > 12;
     const ptrdiff_t group = narrow ? WIDE * LANES : n;
@@ -93,12 +141,48 @@ INLINE void sum_rows(const stage_t *s, int pairs, const real *in, ptrdiff_t pitc
             const ptrdiff_t end = first + group < n ? first + group : n;
             ptrdiff_t j = first;
             for (; j + (WIDE - 1) * LANES < end; j += WIDE * LANES)
-                sum_cells(s, pairs, WIDE, in + r * pitch + j, out + r * pitch + j);
+                sum_cells(s, pairs, WIDE, in + r * pitch + j, out + r * out_pitch + j);
             for (; j + (MIDDLE - 1) * LANES < end; j += MIDDLE * LANES)
-                sum_cells(s, pairs, MIDDLE, in + r * pitch + j, out + r * pitch + j);
+                sum_cells(s, pairs, MIDDLE, in + r * pitch + j, out + r * out_pitch + j);
             for (; j < end; j += LANES)
-                sum_cells(s, pairs, 1, in + r * pitch + j, out + r * pitch + j);
+                sum_cells(s, pairs, 1, in + r * pitch + j, out + r * out_pitch + j);
         }
+}
+
+/* What a box down the rows keeps from one band of rows to the next: the ends of the block that its
+ * windows begin in, n rows, and the sum of the beginning of the next. */
+typedef struct {
+    real *ends, *beginning;
+    ptrdiff_t next; /* the plane's row where the next block begins */
+} blocks_t;
+
+/* The ends of the block that row `row` lies in, from that row on, and the beginning that the
+ * windows before the next one have in common. */
+static void enter_block(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pitch,
+                        ptrdiff_t row, ptrdiff_t columns) {
+    enum { V = 4 };
+    const ptrdiff_t n = s->box, into = (row % n + n) % n, rest = n - into;
+    b->next = row + rest;
+    for (ptrdiff_t j = 0; j < columns; j += V * LANES) {
+        real *ends = b->ends + into * pitch + j;
+        vec sum[V];
+#pragma GCC unroll 8
+        for (int v = 0; v < V; v++) sum[v] = load(in + (rest - 1) * pitch + j + v * LANES);
+        for (ptrdiff_t i = rest - 1;;) {
+#pragma GCC unroll 8
+            for (int v = 0; v < V; v++) store(ends + i * pitch + v * LANES, sum[v]);
+            if (--i < 0) break;
+#pragma GCC unroll 8
+            for (int v = 0; v < V; v++) sum[v] += load(in + i * pitch + j + v * LANES);
+        }
+#pragma GCC unroll 8
+        for (int v = 0; v < V; v++) sum[v] = (vec){0};
+        for (ptrdiff_t i = rest; i < n - 1; i++)
+#pragma GCC unroll 8
+            for (int v = 0; v < V; v++) sum[v] += load(in + i * pitch + j + v * LANES);
+#pragma GCC unroll 8
+        for (int v = 0; v < V; v++) store(b->beginning + j + v * LANES, sum[v]);
+    }
 }
 
 /* The sums of n rows. The rows of the plane are cut into blocks of n; a window is the end of one
@@ -108,44 +192,32 @@ INLINE void sum_rows(const stage_t *s, int pairs, const real *in, ptrdiff_t pitc
  *
  * Ends are summed upwards, beginnings downwards: three additions a cell for any n, no difference
  * of large numbers, and what is not finite leaves with its window. `row` is the plane's row that
- * in[0] is. */
-static void box_down(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff_t row,
-                     ptrdiff_t rows, ptrdiff_t columns, real *out) {
+ * in[0] is; calls go on where the last one ended. */
+static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pitch, ptrdiff_t row,
+                     ptrdiff_t rows, ptrdiff_t columns, real *out, ptrdiff_t out_pitch) {
     enum { V = 4 };
     const ptrdiff_t n = s->box;
     const vec divisor = splat((real)s->divisor);
-    for (ptrdiff_t j = 0; j < columns; j += V * LANES) {
-        const real *x = in + j;
-        real *y = out + j;
-        for (ptrdiff_t r = 0, next; r < rows; r = next) {
-            const ptrdiff_t into = (row + r) % n;
-            next = r + n - (into < 0 ? into + n : into);
-            const ptrdiff_t last = next < rows ? next : rows;
+    for (ptrdiff_t r = 0, last; r < rows; r = last) {
+        if (row + r >= b->next) enter_block(s, b, in + r * pitch, pitch, row + r, columns);
+        last = b->next - row < rows ? b->next - row : rows;
+        for (ptrdiff_t j = 0; j < columns; j += V * LANES) {
+            const real *ends = b->ends + (row + n - b->next) * pitch + j;
             vec sum[V];
 #pragma GCC unroll 8
-            for (int v = 0; v < V; v++) sum[v] = load(x + (next - 1) * pitch + v * LANES);
-            for (ptrdiff_t i = next - 1;;) {
-                if (i < rows)
-#pragma GCC unroll 8
-                    for (int v = 0; v < V; v++) store(y + i * pitch + v * LANES, sum[v]);
-                if (--i < r) break;
-#pragma GCC unroll 8
-                for (int v = 0; v < V; v++) sum[v] += load(x + i * pitch + v * LANES);
-            }
-#pragma GCC unroll 8
-            for (int v = 0; v < V; v++) sum[v] = (vec){0};
-            for (ptrdiff_t i = next; i < r + n - 1; i++)
-#pragma GCC unroll 8
-                for (int v = 0; v < V; v++) sum[v] += load(x + i * pitch + v * LANES);
+            for (int v = 0; v < V; v++) sum[v] = load(b->beginning + j + v * LANES);
             for (ptrdiff_t i = r; i < last; i++) {
-                const int more = i + n > next;
+                const int more = row + i + n > b->next;
 #pragma GCC unroll 8
                 for (int v = 0; v < V; v++) {
-                    real *to = y + i * pitch + v * LANES;
-                    if (more) sum[v] += load(x + (i + n - 1) * pitch + v * LANES);
-                    store(to, (load(to) + sum[v]) / divisor);
+                    if (more) sum[v] += load(in + (i + n - 1) * pitch + j + v * LANES);
+                    const vec whole = load(ends + i * pitch + v * LANES) + sum[v];
+                    store(out + i * out_pitch + j + v * LANES,
+                          s->divisor == 1 ? whole : whole / divisor);
                 }
             }
+#pragma GCC unroll 8
+            for (int v = 0; v < V; v++) store(b->beginning + j + v * LANES, sum[v]);
         }
     }
 }
@@ -157,29 +229,41 @@ static void box_down(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff_
  *
  * log2(n) additions of whole rows, the same for every cell. `work` holds a row. */
 static void box_along(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff_t rows,
-                      ptrdiff_t columns, ptrdiff_t step, real *work, real *out) {
+                      ptrdiff_t columns, ptrdiff_t step, real *work, real *out,
+                      ptrdiff_t out_pitch) {
     const ptrdiff_t wide = columns + (s->box - 1) * step;
     const vec divisor = splat((real)s->divisor);
-    for (ptrdiff_t r = 0; r < rows; r++) {
-        real *y = out + r * pitch;
+    real *sums = work + pitch;
+    for (ptrdiff_t r = 0; r < rows; r++, out += out_pitch) {
+        const real *x = in + r * pitch, *first = NULL;
         ptrdiff_t offset = 0, m = 1;
-        memcpy(work, in + r * pitch, wide * sizeof(real));
-        for (ptrdiff_t bits = s->box; bits; bits >>= 1, m *= 2) {
+        for (ptrdiff_t bits = s->box; bits > 1; bits >>= 1, m *= 2) {
             const ptrdiff_t left = wide - m * step;
             if (bits & 1) {
-                const real *from = work + offset * step;
-                if (!offset)
-                    for (ptrdiff_t j = 0; j < columns; j += LANES) store(y + j, load(from + j));
-                else
-                    for (ptrdiff_t j = 0; j < columns; j += LANES)
-                        store(y + j, load(y + j) + load(from + j));
+                const real *from = x + offset * step;
+                for (ptrdiff_t j = 0; first && j < columns; j += LANES)
+                    store(sums + j, load(first + j) + load(from + j));
+                if (!first && x != work)
+                    first = from;
+                else if (!first) {
+                    for (ptrdiff_t j = 0; j < columns; j += LANES) store(sums + j, load(from + j));
+                    first = sums;
+                } else
+                    first = sums;
                 offset += m;
             }
-            if (bits > 1)
-                for (ptrdiff_t j = 0; j < left; j += LANES)
-                    store(work + j, load(work + j) + load(work + j + m * step));
+            for (ptrdiff_t j = 0; j < left; j += LANES)
+                store(work + j, load(x + j) + load(x + j + m * step));
+            x = work;
         }
-        for (ptrdiff_t j = 0; j < columns; j += LANES) store(y + j, load(y + j) / divisor);
+        const real *from = x + offset * step;
+        ptrdiff_t j = 0;
+        for (; j + LANES <= columns; j += LANES) {
+            vec sum = load(from + j);
+            if (first) sum = load(first + j) + sum;
+            store(out + j, s->divisor == 1 ? sum : sum / divisor);
+        }
+        for (; j < columns; j++) out[j] = (first ? first[j] + from[j] : from[j]) / (real)s->divisor;
     }
 }
 
@@ -238,55 +322,106 @@ static void load_row(const chain_t *c, const char *x, ptrdiff_t r, const area_t 
     }
 }
 
-static void run_stage(const chain_t *c, const stage_t *s, const area_t *in_area, const real *in,
-                      ptrdiff_t rows, ptrdiff_t n, real *work, real *out) {
+/* `rows` rows of n elements, of which in[0], in row `row` of the plane, is the first that is read.
+ * Whole vectors are written, by twos where the kernel is dense; by fours of a box down the rows;
+ * n elements of a box along them. */
+static void run_stage(const chain_t *c, const stage_t *s, blocks_t *blocks, const real *in,
+                      ptrdiff_t row, ptrdiff_t rows, ptrdiff_t n, real *work, real *out,
+                      ptrdiff_t out_pitch) {
+    const ptrdiff_t pitch = c->pitch;
     if (s->box && s->down)
-        box_down(s, in, c->pitch, in_area->row0, rows, n, out);
+        box_down(s, blocks, in, pitch, row, rows, n, out, out_pitch);
     else if (s->box)
-        box_along(s, in, c->pitch, rows, n, c->step, work, out);
+        box_along(s, in, pitch, rows, n, c->step, work, out, out_pitch);
     else if (s->dense) {
-        const ptrdiff_t blocks = s->up + s->below > 1 ? rows / 4 * 4 : 0;
-        for (ptrdiff_t r = 0; r < blocks; r += 4)
-            for (ptrdiff_t j = 0; j < n; j += 2 * LANES)
-                dense_block(s, c->step, in + r * c->pitch + j, c->pitch, out + r * c->pitch + j);
-        in += blocks * c->pitch, out += blocks * c->pitch;
-        sum_rows(s, 0, in, c->pitch, rows - blocks, n, out);
+        const ptrdiff_t done = dense_rows(s, c->step, in, pitch, rows, n, out, out_pitch);
+        in += done * pitch, out += done * out_pitch;
+        sum_rows(s, 0, in, pitch, rows - done, n, out, out_pitch);
     } else if (s->pairs > 0)
-        sum_rows(s, 1, in, c->pitch, rows, n, out);
+        sum_rows(s, 1, in, pitch, rows, n, out, out_pitch);
     else if (s->pairs < 0)
-        sum_rows(s, -1, in, c->pitch, rows, n, out);
+        sum_rows(s, -1, in, pitch, rows, n, out, out_pitch);
     else
-        sum_rows(s, 0, in, c->pitch, rows, n, out);
+        sum_rows(s, 0, in, pitch, rows, n, out, out_pitch);
 }
 
-/* One branch over a loaded tile; returns where its result lies, in `one` or `two`. */
-static const real *run_branch(const chain_t *c, int branch, const area_t *result, const real *tile,
-                              real *one, real *two, real *work) {
-    const stage_t *stage = c->stage[branch];
-    const int stages = c->stages[branch];
-    ptrdiff_t up = 0, below = 0, left = 0, right = 0;
-    for (int i = 0; i < stages; i++) {
-        up += stage[i].up, below += stage[i].below;
-        left += stage[i].left, right += stage[i].right;
+/* Whether the last stage of a branch writes the result itself: no other pass over it is needed. */
+static int writes_result(const chain_t *c, const stage_t *last) {
+    return c->finish == CYCONV_EACH && c->target == (REAL_BYTES == 4 ? CYCONV_F32 : CYCONV_F64) &&
+           !(last->box && last->down) && c->y_row % REAL_BYTES == 0;
+}
+
+/* Rows [first, end) of the plane, as a stage reads them. There is room for `most`. */
+typedef struct {
+    real *cells;
+    ptrdiff_t first, end, most;
+} rows_t;
+
+static real *row_of(const chain_t *c, const rows_t *b, ptrdiff_t row) {
+    return b->cells + (row - b->first) * c->pitch;
+}
+
+/* Room for the rows before `end`; those above `from` are read no more. */
+static void make_room(const chain_t *c, rows_t *b, ptrdiff_t from, ptrdiff_t end) {
+    if (end - b->first <= b->most) return;
+    memmove(b->cells, row_of(c, b, from), (b->end - from) * c->pitch * sizeof(real));
+    b->first = from;
+}
+
+/* What a branch keeps from one band of rows to the next. */
+typedef struct {
+    rows_t between; /* its first stage's, where there is a second */
+    blocks_t blocks[CYCONV_STAGES];
+} branch_t;
+
+/* The last stage of a branch, its rows of n elements stored at `y`. */
+static void run_last(const chain_t *c, const stage_t *s, blocks_t *blocks, const real *in,
+                     const area_t *area, ptrdiff_t n, real *work, real *out, char *y) {
+    const ptrdiff_t rows = area->row1 - area->row0, row = area->row0 - s->up;
+    ptrdiff_t whole = 0;
+    if (writes_result(c, s)) {
+        whole = s->box ? n : n / (2 * LANES) * (2 * LANES);
+        if (whole)
+            run_stage(c, s, blocks, in, row, rows, whole, work, (real *)y, c->y_row / REAL_BYTES);
     }
-    area_t area = {result->row0 - up, result->row1 + below, result->column0 - left,
-                   result->column1 + right};
-    const real *in = tile + (c->up - up) * c->pitch + (c->left - left) * c->step;
-    for (int i = 0; i < stages; i++) {
-        const stage_t *s = &stage[i];
-        const area_t before = area;
-        area.row0 += s->up, area.row1 -= s->below;
-        area.column0 += s->left, area.column1 -= s->right;
-        const ptrdiff_t rows = area.row1 - area.row0, n = (area.column1 - area.column0) * c->step;
-        real *out = i % 2 ? two : one;
-        run_stage(c, s, &before, in, rows, n, work, out);
-        if (i + 1 < stages || c->finish == CYCONV_SUM || c->finish == CYCONV_LENGTH)
+    if (whole < n) run_stage(c, s, blocks, in + whole, row, rows, n - whole, work, out, c->pitch);
+    for (ptrdiff_t r = 0; whole < n && r < rows; r++)
+        store_cells(c->target, c->saturate, out + r * c->pitch, n - whole,
+                    y + whole * storage_size(c->target) + r * c->y_row);
+}
+
+/* Rows [row0, row1) of a branch from the rows that are loaded: in `out`, or stored at `y`. */
+static void run_branch(const chain_t *c, int branch, branch_t *b, const rows_t *loaded,
+                       const area_t *result, real *work, real *out, char *y) {
+    const stage_t *one = &c->stage[branch][0], *two = c->stages[branch] > 1 ? one + 1 : NULL;
+    const ptrdiff_t left = one->left + (two ? two->left : 0), step = c->step;
+    area_t area = *result;
+    const rows_t *in = loaded;
+    ptrdiff_t skipped = (c->left - left) * step;
+    if (two) {
+        area.row0 = b->between.end, area.row1 += two->below;
+        area.column0 -= two->left, area.column1 += two->right;
+        make_room(c, &b->between, result->row0 - two->up, area.row1);
+    }
+    for (int i = 0; i < c->stages[branch]; i++) {
+        const stage_t *s = &c->stage[branch][i];
+        const ptrdiff_t rows = area.row1 - area.row0, n = (area.column1 - area.column0) * step;
+        const int last = i + 1 == c->stages[branch];
+        const real *from = row_of(c, in, area.row0 - s->up) + skipped;
+        real *to = last ? out : row_of(c, &b->between, area.row0);
+        if (last && c->finish == CYCONV_EACH) {
+            run_last(c, s, &b->blocks[i], from, &area, n, work, out, y);
+            return;
+        }
+        run_stage(c, s, &b->blocks[i], from, area.row0 - s->up, rows, n, work, to, c->pitch);
+        if (!last || c->finish == CYCONV_SUM || c->finish == CYCONV_LENGTH)
             for (ptrdiff_t r = 0; r < rows; r++)
-                rounded_cells(c->between, c->saturate, out + r * c->pitch, n, work);
-        if (i + 1 < stages) set_constant(c, &area, out);
-        in = out;
+                rounded_cells(c->between, c->saturate, to + r * c->pitch, n, work);
+        if (last) return;
+        set_constant(c, &area, to);
+        b->between.end = area.row1;
+        in = &b->between, skipped = 0, area = *result;
     }
-    return in;
 }
 
 /* `total` with one more branch in it. */
@@ -344,41 +479,90 @@ static void lengths(real *a, const real *b, ptrdiff_t n, real *work) {
     memcpy(a, work, n * sizeof(real));
 }
 
-static ptrdiff_t chain_scratch(const chain_t *c, ptrdiff_t rows) {
-    return c->pitch * (3 * (rows + c->up + c->below) + (c->branches > 1 ? rows : 0) + 4);
+/* Rows of a result that are made at once: of blocks of four. With many rows around them more, as a
+ * group of columns is read again for each band. */
+static ptrdiff_t band_rows(const chain_t *c) { return c->up + c->below > 12 ? 16 : 4; }
+
+/* What a tile's scratch holds; `divide` returns how many elements, of no scratch too. */
+typedef struct {
+    rows_t loaded;
+    branch_t branch[CYCONV_BRANCHES];
+    real *work, *out, *total;
+} tile_t;
+
+static real *some_rows(const chain_t *c, ptrdiff_t rows, real *scratch, ptrdiff_t *used) {
+    real *first = scratch ? scratch + *used : NULL;
+    *used += rows * c->pitch;
+    return first;
 }
 
-static void chain_tile(const chain_t *c, const char *x, char *y, ptrdiff_t row0, ptrdiff_t row1,
-                       ptrdiff_t column0, ptrdiff_t column1, void *scratch) {
-    const area_t result = {row0, row1, column0, column1};
-    const area_t loaded = {row0 - c->up, row1 + c->below, column0 - c->left, column1 + c->right};
-    const ptrdiff_t rows = row1 - row0, n = (column1 - column0) * c->step;
-    const ptrdiff_t whole = (loaded.row1 - loaded.row0) * c->pitch;
-    const ptrdiff_t size = storage_size(c->target);
-    real *work = scratch, *tile = work + 4 * c->pitch, *one = tile + whole, *two = one + whole;
-    real *total = two + whole;
-    char *to = y + row0 * c->y_row + column0 * c->step * size;
-    for (ptrdiff_t r = loaded.row0; r < loaded.row1; r++)
-        load_row(c, x, r, &loaded, tile + (r - loaded.row0) * c->pitch);
+static ptrdiff_t divide(const chain_t *c, ptrdiff_t row0, tile_t *t, real *scratch) {
+    const ptrdiff_t band = band_rows(c), halo = c->up + c->below;
+    ptrdiff_t used = 0;
+    t->work = some_rows(c, 4, scratch, &used);
+    t->out = some_rows(c, band, scratch, &used), t->total = some_rows(c, band, scratch, &used);
+    t->loaded = (rows_t){NULL, row0 - c->up, row0 - c->up, 2 * halo + band};
+    t->loaded.cells = some_rows(c, t->loaded.most, scratch, &used);
+    for (int b = 0; b < c->branches; b++)
+        for (int i = 0; i < c->stages[b]; i++) {
+            const stage_t *s = &c->stage[b][i];
+            rows_t *between = &t->branch[b].between;
+            blocks_t *blocks = &t->branch[b].blocks[i];
+            if (i) {
+                *between = (rows_t){NULL, row0 - s->up, row0 - s->up, 0};
+                between->most = 2 * (s->up + s->below) + band;
+                between->cells = some_rows(c, between->most, scratch, &used);
+            }
+            if (!s->box || !s->down) continue;
+            blocks->next = PTRDIFF_MIN;
+            blocks->beginning = some_rows(c, 1, scratch, &used);
+            blocks->ends = some_rows(c, s->box, scratch, &used);
+        }
+    return used;
+}
+
+static ptrdiff_t chain_scratch(const chain_t *c) {
+    tile_t t;
+    return divide(c, 0, &t, NULL);
+}
+
+/* What the branches make of a band, stored. */
+static void run_band(const chain_t *c, tile_t *t, const area_t *band, char *to) {
+    const ptrdiff_t rows = band->row1 - band->row0, n = (band->column1 - band->column0) * c->step;
     for (int b = 0; b < c->branches; b++) {
-        const real *out = run_branch(c, b, &result, tile, one, two, work);
-        if (c->finish == CYCONV_EACH) {
-            for (ptrdiff_t r = 0; r < rows; r++)
-                store_cells(c->target, c->saturate, out + r * c->pitch, n,
-                            to + b * c->y_branch + r * c->y_row);
-        } else if (c->finish != CYCONV_HYPOT) {
-            add_branch(c, b, out, rows, n, work, total);
-        } else if (b == 0) {
-            for (ptrdiff_t r = 0; r < rows; r++)
-                memcpy(total + r * c->pitch, out + r * c->pitch, n * sizeof(real));
-        } else {
-            for (ptrdiff_t r = 0; r < rows; r++)
-                lengths(total + r * c->pitch, out + r * c->pitch, n, work);
+        run_branch(c, b, &t->branch[b], &t->loaded, band, t->work, t->out, to + b * c->y_branch);
+        if (c->finish == CYCONV_SUM || c->finish == CYCONV_LENGTH)
+            add_branch(c, b, t->out, rows, n, t->work, t->total);
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            const real *out = t->out + r * c->pitch;
+            real *total = t->total + r * c->pitch;
+            if (c->finish == CYCONV_HYPOT && b == 0)
+                memcpy(total, out, n * sizeof(real));
+            else if (c->finish == CYCONV_HYPOT)
+                lengths(total, out, n, t->work);
         }
     }
     if (c->finish == CYCONV_EACH) return;
     for (ptrdiff_t r = 0; r < rows; r++) {
-        if (c->finish == CYCONV_LENGTH) square_roots(total + r * c->pitch, n);
-        store_cells(c->target, c->saturate, total + r * c->pitch, n, to + r * c->y_row);
+        real *total = t->total + r * c->pitch;
+        if (c->finish == CYCONV_LENGTH) square_roots(total, n);
+        store_cells(c->target, c->saturate, total, n, to + r * c->y_row);
+    }
+}
+
+static void chain_tile(const chain_t *c, const char *x, char *y, ptrdiff_t row0, ptrdiff_t row1,
+                       ptrdiff_t column0, ptrdiff_t column1, void *scratch) {
+    const ptrdiff_t size = storage_size(c->target);
+    tile_t t;
+    divide(c, row0, &t, scratch);
+    area_t band = {row0, row0, column0, column1};
+    const area_t across = {row0, row1, column0 - c->left, column1 + c->right};
+    for (; band.row0 < row1; band.row0 = band.row1) {
+        band.row1 = band.row0 + band_rows(c) < row1 ? band.row0 + band_rows(c) : row1;
+        const ptrdiff_t end = band.row1 + c->below;
+        make_room(c, &t.loaded, band.row0 - c->up, end);
+        for (; t.loaded.end < end; t.loaded.end++)
+            load_row(c, x, t.loaded.end, &across, row_of(c, &t.loaded, t.loaded.end));
+        run_band(c, &t, &band, y + band.row0 * c->y_row + column0 * c->step * size);
     }
 }

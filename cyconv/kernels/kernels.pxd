@@ -56,7 +56,7 @@ cdef extern from "chain.h" nogil:
 
     ctypedef struct chains_t:
         int itemsize, lanes
-        ptrdiff_t (*scratch)(const chain_t *, ptrdiff_t) noexcept nogil
+        ptrdiff_t (*scratch)(const chain_t *) noexcept nogil
         void (*tile)(const chain_t *, const char *, char *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                      ptrdiff_t, void *) noexcept nogil
 

@@ -127,7 +127,7 @@ void check_chains(const chains_t *k) {
         /* Two tiles down, two across, in any place. */
         const ptrdiff_t r[] = {0, between(0, c.rows), c.rows};
         const ptrdiff_t q[] = {0, between(0, c.columns), c.columns};
-        void *scratch = guarded(SCRATCH, k->scratch(&c, c.rows) * k->itemsize);
+        void *scratch = guarded(SCRATCH, k->scratch(&c) * k->itemsize);
         for (int tile = 0; tile < 4; tile++)
             if (r[tile / 2] < r[tile / 2 + 1] && q[tile % 2] < q[tile % 2 + 1])
                 k->tile(&c, x, y, r[tile / 2], r[tile / 2 + 1], q[tile % 2], q[tile % 2 + 1],
