@@ -50,7 +50,13 @@ CHAIN_ELEMENTS = ("f32", "f64")  # of image filters' sums
 
 # What Cython writes only calls the kernels: -O2 takes twice as long for no gain.
 CYTHON_CFLAGS = ["-O1"]
-DIRECTIVES = {"language_level": 3, "binding": True, "cdivision": True}
+# What threads share is locked or atomic, so an interpreter without its lock may stay without.
+DIRECTIVES = {
+    "language_level": 3,
+    "binding": True,
+    "cdivision": True,
+    "freethreading_compatible": True,
+}
 
 KERNELS = Path("cyconv/kernels")
 KERNEL_EXTENSION = "cyconv.kernels.kernels"

@@ -11,6 +11,21 @@ cdef extern from "kernel_table.h" nogil:
     void cpuid_caches_of "cpuid_caches"(size_t *)
 
 
+cdef extern from *:
+    """
+    /* The table in use: one thread may choose another while others ask. */
+    static const kernel_table_t *in_use;
+    static void use_table(const kernel_table_t *table) {
+        __atomic_store_n(&in_use, table, __ATOMIC_RELEASE);
+    }
+    static const kernel_table_t *table_in_use(void) {
+        return __atomic_load_n(&in_use, __ATOMIC_ACQUIRE);
+    }
+    """
+    void use_table(const kernel_table_t *) nogil
+    const kernel_table_t *table_in_use() nogil
+
+
 def available():
     """Names of the instruction sets this machine can run, best first."""
     cdef const kernel_table_t **table = kernel_tables()
@@ -29,7 +44,6 @@ def cpuid_caches():
 
 
 _isa = None
-cdef const kernel_table_t *_table = NULL
 
 
 def isa():
@@ -50,13 +64,13 @@ def set_isa(name):
     ValueError
         If this machine cannot run it, or it is unknown.
     """
-    global _isa, _table
+    global _isa
     if name not in available():
         raise ValueError(
             f"CYCONV_ISA: must be one of {', '.join(available())} on this machine, got {name!r}"
         )
     _isa = name
-    _table = kernel_table(name.encode())
+    use_table(kernel_table(name.encode()))
 
 
 set_isa(os.environ.get("CYCONV_ISA") or available()[0])
@@ -74,7 +88,8 @@ cdef const kernels_t *kernels_for(str isa, dtype) except NULL:
 
 cdef const chains_t *chains_for(bint double_precision) except NULL:
     """The image filters of the instruction set in use, summed in float32 or float64."""
-    return _table.chains_f64 if double_precision else _table.chains_f32
+    cdef const kernel_table_t *table = table_in_use()
+    return table.chains_f64 if double_precision else table.chains_f32
 
 
 def lanes(isa, dtype):

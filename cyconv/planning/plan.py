@@ -383,13 +383,17 @@ class _Cache:
         return entry[0]
 
     def put(self, key, plan):
-        """Keep `plan`; those used longest ago go, many at a time."""
+        """Keep `plan`, and give it back, or the one that another thread kept for `key` meanwhile.
+
+        Those used longest ago go, many at a time.
+        """
         with self._lock:
-            self._plans[key] = [plan, next(self._clock)]
+            kept, _ = self._plans.setdefault(key, [plan, next(self._clock)])
             if len(self._plans) > 2 * self.size:
                 by_use = sorted(self._plans, key=lambda key: self._plans[key][1])
-                for key in by_use[: -self.size]:
-                    del self._plans[key]
+                for old in by_use[: -self.size]:
+                    del self._plans[old]
+        return kept
 
     def drop(self, unwanted):
         """Forget the plans of which `unwanted` is true."""
@@ -476,8 +480,9 @@ def plan(
     key = (op, problem, algorithm, count, accuracy, workspace_limit, hardware, effort, file)
     found = cache.get(key)
     if found is None:
-        found = kind(problem, algorithm, count, accuracy, workspace_limit, hardware, effort)
-        cache.put(key, found)
+        found = cache.put(
+            key, kind(problem, algorithm, count, accuracy, workspace_limit, hardware, effort)
+        )
     return found
 
 

@@ -1,6 +1,7 @@
 """The one door to BLAS: row-major matrix products over ``scipy.linalg.cython_blas``."""
 
 import os
+import threading
 
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 
@@ -17,19 +18,31 @@ ctypedef void (*dgemm_function)(char *, char *, int *, int *, int *, double *, d
 cdef sgemm_function sgemm = NULL
 cdef dgemm_function dgemm = NULL
 
+_loading = threading.Lock()
+
+
+def _after_fork():
+    global _loading
+    _loading = threading.Lock()  # another thread may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 
 def load():
     """Find the BLAS SciPy was built with; not at import, because ``scipy.linalg`` is large."""
     global sgemm, dgemm
-    if dgemm != NULL:
-        return
-    from scipy.linalg import cython_blas
+    with _loading:
+        if dgemm != NULL:
+            return
+        from scipy.linalg import cython_blas
 
-    capsules = cython_blas.__pyx_capi__
-    sgemm = <sgemm_function>PyCapsule_GetPointer(
-        capsules["sgemm"], PyCapsule_GetName(capsules["sgemm"]))
-    dgemm = <dgemm_function>PyCapsule_GetPointer(
-        capsules["dgemm"], PyCapsule_GetName(capsules["dgemm"]))
+        capsules = cython_blas.__pyx_capi__
+        sgemm = <sgemm_function>PyCapsule_GetPointer(
+            capsules["sgemm"], PyCapsule_GetName(capsules["sgemm"]))
+        dgemm = <dgemm_function>PyCapsule_GetPointer(
+            capsules["dgemm"], PyCapsule_GetName(capsules["dgemm"]))
 
 
 cdef int held = 0  # products at once for which OpenBLAS has its memory: it keeps what it took

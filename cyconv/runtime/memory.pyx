@@ -20,8 +20,15 @@ cdef extern from *:
         (void)memory, (void)size;
     #endif
     }
+    /* The large block freed last, or NULL; its first bytes hold its size. Whoever takes it out has
+     * it alone. */
+    static void *spare;
+    static void *exchange_spare(void *block) {
+        return __atomic_exchange_n(&spare, block, __ATOMIC_ACQ_REL);
+    }
     """
     void in_large_pages(void *memory, size_t size) nogil
+    void *exchange_spare(void *block) nogil
 
 cdef enum:
     ALIGNMENT = 64
@@ -29,28 +36,27 @@ cdef enum:
     KEPT = 64 << 20  # bytes of scratch a thread keeps between calls
 
 
-# The large block freed last. The system clears the pages of a new one, which takes longer than to
-# fill it: a call that packs its weights and forgets them would pay for that each time.
-cdef void *spare = NULL
-cdef size_t spare_size = 0
-
-
+# The system clears the pages of a new large block, which takes longer than to fill it: a call that
+# packs its weights and forgets them would pay for that each time. So the one freed last is kept.
 cdef void release(void *data, size_t size) noexcept:
-    global spare, spare_size
     if 2 * LARGE_PAGE <= size <= KEPT:
-        data, spare = spare, data
-        spare_size = size
+        (<size_t *>data)[0] = size
+        data = exchange_spare(data)
     free(data)
 
 
-cdef void *take_spare(size_t size) noexcept:
-    """The block freed last, if `size` bytes fill more than half of it."""
-    global spare, spare_size
-    cdef void *data = NULL
-    if spare_size // 2 < size <= spare_size:
-        data, spare = spare, NULL
-        spare_size = 0
-    return data
+cdef void *take_spare(size_t *size) noexcept:
+    """The block freed last, if `size` bytes fill more than half of it; `size` becomes its own."""
+    cdef void *data = exchange_spare(NULL)
+    cdef size_t whole
+    if data == NULL:
+        return NULL
+    whole = (<size_t *>data)[0]
+    if whole // 2 < size[0] <= whole:
+        size[0] = whole
+        return data
+    free(exchange_spare(data))  # back again; another thread may have left one since
+    return NULL
 
 
 cdef check_free(size_t size, str what):
@@ -70,7 +76,6 @@ cdef class Buffer:
     cdef reserve(self, size_t size, str what):
         """Make room for `size` bytes; what was there is lost. MemoryError names `what`."""
         cdef void *memory = NULL
-        cdef size_t whole = 0
         cdef bint large
         if size <= self.size:
             return
@@ -79,15 +84,12 @@ cdef class Buffer:
         self.size = 0
         large = size >= 2 * LARGE_PAGE
         if large:
-            whole = spare_size
-            memory = take_spare(size)
-        if memory != NULL:
-            self.data, self.size = <char *>memory, whole
-            return
-        if posix_memalign(&memory, LARGE_PAGE if large else ALIGNMENT, size):
-            raise MemoryError(f"cyconv: cannot allocate {size} bytes of {what}")
-        if large:
-            in_large_pages(memory, size)
+            memory = take_spare(&size)
+        if memory == NULL:
+            if posix_memalign(&memory, LARGE_PAGE if large else ALIGNMENT, size):
+                raise MemoryError(f"cyconv: cannot allocate {size} bytes of {what}")
+            if large:
+                in_large_pages(memory, size)
         self.data = <char *>memory
         self.size = size
 
