@@ -393,3 +393,12 @@ def test_a_limit_too_small_says_what_is_needed_and_what_the_limit_is(algorithm):
         return
     with pytest.raises(MemoryError, match=r"needs \d+ bytes.*limit.* 1\b"):
         cyconv.plan(problem, algorithm=algorithm, workspace_limit=1)
+
+
+def test_a_plan_is_told_of_in_its_own_instruction_set(isa):
+    """Whichever is in use when it is asked: its estimates stay its own."""
+    planned = cyconv.plan(cyconv.Problem((2, 8, 20, 21), (12, 8, 3, 3), padding=1), threads=1)
+    told = planned.explain().to_dict()
+    for other in cyconv.kernels.available():
+        cyconv.kernels.set_isa(other)
+        assert planned.explain().to_dict() == told

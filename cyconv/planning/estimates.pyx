@@ -4,6 +4,9 @@ The constants are those of :mod:`cyconv.planning.cost`, read anew by every estim
 them in place.
 """
 
+import threading
+from contextlib import contextmanager
+
 from libc.math cimport ceil
 
 from cyconv.kernels.kernels cimport kernels_for
@@ -12,10 +15,24 @@ import cyconv.kernels
 from cyconv.planning.cost import arithmetic, calls, copies, memory
 
 
+_here = threading.local()
+
+
+@contextmanager
+def estimates_of(isa):
+    """This thread's estimates are those of one instruction set, whichever others choose now."""
+    before = getattr(_here, "isa", None)
+    _here.isa = isa
+    try:
+        yield
+    finally:
+        _here.isa = before
+
+
 cdef core_t core_of(Sizes s) except *:
-    """One core with the problem's dtype, in the instruction set in use."""
+    """One core with the problem's dtype, in the instruction set that is planned for or in use."""
     cdef core_t core
-    isa = cyconv.kernels.isa()
+    isa = getattr(_here, "isa", None) or cyconv.kernels.isa()
     share = arithmetic.integer_share if s.integer else 1
     core.peak = share * arithmetic.peak[isa] * 4 / s.itemsize
     core.lanes = kernels_for(isa, s.dtype).lanes

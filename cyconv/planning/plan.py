@@ -10,6 +10,7 @@ import cyconv.kernels
 from cyconv import lowering
 from cyconv.lowering.tree import Branch, Leaf
 from cyconv.planning import cost, registry, tuning
+from cyconv.planning.estimates import estimates_of
 from cyconv.planning.explanation import Candidate, Explanation
 from cyconv.problem import Problem, as_int
 from cyconv.problem.operands import (
@@ -62,7 +63,8 @@ class Plan:
             _count=check_threads(problem.operation, threads),
             _requested=algorithm,
         )
-        values["_root"] = root = self._build(problem)
+        with estimates_of(isa):
+            values["_root"] = root = self._build(problem)
         leaves, calls = list(root.leaves()), list(root.calls())
         # One kernel call that Ctrl-C cannot stop: nothing can fail once it writes.
         values["_all_or_nothing"] = (
@@ -229,10 +231,11 @@ class Plan:
         """
         leaf, candidates, over = next(self._root.leaves(), None), (), ()
         if leaf is not None:  # else nothing to compute
-            candidates = tuple(self._candidate(cls, leaf) for cls in self._classes())
-            if self._requested == "auto":
-                names = (algorithm.name for algorithm in self._fitting(leaf.problem))
-                over = tuple(name for name in names if name != leaf.algorithm.name)
+            with estimates_of(self._isa):
+                candidates = tuple(self._candidate(cls, leaf) for cls in self._classes())
+                if self._requested == "auto":
+                    names = (algorithm.name for algorithm in self._fitting(leaf.problem))
+                    over = tuple(name for name in names if name != leaf.algorithm.name)
         return Explanation(
             self.problem,
             self._root.chain(),
