@@ -7,8 +7,7 @@ often. `test_threads` is about the threads of one call.
 import pkgutil
 import sys
 import sysconfig
-import threading
-from itertools import cycle, islice
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -16,9 +15,9 @@ import pytest
 import cyconv
 from cyconv import filters, ndimage, signal, toeplitz
 
+from .callers import CALLERS, ROUNDS, at_once
 from .variants import by_way, cache
 
-CALLERS, ROUNDS = 8, 4
 FREE = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 rng = np.random.default_rng(11)
@@ -85,27 +84,6 @@ def _turns():
     sys.setswitchinterval(1e-5)
     yield
     sys.setswitchinterval(before)
-
-
-def at_once(*works):
-    """Run each work, CALLERS of them by turns, on a thread of its own; raise what any raised."""
-    start, failed = threading.Barrier(CALLERS), []
-
-    def run(work):
-        start.wait()
-        try:
-            for _ in range(ROUNDS):
-                work()
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=run, args=(w,)) for w in islice(cycle(works), CALLERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for error in failed:
-        raise error
 
 
 def forget():

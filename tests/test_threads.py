@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import threading
 import time
 import warnings
 
@@ -13,6 +12,7 @@ from threadpoolctl import threadpool_info
 
 import cyconv
 
+from .callers import CALLERS, ROUNDS, at_once
 from .cases import ALGORITHMS, CASES, Case, supported
 
 LARGE = [
@@ -79,23 +79,19 @@ def test_8_callers_at_once(algorithm, case, dtype):
     BLAS is left with the threads it had.
     """
     w, bias = case.data(dtype)[1:]
-    inputs = [np.roll(case.data(dtype)[0], n) for n in range(8)]
+    inputs = [np.roll(case.data(dtype)[0], n) for n in range(CALLERS)]
     serial = [case.run(x, w, bias, algorithm=algorithm) for x in inputs]
-    start, answers = threading.Barrier(8), [[] for _ in range(8)]
+    answers = [[] for _ in range(CALLERS)]
     before = blas_threads()
 
     def caller(n):
-        start.wait()
-        for _ in range(4):
-            answers[n].append(case.run(inputs[n], w, bias, algorithm=algorithm, threads=2))
+        return lambda: answers[n].append(
+            case.run(inputs[n], w, bias, algorithm=algorithm, threads=2)
+        )
 
-    callers = [threading.Thread(target=caller, args=(n,)) for n in range(8)]
-    for thread in callers:
-        thread.start()
-    for thread in callers:
-        thread.join()
-    for n in range(8):
-        assert len(answers[n]) == 4
+    at_once(*map(caller, range(CALLERS)))
+    for n in range(CALLERS):
+        assert len(answers[n]) == ROUNDS
         for y in answers[n]:
             np.testing.assert_array_equal(y, serial[n])
     assert blas_threads() == before

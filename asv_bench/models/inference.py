@@ -20,6 +20,7 @@ from turns import add_arguments, begin, medians
 
 import cyconv.onnx
 import cyconv.torch
+from cyconv.cli.peers import onnxruntime_session
 
 
 def calls(model, x, threads, compiled):
@@ -43,19 +44,10 @@ def calls(model, x, threads, compiled):
         ours = cyconv.onnx.prepare(path, threads=threads)
         found["ours onnx"] = lambda: ours.run(x.numpy())
         if importlib.util.find_spec("onnxruntime"):
-            found["onnxruntime"] = runtime(path, x.numpy(), threads)
+            session = onnxruntime_session(path, threads)
+            given = {session.get_inputs()[0].name: x.numpy()}
+            found["onnxruntime"] = lambda: session.run(None, given)
     return found, fast.report.difference
-
-
-def runtime(path, x, threads):
-    """A call of ONNX Runtime."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    return lambda: session.run(None, {given.name: x})
 
 
 def main():

@@ -79,6 +79,16 @@ def torch_in(layout):
     return make
 
 
+def onnxruntime_session(model, threads):
+    """ONNX Runtime's, of a model as bytes or of the path to one."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 def make_onnxruntime(task):
     """A session of one Conv node with its weights in the model, bound to its arrays."""
     import onnxruntime as ort
@@ -103,12 +113,7 @@ def make_onnxruntime(task):
         [numpy_helper.from_array(task.w, "w")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = task.threads, 1
-    options.log_severity_level = 4
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime_session(model.SerializeToString(), task.threads)
     y = ort.OrtValue.ortvalue_from_shape_and_type(layer.y, task.x.dtype, "cpu")
     binding = session.io_binding()
     binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(task.x, "cpu"))

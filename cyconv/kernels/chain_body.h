@@ -241,15 +241,13 @@ static void box_along(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff
             const ptrdiff_t left = wide - m * step;
             if (bits & 1) {
                 const real *from = x + offset * step;
-                for (ptrdiff_t j = 0; first && j < columns; j += LANES)
-                    store(sums + j, load(first + j) + load(from + j));
-                if (!first && x != work)
+                if (!first && x != work) /* the row itself stays as it is */
                     first = from;
-                else if (!first) {
-                    for (ptrdiff_t j = 0; j < columns; j += LANES) store(sums + j, load(from + j));
+                else {
+                    for (ptrdiff_t j = 0; j < columns; j += LANES)
+                        store(sums + j, first ? load(first + j) + load(from + j) : load(from + j));
                     first = sums;
-                } else
-                    first = sums;
+                }
                 offset += m;
             }
             for (ptrdiff_t j = 0; j < left; j += LANES)
@@ -267,9 +265,12 @@ static void box_along(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff
     }
 }
 
+/* The type of an image whose cells are sums as they are. */
+enum { OWN_TYPE = REAL_BYTES == 4 ? CYCONV_F32 : CYCONV_F64 };
+
 /* Cells as they are after `type` held them. */
 static void rounded_cells(storage_t type, int saturate, real *cells, ptrdiff_t n, void *held) {
-    if (type == (REAL_BYTES == 4 ? CYCONV_F32 : CYCONV_F64)) return;
+    if (type == (storage_t)OWN_TYPE) return;
     store_cells(type, saturate, cells, n, held);
     load_cells(type, held, n, cells);
 }
@@ -347,7 +348,7 @@ static void run_stage(const chain_t *c, const stage_t *s, blocks_t *blocks, cons
 
 /* Whether the last stage of a branch writes the result itself: no other pass over it is needed. */
 static int writes_result(const chain_t *c, const stage_t *last) {
-    return c->finish == CYCONV_EACH && c->target == (REAL_BYTES == 4 ? CYCONV_F32 : CYCONV_F64) &&
+    return c->finish == CYCONV_EACH && c->target == (storage_t)OWN_TYPE &&
            !(last->box && last->down) && c->y_row % REAL_BYTES == 0;
 }
 

@@ -41,11 +41,13 @@ class Chain:
     ----------
     residual : str or None
         What is added before the bounds.
+    place : OpRun or None
+        The node that adds it.
     """
 
     def __init__(self, node, weight, bias):
         self.node, self.output, self.joined = node, node.output[0], []
-        self.clamp = self.residual = None
+        self.clamp = self.residual = self.place = None
         self.transposed = node.op_type == "ConvTranspose"
         self.groups = node.group or 1
         self.filters = weight.shape[1] * self.groups if self.transposed else weight.shape[0]
@@ -70,6 +72,7 @@ class Chain:
             self.residual = self._sum(node, constants)
             if self.residual is None:
                 return False
+            self.place = node
         else:
             scale, shift = found
             self._scale, self._shift = self._scale * scale, self._shift * scale + shift

@@ -5,6 +5,7 @@ from os import PathLike, fspath
 
 import numpy as np
 import onnx
+from google.protobuf.field_mask_pb2 import FieldMask
 from onnx.backend.base import BackendRep
 from onnx.inliner import inline_local_functions
 from onnx.reference import ReferenceEvaluator
@@ -17,6 +18,14 @@ from cyconv.onnx.steps import joined, last_reads, read_within
 from cyconv.planning.cost import check_accuracy
 from cyconv.problem.operands import as_array
 from cyconv.runtime.parallel import check_threads
+
+_ALL_BUT_WEIGHTS = [field.name for field in onnx.ModelProto.DESCRIPTOR.fields]
+_ALL_BUT_WEIGHTS.remove("graph")
+_ALL_BUT_WEIGHTS += [
+    f"graph.{field.name}"
+    for field in onnx.GraphProto.DESCRIPTOR.fields
+    if field.name not in ("initializer", "sparse_initializer")
+]
 
 
 def prepare(model, accuracy="balanced", threads=None):
@@ -164,11 +173,9 @@ class Model(BackendRep):
 
 
 def _without_initializers(proto):
-    """A copy of the model whose weights are elsewhere, as arrays."""
+    """A copy of the model but for its weights, which are elsewhere, as arrays."""
     bare = onnx.ModelProto()
-    bare.CopyFrom(proto)
-    del bare.graph.initializer[:]
-    del bare.graph.sparse_initializer[:]
+    FieldMask(paths=_ALL_BUT_WEIGHTS).MergeMessage(proto, bare)
     return bare
 
 

@@ -48,23 +48,23 @@ def joined(nodes, constants, outputs, accuracy, threads):
     gone, later, steps = set(), {}, []
     for node in nodes:
         if id(node) in gone:
-            steps += [later[id(node)]] if id(node) in later else []
+            if id(node) in later:
+                steps.append(later[id(node)])
             continue
         fixed = not node.domain and not node.has_linked_attribute
         fixed = fixed and all(name in constants for name in node.input[1:])
         if fixed and node.op_type in ("Conv", "ConvTranspose"):
             chain = Chain(node, *[*(constants[name] for name in node.input[1:]), None][:2])
-            place = None
             while readers[chain.output] == 1 and chain.output in reader:
-                follower, residual = reader[chain.output], chain.residual
+                follower = reader[chain.output]
                 if id(follower) in gone or not chain.join(follower, constants):
                     break
                 gone.add(id(follower))
-                place = follower if chain.residual != residual else place
-            if place is None:
-                steps.append(_floats(chain, options))
+            step = _floats(chain, options)
+            if chain.place is None:
+                steps.append(step)
             else:
-                later[id(place)] = _floats(chain, options)
+                later[id(chain.place)] = step
         elif fixed and node.op_type in _INTEGERS:
             given = [constants[name] for name in node.input[1:]]
             steps.append(_INTEGERS[node.op_type](node, options, *given))

@@ -18,12 +18,12 @@ ctypedef void (*dgemm_function)(char *, char *, int *, int *, int *, double *, d
 cdef sgemm_function sgemm = NULL
 cdef dgemm_function dgemm = NULL
 
-_loading = threading.Lock()
+_lock = threading.Lock()
 
 
 def _after_fork():
-    global _loading
-    _loading = threading.Lock()  # another thread may have held it
+    global _lock
+    _lock = threading.Lock()  # another thread may have held it
 
 
 if hasattr(os, "register_at_fork"):
@@ -33,7 +33,7 @@ if hasattr(os, "register_at_fork"):
 def load():
     """Find the BLAS SciPy was built with; not at import, because ``scipy.linalg`` is large."""
     global sgemm, dgemm
-    with _loading:
+    with _lock:
         if dgemm != NULL:
             return
         from scipy.linalg import cython_blas
@@ -55,9 +55,10 @@ cdef check_room(int threads, size_t others):
     is none, for ever.
     """
     global held
-    if threads > held:
-        check_free((threads - held) * <size_t>OPENBLAS_BYTES + others, "workspace for BLAS")
-        held = threads
+    with _lock:
+        if threads > held:
+            check_free((threads - held) * <size_t>OPENBLAS_BYTES + others, "workspace for BLAS")
+            held = threads
 
 
 def is_scipys(path):

@@ -59,12 +59,17 @@ cdef void *take_spare(size_t *size) noexcept:
     return NULL
 
 
+cdef void *allocated(size_t alignment, size_t size, str what) except NULL:
+    """New memory, or a MemoryError that names `what`."""
+    cdef void *memory = NULL
+    if posix_memalign(&memory, alignment, size):
+        raise MemoryError(f"cyconv: cannot allocate {size} bytes of {what}")
+    return memory
+
+
 cdef check_free(size_t size, str what):
     """MemoryError, which names `what`, unless `size` bytes can be had. They are not kept."""
-    cdef void *memory = NULL
-    if posix_memalign(&memory, ALIGNMENT, size):
-        raise MemoryError(f"cyconv: cannot allocate {size} bytes of {what}")
-    free(memory)
+    free(allocated(ALIGNMENT, size, what))
 
 
 cdef class Buffer:
@@ -86,8 +91,7 @@ cdef class Buffer:
         if large:
             memory = take_spare(&size)
         if memory == NULL:
-            if posix_memalign(&memory, LARGE_PAGE if large else ALIGNMENT, size):
-                raise MemoryError(f"cyconv: cannot allocate {size} bytes of {what}")
+            memory = allocated(LARGE_PAGE if large else ALIGNMENT, size, what)
             if large:
                 in_large_pages(memory, size)
         self.data = <char *>memory

@@ -52,7 +52,6 @@ class PackedConvolution(nn.Module):
         self.clamp, self.accuracy, self.threads = clamp, accuracy, threads
         self._extra_now = tuple(self.output_padding)
         self._packs, self._of, self._versioned = {}, (None, None), ()
-        self._newest = None, None  # the key and packed weights that served last
 
     def forward(self, x, output_size=None, add=None):
         """The layer's result; `output_size` is that of ``torch.nn.ConvTranspose2d``.
@@ -111,7 +110,6 @@ class PackedConvolution(nn.Module):
         """The packed weights for inputs like `x`; packed again if the weights were written to."""
         weight, bias = tensors = self._buffers["weight"], self._buffers["bias"]
         if weight is not self._of[0] or bias is not self._of[1]:
-            self._newest = None, None
             self._packs, self._of = {}, tensors  # kept, so that no other has its address
             given = [t for t in tensors if t is not None]
             self._versioned = tuple(t for t in given if not t.is_inference())
@@ -123,9 +121,6 @@ class PackedConvolution(nn.Module):
             bias is not None and bias.data_ptr(),
             *[t._version for t in self._versioned],
         )
-        newest, found = self._newest
-        if key == newest:
-            return found
         found = self._packs.pop(key, None)
         if found is None:
             found = plan(self._problem(x, last, extra), accuracy=self.accuracy).pack(
@@ -133,7 +128,7 @@ class PackedConvolution(nn.Module):
                 None if self.bias is None else as_array(self.bias),
                 self.clamp,
             )
-        self._packs[key], self._newest = found, (key, found)
+        self._packs[key] = found  # the last
         while len(self._packs) > PLANS:
             self._packs.pop(next(iter(self._packs)), None)
         return found
@@ -185,8 +180,7 @@ class PackedConvolution(nn.Module):
 
     def __getstate__(self):
         """Without what is packed again where it arrives."""
-        now = {"_packs": {}, "_of": (None, None), "_versioned": (), "_newest": (None, None)}
-        return self.__dict__ | now
+        return {**self.__dict__, "_packs": {}, "_of": (None, None), "_versioned": ()}
 
     def extra_repr(self):
         """What ``print`` shows."""
