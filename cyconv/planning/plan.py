@@ -115,7 +115,7 @@ class Plan:
             return self._branch(rule, [self._build(child) for child in rule.children])
         allowed = cost.allowed(problem, self.accuracy)
         if self._requested != "auto":
-            cls = self._registry.get(self._requested)
+            cls = self._class(self._requested, problem)
             algorithm, kind, reason = self._laid_out(cls, problem)
             if algorithm is None:
                 raise kind(f"{problem.operation}: algorithm={cls.name!r}: {reason}")
@@ -137,8 +137,13 @@ class Plan:
         leaf.measured, leaf.source = measured, source if measured else "estimate"
         return leaf
 
-    def _classes(self):
-        return [self._registry.get(name) for name in self._registry.names()]
+    def _class(self, name, problem):
+        """The class of algorithm `name` for `problem`: some have another for integers of 16 bits."""
+        cls = self._registry.get(name)
+        return getattr(cls, "of_int16", cls) if problem.dtype == "int16" else cls
+
+    def _classes(self, problem):
+        return [self._class(name, problem) for name in self._registry.names()]
 
     def _laid_out(self, cls, problem):
         """(the algorithm for the problem, None, None), or (None, kind of error, reason)."""
@@ -159,7 +164,7 @@ class Plan:
         those may depend neither on the number of threads nor on the batch an image is in.
         """
         allowed, one = cost.allowed(problem, self.accuracy), cost.one_image(problem)
-        able = [cls for cls in self._classes() if cls.supports(problem) is None]
+        able = [cls for cls in self._classes(problem) if cls.supports(problem) is None]
         for cls in sorted(able, key=lambda cls: cls.cost(one, 1, allowed)):
             if cls.error_bound(problem, allowed) <= allowed:
                 algorithm, _, _ = self._laid_out(cls, problem)
@@ -168,7 +173,7 @@ class Plan:
 
     def _refusal(self, problem):
         """The error where no algorithm keeps both the accuracy and the limit."""
-        found = [self._laid_out(cls, problem) for cls in self._classes()]
+        found = [self._laid_out(cls, problem) for cls in self._classes(problem)]
         if any(algorithm is not None for algorithm, _, _ in found):
             return ValueError(
                 f"{problem.operation}: accuracy={self.accuracy!r} is beyond every algorithm for "
@@ -229,7 +234,8 @@ class Plan:
         """
         leaf, candidates, over = next(self._root.leaves(), None), (), ()
         if leaf is not None:  # else nothing to compute
-            candidates = tuple(self._candidate(cls, leaf) for cls in self._classes())
+            classes = self._classes(leaf.problem)
+            candidates = tuple(self._candidate(cls, leaf) for cls in classes)
             if self._requested == "auto":
                 names = (algorithm.name for algorithm in self._fitting(leaf.problem))
                 over = tuple(name for name in names if name != leaf.algorithm.name)
