@@ -244,7 +244,7 @@ cdef class Pairs(Base):
     @property
     def stored(self):
         """The dtypes that x may have."""
-        return STORED
+        return STORED if self.depth else ()
 
     def layout(self):
         """Planes of pairs of one block of taps; rows and columns of one piece; the scratch."""
@@ -334,7 +334,7 @@ cdef class Pairs(Base):
         cdef ptrdiff_t step
         cdef int n = self.threads_for(threads)
         cdef cnp.ndarray factor
-        if self.depth == 0 and target is None:
+        if self.depth == 0:
             return fill(y, bias, clamp, add)
         if self.pointwise:
             x = x if rows_follow(x) else x.copy()

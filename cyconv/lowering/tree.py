@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from cyconv.lowering.rule import Views
+from cyconv.lowering.types import Narrow
 from cyconv.problem.operands import Residual, deliver, finish, strided
 
 
@@ -43,6 +45,19 @@ class Leaf:
         self.algorithm.run(strided(x), packed, y, bias, now, threads, self.seconds, add)
         if clamp is not now:
             finish(y, None, clamp)
+
+
+def seen_by_leaf(node, packed, x, y):
+    """The leaf below rules that only look at the arrays in another way, its weights, and x and y
+    as it sees them; None where a rule does more."""
+    while isinstance(node, Branch):
+        if isinstance(node.rule, Views):
+            x, y = node.rule.view("x", x), node.rule.view("y", y)
+        elif not isinstance(node.rule, Narrow):
+            return None
+        (packed,), _ = packed
+        (node,) = node.children
+    return node, packed, x, y
 
 
 class Branch:

@@ -8,7 +8,7 @@ from itertools import count as counter
 
 import cyconv.kernels
 from cyconv import lowering
-from cyconv.lowering.tree import Branch, Leaf
+from cyconv.lowering.tree import Branch, Leaf, seen_by_leaf
 from cyconv.planning import cost, registry, tuning
 from cyconv.planning.explanation import Candidate, Explanation
 from cyconv.problem import Problem, as_int
@@ -20,6 +20,7 @@ from cyconv.problem.operands import (
     check_operand,
     check_out,
     deliver,
+    strided,
 )
 from cyconv.runtime.parallel import SLICE, check_threads
 
@@ -360,6 +361,31 @@ class PackedConv:
         add = None if add is None else Residual(add, target)
         plan._root.run(x, self._packed, target, self._bias, self._clamp, count, add)
         return deliver(out, target)
+
+    def of_stored(self, x, zero, y, target=None):
+        """Fill `y` for an x of integers, of which `zero` stands for 0, as it is stored.
+
+        Parameters
+        ----------
+        x : array of the problem's shape, of uint8, int8 or int16
+        zero : int
+        y : array of the output's shape
+        target : (zero, factor), optional
+            What y's type is requantised with: y = clip(round(sum * factor) + zero).
+
+        Returns
+        -------
+        bool
+            Whether the plan's algorithm can: nothing is written where not.
+        """
+        seen = seen_by_leaf(self.plan._root, self._packed, x, y)
+        if seen is None or x.dtype not in seen[0].algorithm.stored:
+            return False
+        leaf, packed, x, y = seen
+        if y.size:
+            leaf.algorithm.run(strided(x), packed, y, self._bias, None, self.plan._count,
+                               leaf.seconds, None, zero, target)  # fmt: skip
+        return True
 
     def repeated(self, x, out):
         """A function of no arguments that computes the same again, to be timed."""
