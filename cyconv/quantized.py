@@ -9,17 +9,24 @@ see the differences x - z, so that zero padding is padding with the zero point.
 """
 
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
-from cyconv.api import named_conv
-from cyconv.problem import DATA_FORMATS, checked_dtype
-from cyconv.problem.operands import as_array, check_on_host
+from cyconv.api import planned_conv
+from cyconv.problem import checked_dtype
+from cyconv.problem.operands import as_array, check_on_host, check_out, deliver, native
 
 STORED = ("uint8", "int8", "int16")
 BLOCK = 1 << 16  # sums that are rounded at a time: they stay in a cache of the second level
 
-_sums = {name: named_conv(name) for name in ("conv_integer", "qlinear_conv")}
+
+class Target(NamedTuple):
+    """What sums become: clip(round(sum * factor) + zero) in `dtype`; a factor for each filter."""
+
+    zero: int
+    factor: np.ndarray
+    dtype: np.dtype
 
 
 def conv_integer(
@@ -70,12 +77,10 @@ def conv_integer(
     >>> cyconv.conv_integer(x, w, x_zero_point=128)
     array([[-2,  3]], dtype=int32)
     """
-    x, w, _ = centred("conv_integer", x, x_zero_point, w, w_zero_point)
-    return _sums["conv_integer"](
-        x, w, None, stride, padding, dilation, groups, data_format=data_format,
-        algorithm=algorithm, threads=threads, workspace_limit=workspace_limit, out=out,
-        out_dtype="int32",
-    )  # fmt: skip
+    packed, x, zero = _packed("conv_integer", x, x_zero_point, w, w_zero_point, None,
+                              (stride, padding, dilation, groups), data_format,
+                              (algorithm, "cpu", threads, "balanced", workspace_limit))  # fmt: skip
+    return layer(packed, x, zero, out=out)
 
 
 def qlinear_conv(
@@ -143,32 +148,70 @@ def qlinear_conv(
     array([[126, 132]], dtype=uint8)
     """
     op = "qlinear_conv"
-    x, w, stored = centred(op, x, x_zero_point, w, w_zero_point)
-    y_zero_point, out_dtype = output_zero_point(op, y_zero_point, out_dtype, stored)
+    x, w = stored(op, "x", x), stored(op, "w", w)
+    zero, dtype = output_zero_point(op, y_zero_point, out_dtype, x.dtype)
     factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
-    sums = _sums[op](
-        x, w, bias, stride, padding, dilation, groups, data_format=data_format,
-        algorithm=algorithm, threads=threads, workspace_limit=workspace_limit, out_dtype="int32",
-    )  # fmt: skip
-    channel = sums.ndim - 1 if DATA_FORMATS[data_format] else sums.ndim - w.ndim + 1
-    return requantised(sums, channel, factor, y_zero_point, out_dtype)
+    packed, x, x_zero = _packed(op, x, x_zero_point, w, w_zero_point, bias,
+                                (stride, padding, dilation, groups), data_format,
+                                (algorithm, "cpu", threads, "balanced", workspace_limit))  # fmt: skip
+    return layer(packed, x, x_zero, Target(zero, factor, dtype))
 
 
-def centred(operation, x, x_zero_point, w, w_zero_point):
-    """x and w less their zero points, in a type whose sums are of int32, and x's stored type."""
-    x, w = _stored(operation, "x", x), _stored(operation, "w", w)
-    return (
-        less(x, zero_point(operation, "x_zero_point", x_zero_point, x.dtype)),
-        less(w, zero_point(operation, "w_zero_point", w_zero_point, w.dtype, w.shape[:1])),
-        x.dtype,
-    )
+def _packed(operation, x, x_zero, w, w_zero, bias, geometry, data_format, how):
+    """The layer with its weights packed, and x with its zero point as :func:`layer` takes them."""
+    x, w = stored(operation, "x", x), stored(operation, "w", w)
+    x_zero = zero_point(operation, "x_zero_point", x_zero, x.dtype)
+    w = centred(w, zero_point(operation, "w_zero_point", w_zero, w.dtype, w.shape[:1]))
+    if not fits(x.dtype, x_zero):
+        w = w.astype(np.int32)
+    what = ("zeros", data_format, False, "int32")
+    found = planned_conv(operation, (x.shape, w.shape), (w.dtype, w.dtype), geometry, what, how)
+    return found.pack(w, bias), x, int(x_zero)
 
 
-def less(array, zero):
-    """`array` - `zero` in int32; one zero point, or one for each of the first axis."""
-    zero = np.asarray(zero, np.int32)
+def fits(dtype, zero):
+    """Whether 16 bits hold all numbers of `dtype` less `zero`."""
+    return dtype.itemsize == 1 or not zero.any()
+
+
+def centred(w, zero):
+    """Weights less their zero points, one or one for each filter, in int16 or else in int32."""
+    return less(w, zero, np.int16 if fits(w.dtype, zero) else np.int32)
+
+
+def layer(packed, x, zero, target=None, out=None):
+    """The sums of x less `zero`, or what they become, with the packed differences of weights.
+
+    Parameters
+    ----------
+    packed : PackedConv
+        Of a problem of int16 with sums in int32, or of int32.
+    x : array of uint8, int8 or int16
+    zero : int
+    target : Target, optional
+    out : array of int32, optional
+    """
+    problem = packed.plan.problem
+    x = native(x, x.dtype.newbyteorder("="))
+    if target is None:
+        out, y = check_out(problem, out, True, x)
+        if not packed.of_stored(x, zero, y):
+            packed(less(x, zero, problem.dtype), out=y)
+        return deliver(out, y)
+    factor = np.ascontiguousarray(np.broadcast_to(target.factor, problem.filters))
+    y = np.empty(problem.output_shape, target.dtype)
+    if packed.of_stored(x, zero, y, (target.zero, factor)):
+        return y
+    sums = packed(less(x, zero, problem.dtype))
+    channel = sums.ndim - 1 if problem.channels_last else sums.ndim - problem.rank - 1
+    return requantised(sums, channel, target.factor, target.zero, target.dtype)
+
+
+def less(array, zero, dtype):
+    """`array` - `zero` in `dtype`; one zero point, or one for each of the first axis."""
+    zero = np.asarray(zero, dtype)
     return np.subtract(array, zero.reshape(zero.shape + (1,) * (array.ndim - 1) * zero.ndim),
-                       dtype=np.int32)  # fmt: skip
+                       dtype=dtype)  # fmt: skip
 
 
 def zero_point(operation, name, value, dtype, per_filter=()):
@@ -235,7 +278,8 @@ def requantised(sums, channel, factor, zero, dtype):
     return out
 
 
-def _stored(operation, name, array):
+def stored(operation, name, array):
+    """`array` as an ndarray of one of the types of stored integers."""
     array = as_array(operation, name, array)
     check_on_host(operation, name, array)
     if array.dtype.newbyteorder("=").name not in STORED:

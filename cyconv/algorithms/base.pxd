@@ -11,7 +11,7 @@ cdef class Packed:
 cdef class Algorithm:
     cdef geometry_t g
     cdef const kernels_t *k
-    cdef readonly object problem
+    cdef readonly object problem, dtype
     cdef readonly str isa
     cdef readonly double allowed
     cdef readonly Py_ssize_t workspace_per_thread

@@ -61,6 +61,7 @@ cdef class Algorithm:
     """One algorithm for one problem: see the module."""
 
     all_or_nothing = True  # run() cannot fail once it has begun to write
+    stored = ()  # the dtypes that x may have beside the kernels'
 
     def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, isa=None,
                  allowed=BALANCED):
@@ -70,6 +71,7 @@ cdef class Algorithm:
         self.isa = isa or cyconv.kernels.isa()
         self.allowed = allowed
         self.k = kernels_for(self.isa, problem.dtype)
+        self.dtype = np.dtype("int32") if problem.dtype == "int16" else problem.dtype
         self.workspace_limit = workspace_limit
         self.g.N, self.g.G, self.g.C, self.g.K = s.N, s.G, s.C, s.K
         self.g.outer_rank = s.rank - 2

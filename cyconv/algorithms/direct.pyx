@@ -52,6 +52,7 @@ import numpy as np
 
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
+from cyconv.algorithms.pairs import Direct as DirectPairs
 from cyconv.algorithms.phases import phases
 from cyconv.runtime import machine
 
@@ -144,7 +145,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
 cdef class Algorithm(Base):
     """The defining sum; see the module."""
 
-    name = "direct"
+    name, of_int16 = "direct", DirectPairs
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns
     cdef bint keeps_weights  # the array that is packed, not a copy of it

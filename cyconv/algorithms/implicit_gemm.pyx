@@ -39,6 +39,7 @@ from cyconv.kernels.kernels cimport (
     strip_t,
 )
 
+from cyconv.algorithms.pairs import Pairs
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 from cyconv.runtime import machine
@@ -170,7 +171,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
 cdef class Algorithm(Base):
     """Patches gathered into the micro-kernel's panels; see the module."""
 
-    name = "implicit_gemm"
+    name, of_int16 = "implicit_gemm", Pairs
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns, group
     cdef bint pointwise, alone  # of a group: one piece of work

@@ -12,13 +12,15 @@
     extern const kernels_t kernels_##isa##_f32, kernels_##isa##_f64, kernels_##isa##_u32, \
         kernels_##isa##_u64;                                                              \
     extern const chains_t chains_##isa##_f32, chains_##isa##_f64;                         \
+    extern const pairs_t pairs_##isa##_u32;                                               \
     static const kernel_table_t isa = {#isa,                                              \
                                        &kernels_##isa##_f32,                              \
                                        &kernels_##isa##_f64,                              \
                                        &kernels_##isa##_u32,                              \
                                        &kernels_##isa##_u64,                              \
                                        &chains_##isa##_f32,                               \
-                                       &chains_##isa##_f64};
+                                       &chains_##isa##_f64,                               \
+                                       &pairs_##isa##_u32};
 
 TABLE(baseline)
 #ifdef CYCONV_avx2

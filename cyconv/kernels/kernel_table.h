@@ -166,11 +166,13 @@ typedef struct {
 } kernels_t;
 
 typedef struct chains chains_t; /* chain.h */
+typedef struct pairs pairs_t;   /* pairs.h */
 
 typedef struct {
     const char *name;
     const kernels_t *f32, *f64, *u32, *u64;
     const chains_t *chains_f32, *chains_f64;
+    const pairs_t *pairs;
 } kernel_table_t;
 
 /* dispatch.c */

@@ -23,7 +23,9 @@ cdef extern from "chain.h" nogil:
         CYCONV_SPARE
 
     ctypedef enum storage_t:
-        pass
+        CYCONV_U8
+        CYCONV_I8
+        CYCONV_I16
 
     ctypedef enum border_mode_t:
         pass
@@ -141,6 +143,9 @@ cdef extern from "kernel_table.h" nogil:
                              ptrdiff_t) noexcept nogil
         winograd_t winograd[3]
 
+    ctypedef struct pairs_t:
+        pass
+
     ctypedef struct kernel_table_t:
         const char *name
         const kernels_t *f32
@@ -149,7 +154,32 @@ cdef extern from "kernel_table.h" nogil:
         const kernels_t *u64
         const chains_t *chains_f32
         const chains_t *chains_f64
+        const pairs_t *pairs
+
+cdef extern from "pairs.h" nogil:
+    ctypedef struct pair_source_t:
+        storage_t type
+        int zero
+        ptrdiff_t next
+
+    ctypedef struct pair_target_t:
+        storage_t type
+        const int *bias
+        const float *factor
+        int zero
+
+    struct pairs:
+        void (*multiply)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const void *, ptrdiff_t,
+                         ptrdiff_t, const ptrdiff_t *, void *, ptrdiff_t, ptrdiff_t, int,
+                         const epilogue_t *) noexcept nogil
+        void (*fill)(const geometry_t *, const strip_t *, const pair_source_t *, const char **,
+                     ptrdiff_t, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
+        void (*store)(const pair_target_t *, ptrdiff_t, ptrdiff_t, const void *, void *,
+                      ptrdiff_t) noexcept nogil
+
+    ptrdiff_t pair_row_bytes(const geometry_t *, const strip_t *, const pair_source_t *)
 
 
 cdef const kernels_t *kernels_for(str isa, dtype) except NULL
 cdef const chains_t *chains_for(bint double_precision) except NULL
+cdef const pairs *pairs_for(str isa) except NULL

@@ -1,6 +1,6 @@
 /* One instruction set's kernels for one element type, as a table. A target file sets TARGET (its
  * name), VECTOR_BYTES and REGISTERS; the build sets ELEMENT_*, and PART_chains for the table of
- * image filters, an object of its own. */
+ * image filters, PART_pairs for that of 16-bit integers: objects of their own. */
 #include "kernel_table.h"
 #include "simd.h"
 
@@ -13,6 +13,11 @@
 extern const chains_t JOIN(chains, TARGET, ELEMENT);
 const chains_t JOIN(chains, TARGET, ELEMENT) = {
     .itemsize = REAL_BYTES, .lanes = LANES, .scratch = chain_scratch, .tile = chain_tile};
+#elif defined(PART_pairs)
+#include "pairs_body.h"
+extern const pairs_t JOIN(pairs, TARGET, ELEMENT);
+const pairs_t JOIN(pairs, TARGET, ELEMENT) = {
+    .multiply = multiply, .fill = fill_pairs, .store = store_sums};
 #else
 
 #include "multiply_body.h"

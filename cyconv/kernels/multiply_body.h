@@ -80,7 +80,7 @@ INLINE void tile_tap(const int m, const int v, const real *A, const real *B, vec
     for (int i = 0; i < m; i++) {
         const vec a = splat(A[i]);
 #pragma GCC unroll 8
-        for (int k = 0; k < v; k++) sum[i][k] += a * b[k];
+        for (int k = 0; k < v; k++) sum[i][k] = multiply_add(a, b[k], sum[i][k]);
     }
 }
 
@@ -238,7 +238,7 @@ INLINE void few_tap(const int panels, const int n, const real *A, ptrdiff_t pane
         for (int v = 0; v < PANEL_VECTORS; v++) {
             const vec w = load(A + i * panel + (v < PANEL_VECTORS - 1 ? v * LANES : LAST));
 #pragma GCC unroll 4
-            for (int j = 0; j < n; j++) sum[i][v][j] += w * b[j];
+            for (int j = 0; j < n; j++) sum[i][v][j] = multiply_add(w, b[j], sum[i][v][j]);
         }
 }
 

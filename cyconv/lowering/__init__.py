@@ -23,10 +23,10 @@ and how their results make the problem's (``run``). Rules are tried in the order
 from cyconv.lowering.borders import Border, BorderAdjoint
 from cyconv.lowering.gradients import GradInput, GradWeight, ImageByImage
 from cyconv.lowering.rule import Rule
-from cyconv.lowering.types import KERNEL_DTYPES, Cast, Complex, ComplexStrict
+from cyconv.lowering.types import KERNEL_DTYPES, Cast, Complex, ComplexStrict, Narrow
 from cyconv.lowering.views import ChannelsLast, Flip, OneAxis, Unbatched
 
-__all__ = ["KERNEL_DTYPES", "RULES", "ImageByImage", "lower", "primitives"]
+__all__ = ["KERNEL_DTYPES", "RULES", "ImageByImage", "Narrow", "lower", "primitives"]
 
 
 class NoFilters(Rule):
@@ -44,7 +44,7 @@ class NoFilters(Rule):
 
 
 RULES = (
-    NoFilters, Unbatched, ChannelsLast, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis,
+    NoFilters, Unbatched, ChannelsLast, Narrow, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis,
     ImageByImage, GradWeight, GradInput,
 )  # fmt: skip
 
@@ -55,7 +55,9 @@ def lower(problem, strict=False, without=()):
     `strict` forbids rewrites that add to the error, `without` the rules that it holds.
     """
     for rule in RULES:
-        if rule not in without and rule.applies(problem):
+        if rule in without or (rule is Cast and Narrow not in without and Narrow.leaves(problem)):
+            continue
+        if rule.applies(problem):
             return (ComplexStrict if strict and rule is Complex else rule)(problem)
     return None
 

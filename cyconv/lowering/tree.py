@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from cyconv.lowering.rule import Views
+from cyconv.lowering.types import Narrow
 from cyconv.problem.operands import Residual, deliver, finish, strided
 
 
@@ -13,6 +15,7 @@ class Leaf:
     def __init__(self, problem, algorithm, seconds):
         self.problem, self.algorithm, self.seconds = problem, algorithm, seconds
         self.clamps = problem.dtype.kind == "f"  # in the kernels
+        self.narrow = problem.dtype == "int16"
 
     def leaves(self):
         """The primitive problems with their algorithms."""
@@ -28,6 +31,8 @@ class Leaf:
 
     def pack(self, w, once=False):
         """The weights as `run` reads them; if only `once`, perhaps packed as they are read."""
+        if self.narrow and not self.algorithm.stored:
+            w = w.astype(self.algorithm.dtype)
         return self.algorithm.lend(w) if once else self.algorithm.pack(w)
 
     def run(self, x, packed, y, bias, clamp, threads, add=None):
@@ -35,9 +40,24 @@ class Leaf:
         if not y.size:
             return
         now = clamp if self.clamps else None
+        if self.narrow and x.dtype not in self.algorithm.stored:
+            x = x.astype(self.algorithm.dtype)
         self.algorithm.run(strided(x), packed, y, bias, now, threads, self.seconds, add)
         if clamp is not now:
             finish(y, None, clamp)
+
+
+def seen_by_leaf(node, packed, x, y):
+    """The leaf below rules that only look at the arrays in another way, its weights, and x and y
+    as it sees them; None where a rule does more."""
+    while isinstance(node, Branch):
+        if isinstance(node.rule, Views):
+            x, y = node.rule.view("x", x), node.rule.view("y", y)
+        elif not isinstance(node.rule, Narrow):
+            return None
+        (packed,), _ = packed
+        (node,) = node.children
+    return node, packed, x, y
 
 
 class Branch:

@@ -8,6 +8,34 @@ KERNEL_DTYPES = tuple(
     np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint32", "uint64")
 )
 
+INT16, INT32 = np.dtype("int16"), np.dtype("int32")
+
+
+class Narrow(Rule):
+    """integers of 8 bits -> of 16, read as they are stored; sums in int32."""
+
+    def __init__(self, problem):
+        super().__init__(problem, problem.rewritten(dtype=np.dtype("int16")))
+
+    @staticmethod
+    def applies(problem):
+        return problem.dtype.itemsize == 1 and Narrow.leaves(problem.rewritten(dtype=INT16))
+
+    @staticmethod
+    def leaves(problem):
+        """Whether `problem` is of those that this rule makes: algorithms have them."""
+        return (
+            problem.direction == "forward"
+            and problem.dtype == INT16
+            and problem.out_dtype == INT32
+        )
+
+    def second(self, b):
+        return (b.astype(INT16),)
+
+    def run(self, a, out, solve):
+        solve(0, a, out)
+
 
 class Cast(Rule):
     """storage dtype -> the dtype of the sums; one rounding at the end."""

@@ -8,7 +8,7 @@ from itertools import count as counter
 
 import cyconv.kernels
 from cyconv import lowering
-from cyconv.lowering.tree import Branch, Leaf
+from cyconv.lowering.tree import Branch, Leaf, seen_by_leaf
 from cyconv.planning import cost, registry, tuning
 from cyconv.planning.explanation import Candidate, Explanation
 from cyconv.problem import Problem, as_int
@@ -20,6 +20,7 @@ from cyconv.problem.operands import (
     check_operand,
     check_out,
     deliver,
+    strided,
 )
 from cyconv.runtime.parallel import SLICE, check_threads
 
@@ -115,7 +116,7 @@ class Plan:
             return self._branch(rule, [self._build(child) for child in rule.children])
         allowed = cost.allowed(problem, self.accuracy)
         if self._requested != "auto":
-            cls = self._registry.get(self._requested)
+            cls = self._class(self._requested, problem)
             algorithm, kind, reason = self._laid_out(cls, problem)
             if algorithm is None:
                 raise kind(f"{problem.operation}: algorithm={cls.name!r}: {reason}")
@@ -137,8 +138,13 @@ class Plan:
         leaf.measured, leaf.source = measured, source if measured else "estimate"
         return leaf
 
-    def _classes(self):
-        return [self._registry.get(name) for name in self._registry.names()]
+    def _class(self, name, problem):
+        """The class of algorithm `name` for `problem`: some have another for integers of 16 bits."""
+        cls = self._registry.get(name)
+        return getattr(cls, "of_int16", cls) if problem.dtype == "int16" else cls
+
+    def _classes(self, problem):
+        return [self._class(name, problem) for name in self._registry.names()]
 
     def _laid_out(self, cls, problem):
         """(the algorithm for the problem, None, None), or (None, kind of error, reason)."""
@@ -159,7 +165,7 @@ class Plan:
         those may depend neither on the number of threads nor on the batch an image is in.
         """
         allowed, one = cost.allowed(problem, self.accuracy), cost.one_image(problem)
-        able = [cls for cls in self._classes() if cls.supports(problem) is None]
+        able = [cls for cls in self._classes(problem) if cls.supports(problem) is None]
         for cls in sorted(able, key=lambda cls: cls.cost(one, 1, allowed)):
             if cls.error_bound(problem, allowed) <= allowed:
                 algorithm, _, _ = self._laid_out(cls, problem)
@@ -168,7 +174,7 @@ class Plan:
 
     def _refusal(self, problem):
         """The error where no algorithm keeps both the accuracy and the limit."""
-        found = [self._laid_out(cls, problem) for cls in self._classes()]
+        found = [self._laid_out(cls, problem) for cls in self._classes(problem)]
         if any(algorithm is not None for algorithm, _, _ in found):
             return ValueError(
                 f"{problem.operation}: accuracy={self.accuracy!r} is beyond every algorithm for "
@@ -229,7 +235,8 @@ class Plan:
         """
         leaf, candidates, over = next(self._root.leaves(), None), (), ()
         if leaf is not None:  # else nothing to compute
-            candidates = tuple(self._candidate(cls, leaf) for cls in self._classes())
+            classes = self._classes(leaf.problem)
+            candidates = tuple(self._candidate(cls, leaf) for cls in classes)
             if self._requested == "auto":
                 names = (algorithm.name for algorithm in self._fitting(leaf.problem))
                 over = tuple(name for name in names if name != leaf.algorithm.name)
@@ -354,6 +361,31 @@ class PackedConv:
         add = None if add is None else Residual(add, target)
         plan._root.run(x, self._packed, target, self._bias, self._clamp, count, add)
         return deliver(out, target)
+
+    def of_stored(self, x, zero, y, target=None):
+        """Fill `y` for an x of integers, of which `zero` stands for 0, as it is stored.
+
+        Parameters
+        ----------
+        x : array of the problem's shape, of uint8, int8 or int16
+        zero : int
+        y : array of the output's shape
+        target : (zero, factor), optional
+            What y's type is requantised with: y = clip(round(sum * factor) + zero).
+
+        Returns
+        -------
+        bool
+            Whether the plan's algorithm can: nothing is written where not.
+        """
+        seen = seen_by_leaf(self.plan._root, self._packed, x, y)
+        if seen is None or x.dtype not in seen[0].algorithm.stored:
+            return False
+        leaf, packed, x, y = seen
+        if y.size:
+            leaf.algorithm.run(strided(x), packed, y, self._bias, None, self.plan._count,
+                               leaf.seconds, None, zero, target)  # fmt: skip
+        return True
 
     def repeated(self, x, out):
         """A function of no arguments that computes the same again, to be timed."""
