@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from cyconv.lowering import ImageByImage, primitives
+from cyconv.lowering import ImageByImage, Stored, primitives
 from cyconv.opencl.device import get
 
 ALGORITHMS = (
@@ -12,8 +12,8 @@ ALGORITHMS = (
     "winograd",  # F(m, 3): fewer multiplications for 3 x 3 kernels of stride 1
 )
 
-ON_HOST = (ImageByImage,)
-"""Rewrites of no use here: `batch_gemm` sums over the images."""
+ON_HOST = (ImageByImage, Stored)
+"""Rewrites of no use here: `batch_gemm` sums over the images; kernels read one type of cells."""
 
 
 class Registry:

@@ -31,6 +31,14 @@ TABLE(avx512)
 TABLE(neon)
 #endif
 
+#ifdef CYCONV_avx2
+/* Whether there are conversions of f16: a bit that not every compiler's question knows. */
+static int has_f16c(void) {
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && c >> 29 & 1;
+}
+#endif
+
 const kernel_table_t **kernel_tables(void) {
     static const kernel_table_t *found[5];
     size_t n = 0;
@@ -43,7 +51,8 @@ const kernel_table_t **kernel_tables(void) {
         found[n++] = &avx512;
 #endif
 #ifdef CYCONV_avx2
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found[n++] = &avx2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
+        found[n++] = &avx2;
 #endif
 #ifdef CYCONV_neon
     found[n++] = &neon;

@@ -15,6 +15,7 @@ const chains_t JOIN(chains, TARGET, ELEMENT) = {
     .itemsize = REAL_BYTES, .lanes = LANES, .scratch = chain_scratch, .tile = chain_tile};
 #else
 
+#include "halves.h"
 #include "multiply_body.h"
 
 #include "gradient3_body.h"
@@ -47,6 +48,8 @@ const kernels_t JOIN(kernels, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                                   .gather = gather,
                                                   .gather_columns = gather_columns,
                                                   .patches = patches,
+                                                  .widen = widen,
+                                                  .finish_rows = finish_rows,
                                                   .store_pixels = store_pixels,
                                                   WINOGRAD_FIELDS};
 #endif

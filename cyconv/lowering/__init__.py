@@ -23,10 +23,10 @@ and how their results make the problem's (``run``). Rules are tried in the order
 from cyconv.lowering.borders import Border, BorderAdjoint
 from cyconv.lowering.gradients import GradInput, GradWeight, ImageByImage
 from cyconv.lowering.rule import Rule
-from cyconv.lowering.types import KERNEL_DTYPES, Cast, Complex, ComplexStrict
+from cyconv.lowering.types import KERNEL_DTYPES, Cast, Complex, ComplexStrict, Stored
 from cyconv.lowering.views import ChannelsLast, Flip, OneAxis, Unbatched
 
-__all__ = ["KERNEL_DTYPES", "RULES", "ImageByImage", "lower", "primitives"]
+__all__ = ["KERNEL_DTYPES", "RULES", "ImageByImage", "Stored", "lower", "primitives"]
 
 
 class NoFilters(Rule):
@@ -45,7 +45,7 @@ class NoFilters(Rule):
 
 RULES = (
     NoFilters, Unbatched, ChannelsLast, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis,
-    ImageByImage, GradWeight, GradInput,
+    ImageByImage, GradWeight, GradInput, Stored,
 )  # fmt: skip
 
 
@@ -54,8 +54,9 @@ def lower(problem, strict=False, without=()):
 
     `strict` forbids rewrites that add to the error, `without` the rules that it holds.
     """
+    last = Stored not in without and Stored.applies(problem)  # to convert is left to the kernels
     for rule in RULES:
-        if rule not in without and rule.applies(problem):
+        if rule not in without and rule.applies(problem) and not (last and rule is Cast):
             return (ComplexStrict if strict and rule is Complex else rule)(problem)
     return None
 

@@ -51,6 +51,9 @@ class Branch:
         if not all(isinstance(child, Leaf) for child in self.children):
             return None
         algorithms = [child.algorithm for child in self.children]
+        if self.rule.stored:
+            stores, problem = getattr(algorithms[0], "stores", None), self.rule.problem
+            return algorithms[0] if stores and stores(problem.dtype, problem.out_dtype) else None
         kinds = set(map(type, algorithms))
         together = getattr(kinds.pop(), "together", None) if len(kinds) == 1 else None
         return together and together(self.rule, algorithms)
@@ -93,7 +96,7 @@ class Branch:
             # Kernels write rows that follow each other: in short, scattered ones lanes are empty.
             scattered = self.rule.phases and y.shape != target.shape
             part = np.empty(y.shape, y.dtype) if scattered else y
-            residual = inner_add and inner_add.of(y)
+            residual = inner_add and inner_add.of(y, target)
             if residual and scattered:
                 residual = Residual(residual.at(y), part)
             self.children[i].run(x, packed[i], part, *inner, threads, residual)
@@ -103,7 +106,8 @@ class Branch:
             self.rule.run(x, target, solve)
         elif y.size:
             seconds = sum(child.seconds for child in self.children)
-            self.together.run(strided(x), packed, target, *inner, threads, seconds, inner_add)
+            operand = packed[0] if self.rule.stored else packed
+            self.together.run(strided(x), operand, target, *inner, threads, seconds, inner_add)
         if unsound is not None:
             self.rule.mend(x, target, unsound)
         if not early:
