@@ -94,8 +94,8 @@ INLINE void store_cells_at(const int cells, void *p, vec v) {
     else
         _mm256_storeu_si256(p, _mm512_cvtepi32_epi16((__m512i)narrow_bf16(v)));
 #else
-    const half_vec half = __builtin_convertvector(
-        cells == CYCONV_F16 ? narrow_f16(v) : narrow_bf16(v), half_vec);
+    const half_vec half =
+        __builtin_convertvector(cells == CYCONV_F16 ? narrow_f16(v) : narrow_bf16(v), half_vec);
     memcpy(p, &half, sizeof half);
 #endif
 }
@@ -138,16 +138,16 @@ INLINE void store_cell(const int cells, void *p, real a) {
 
 /* CALL(cells) with `cells` known to the compiler. */
 #ifdef ELEMENT_f32
-#define OF_CELLS(cells, CALL)   \
-    switch (cells) {            \
-    case CYCONV_F16:            \
-        CALL(CYCONV_F16);       \
-        break;                  \
-    case CYCONV_BF16:           \
-        CALL(CYCONV_BF16);      \
-        break;                  \
-    default:                    \
-        CALL(CYCONV_REAL);      \
+#define OF_CELLS(cells, CALL) \
+    switch (cells) {          \
+    case CYCONV_F16:          \
+        CALL(CYCONV_F16);     \
+        break;                \
+    case CYCONV_BF16:         \
+        CALL(CYCONV_BF16);    \
+        break;                \
+    default:                  \
+        CALL(CYCONV_REAL);    \
     }
 #else
 #define OF_CELLS(cells, CALL) \
@@ -175,8 +175,7 @@ INLINE vec every_second_cell(const int cells, const void *x) {
 }
 
 /* to[i] = from[i * stride], i < n; the last vector overlaps the one before it. */
-INLINE void copy_cells(const int cells, real *to, const void *from, ptrdiff_t stride,
-                       ptrdiff_t n) {
+INLINE void copy_cells(const int cells, real *to, const void *from, ptrdiff_t stride, ptrdiff_t n) {
     if (cells == CYCONV_REAL) {
         copy_row(to, from, stride, n);
         return;

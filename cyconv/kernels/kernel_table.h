@@ -144,11 +144,12 @@ typedef struct {
     ptrdiff_t (*gradient3_scratch)(const geometry_t *g);
     void (*gradient3)(const geometry_t *g, const void *x, const void *w, const ptrdiff_t *w_strides,
                       void *y, const epilogue_t *e, ptrdiff_t first, ptrdiff_t last, void *scratch);
-    /* panel[t * nr + j] = pixel j of tap t, whose source has such cells, the runs one after another, n <= nr pixels in all:
-     *     run i of tap t lies at source + runs[i].start + (offset ? offset[t] : t * ld).
-     * Unless `exact`, up to a vector past each run is read; up to one past the panel is written. */
-    void (*gather)(int cells, ptrdiff_t taps, const void *source, const ptrdiff_t *offset, ptrdiff_t ld,
-                   const run_t *runs, ptrdiff_t count, int exact, void *panel);
+    /* panel[t * nr + j] = pixel j of tap t, whose source has such cells, the runs one after
+     * another, n <= nr pixels in all: run i of tap t lies at source + runs[i].start + (offset ?
+     * offset[t] : t * ld). Unless `exact`, up to a vector past each run is read; up to one past the
+     * panel is written. */
+    void (*gather)(int cells, ptrdiff_t taps, const void *source, const ptrdiff_t *offset,
+                   ptrdiff_t ld, const run_t *runs, ptrdiff_t count, int exact, void *panel);
     /* panel[s * nr + j] = element s of kernel row j: rows[j][s * dilation] for begin[j] <= s <
      * end[j], zero for the other s < g->w.kernel and where rows[j] is NULL. `scratch` has room for
      * nr rows of whole vectors; up to a vector's count of rows past the panel's last is written. */

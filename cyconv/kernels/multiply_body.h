@@ -89,8 +89,7 @@ INLINE void finish_rows_of(const int cells, ptrdiff_t rows, ptrdiff_t n, const r
             for (ptrdiff_t j = 0; j < n; j += LANES) {
                 const ptrdiff_t at = j + LANES <= n ? j : n - LANES;
                 char *out = to + at * cell_bytes(cells);
-                store_cells_at(cells, out,
-                               finish_cells_vec(cells, load(block + at), e, row, out));
+                store_cells_at(cells, out, finish_cells_vec(cells, load(block + at), e, row, out));
             }
         } else {
             ptrdiff_t j = 0;
@@ -346,8 +345,8 @@ INLINE void few_columns(const int panels, const int n, ptrdiff_t taps, const rea
 #pragma GCC unroll 3
             for (int v = 0; v < PANEL_VECTORS; v++)
                 store(edge + (v < PANEL_VECTORS - 1 ? v * LANES : LAST), sum[i][v][j]);
-            store_edge(CYCONV_MR, 1, edge, 1, c_at(e, C, i * CYCONV_MR * c_row + j * c_column), c_row,
-                       1, accumulate, e, row + i * CYCONV_MR);
+            store_edge(CYCONV_MR, 1, edge, 1, c_at(e, C, i * CYCONV_MR * c_row + j * c_column),
+                       c_row, 1, accumulate, e, row + i * CYCONV_MR);
         }
 }
 
@@ -358,8 +357,8 @@ INLINE ptrdiff_t few_filters(const int n, ptrdiff_t m, ptrdiff_t taps, const rea
     const ptrdiff_t step = FEW_PANELS(n) * CYCONV_MR;
     ptrdiff_t i = 0;
     for (; i + step <= m; i += step)
-        few_columns(FEW_PANELS(n), n, taps, A + i * taps, B, ldb, offset,
-                    c_at(e, C, i * c_row), c_row, c_column, accumulate, e, i);
+        few_columns(FEW_PANELS(n), n, taps, A + i * taps, B, ldb, offset, c_at(e, C, i * c_row),
+                    c_row, c_column, accumulate, e, i);
     for (; i + CYCONV_MR <= m; i += CYCONV_MR)
         few_columns(1, n, taps, A + i * taps, B, ldb, offset, c_at(e, C, i * c_row), c_row,
                     c_column, accumulate, e, i);
@@ -427,7 +426,7 @@ static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, co
         const ptrdiff_t i =
             few_table[few](m, taps, a, b, ldb, offset, c, c_row, c_column, accumulate, e);
         if (i < m)
-            tile_table[m - i][1](few, taps, a + i * taps, b, ldb, offset,
-                                 c_at(e, c, i * c_row), c_row, c_column, accumulate, e, i);
+            tile_table[m - i][1](few, taps, a + i * taps, b, ldb, offset, c_at(e, c, i * c_row),
+                                 c_row, c_column, accumulate, e, i);
     }
 }

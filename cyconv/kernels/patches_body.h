@@ -127,8 +127,7 @@ INLINE void fill_strip_of(const int cells, const geometry_t *g, const strip_t *s
             if (vectors && end > begin) {
                 const void *from =
                     cell_at(cells, plane, (begin * g->h.stride + shift) * g->h.x_stride);
-                const void *limit =
-                    cell_at(cells, plane, (g->h.in - 1) * g->h.x_stride + g->w.in);
+                const void *limit = cell_at(cells, plane, (g->h.in - 1) * g->h.x_stride + g->w.in);
                 const ptrdiff_t down = g->h.stride * g->h.x_stride;
                 i += step == 1 ? fill_rows(cells, 1, end - begin, s->column_phases, s->pitch,
                                            border, from, down, limit, row)
@@ -148,9 +147,9 @@ INLINE void fill_strip_of(const int cells, const geometry_t *g, const strip_t *s
 }
 
 static void fill_strip(const geometry_t *g, const strip_t *s, const char *const *planes,
-                       ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0, void *strip) {
+                       ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0, void *strip){
 #define FILL(cells) fill_strip_of(cells, g, s, planes, count, p0, q0, strip)
-    OF_CELLS(g->x_cells, FILL)
+    OF_CELLS(g -> x_cells, FILL)
 #undef FILL
 }
 
@@ -203,7 +202,8 @@ static void gather_columns(const geometry_t *g, const char *const *rows, const p
         if (whole)
             copy_row(row, (const real *)rows[j] + whole, 1, S - whole);
         else if (rows[j])
-            bordered_row(CYCONV_REAL, row, S, (const real *)rows[j] + begin[j] * step, step, begin[j], end[j]);
+            bordered_row(CYCONV_REAL, row, S, (const real *)rows[j] + begin[j] * step, step,
+                         begin[j], end[j]);
         else
             zero_row(row, S);
     }
@@ -253,8 +253,8 @@ static void patches(const geometry_t *g, const char *const *planes, ptrdiff_t l0
 static void widen(int cells, ptrdiff_t rows, ptrdiff_t n, const void *from, ptrdiff_t from_row,
                   ptrdiff_t from_step, void *to, ptrdiff_t ld) {
     if (from_step == 1 && from_row == n && ld == n) n *= rows, rows = 1;
-#define WIDEN(cells)                                                                      \
-    for (ptrdiff_t i = 0; i < rows; i++)                                                  \
+#define WIDEN(cells)                     \
+    for (ptrdiff_t i = 0; i < rows; i++) \
     copy_cells(cells, (real *)to + i * ld, cell_at(cells, from, i * from_row), from_step, n)
     OF_CELLS(cells, WIDEN)
 #undef WIDEN

@@ -128,25 +128,25 @@ INLINE void copy_bordered_of(const int cells, ptrdiff_t rows, ptrdiff_t span, co
                              const void *plane, ptrdiff_t h, ptrdiff_t w, real *copy) {
     for (ptrdiff_t i = 0; i < rows; i++, h++, copy += span)
         if (plane && h >= 0 && h < g->h.in)
-            gather_row(cells, copy, span, cell_at(cells, plane, h * g->h.x_stride),
-                       g->w.x_stride, w, 1, g->w.in);
+            gather_row(cells, copy, span, cell_at(cells, plane, h * g->h.x_stride), g->w.x_stride,
+                       w, 1, g->w.in);
         else
             zero_row(copy, span);
 }
 
 static __attribute__((noinline)) void copy_bordered(ptrdiff_t rows, ptrdiff_t span,
                                                     const geometry_t *g, const void *plane,
-                                                    ptrdiff_t h, ptrdiff_t w, real *copy) {
+                                                    ptrdiff_t h, ptrdiff_t w, real *copy){
 #define COPY(cells) copy_bordered_of(cells, rows, span, g, plane, h, w, copy)
-    OF_CELLS(g->x_cells, COPY)
+    OF_CELLS(g -> x_cells, COPY)
 #undef COPY
 }
 
 /* Those rows: where they lie, or a copy. */
 INLINE const real *bordered_rows(int rows, int span, const geometry_t *g, const void *plane,
                                  ptrdiff_t h, ptrdiff_t w, real *copy, ptrdiff_t *stride) {
-    if (plane && g->x_cells == CYCONV_REAL && g->w.x_stride == 1 && h >= 0 && h + rows <= g->h.in && w >= 0 &&
-        w + span <= g->w.in) {
+    if (plane && g->x_cells == CYCONV_REAL && g->w.x_stride == 1 && h >= 0 && h + rows <= g->h.in &&
+        w >= 0 && w + span <= g->w.in) {
         *stride = g->h.x_stride;
         return (const real *)plane + h * g->h.x_stride + w;
     }
@@ -221,10 +221,9 @@ INLINE void winograd_input(const int m, const int r, const int n, const int s,
         if (after && h0 >= 0 && h0 + down <= g->h.in && w0 + t * n < g->w.in)
             for (int i = 0; i < down; i++)
                 for (int k = LANES; k < span; k += 64 / REAL_BYTES)
-                    __builtin_prefetch(
-                        (const char *)after +
-                        ((h0 + i) * g->h.x_stride + (w0 + t * n + k) * g->w.x_stride) *
-                            cell_bytes(g->x_cells));
+                    __builtin_prefetch((const char *)after + ((h0 + i) * g->h.x_stride +
+                                                              (w0 + t * n + k) * g->w.x_stride) *
+                                                                 cell_bytes(g->x_cells));
         if (across == 1) {
             columns(x, x_row, LANES, V + t, xi_stride);
         } else if (down == 1) {

@@ -40,7 +40,7 @@ def _cast(array, dtype):
 
 
 class Stored(Cast):
-    """storage dtype of 16 bits -> the dtype of the sums, where an algorithm copies x and writes y."""
+    """storage dtype of 16 bits -> the dtype of the sums, where kernels copy x and write y."""
 
     stored = True
 

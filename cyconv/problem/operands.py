@@ -170,8 +170,10 @@ class Residual:
         return counterpart(part, self.result, self.array)
 
     def of(self, y, whole=None):
-        """The Residual of `y`: a part of the result, or an array in the stead of `whole`: of all of
-        it, looked at in whatever way."""
+        """The Residual of `y`: a part of the result, or an array in the stead of `whole`.
+
+        `whole` is all of the result, looked at in whatever way.
+        """
         if not y.size or may_overlap(y, self.result):
             return self
         return Residual(self.array if whole is None else self.at(whole), y)
