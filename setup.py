@@ -29,7 +29,7 @@ from setuptools.modified import newer_group
 ISA_FLAGS = {
     "x86_64": {
         "baseline": [],
-        "avx2": ["-mavx2", "-mfma"],
+        "avx2": ["-mavx2", "-mfma", "-mf16c"],
         "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma",
                    "-mprefer-vector-width=512"],
     },

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from cyconv.lowering import ImageByImage, Narrow, primitives
+from cyconv.lowering import ImageByImage, Narrow, Stored, primitives
 from cyconv.opencl.device import get
 
 ALGORITHMS = (
@@ -12,8 +12,9 @@ ALGORITHMS = (
     "winograd",  # F(m, 3): fewer multiplications for 3 x 3 kernels of stride 1
 )
 
-ON_HOST = (ImageByImage, Narrow)
-"""Rewrites of no use here: `batch_gemm` sums over the images, and products are of 32 bits."""
+ON_HOST = (ImageByImage, Narrow, Stored)
+"""Rewrites of no use here: `batch_gemm` sums over the images, products are of 32 bits, and kernels
+read one type of cells."""
 
 
 class Registry:

@@ -18,6 +18,7 @@ cdef class Algorithm:
     cdef readonly Py_ssize_t workspace_limit
 
     cdef geometry_t placed(self, x, y)
+    cdef bint takes(self, ptrdiff_t more) noexcept
     cdef int threads_for(self, int threads)
     cdef Packed new_packed(self, size_t elements, tuple arrays)
     cdef Packed lent(self, w)
@@ -27,6 +28,11 @@ cdef in_order(w)
 cdef epilogue_t epilogue(bias, clamp, add)
 cdef fill(y, bias, clamp, add)
 cdef epilogue_t from_row(const epilogue_t *e, ptrdiff_t row, int itemsize) noexcept nogil
+
+
+cdef inline int cell_size(int cells, int size) noexcept nogil:
+    """Bytes of such a cell beside elements of `size` bytes."""
+    return 2 if cells else size
 
 
 cdef inline ptrdiff_t pointer_table(ptrdiff_t planes) noexcept nogil:

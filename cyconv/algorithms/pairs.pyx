@@ -33,6 +33,7 @@ from cyconv.kernels.kernels cimport (
     CYCONV_I16,
     CYCONV_MR,
     CYCONV_OVERREAD,
+    CYCONV_REAL,
     CYCONV_U8,
     epilogue_t,
     geometry_slab,
@@ -147,8 +148,8 @@ cdef void gathered(const Context *c, const Piece *piece, ptrdiff_t d, ptrdiff_t 
             for i in range(ceil_div(n, c.k.nr)):
                 wide = min(<ptrdiff_t>c.k.nr, n - i * c.k.nr)
                 found = find_runs(j + i * c.k.nr, wide, piece.columns, c.row, runs)
-                c.k.gather(count * c.taps, strip + line * c.row * 4, c.offset, 0, runs, found,
-                           False, panel + i * c.panel * 4)
+                c.k.gather(CYCONV_REAL, count * c.taps, strip + line * c.row * 4, c.offset, 0, runs,
+                           found, False, panel + i * c.panel * 4)
             multiplied(c, piece, d, count, panel, n, c.k.nr, c.panel, NULL,
                        piece.sums + (line * piece.c_line + j * piece.c_column) * 4)
             j += n

@@ -33,6 +33,14 @@ TABLE(avx512)
 TABLE(neon)
 #endif
 
+#ifdef CYCONV_avx2
+/* Whether there are conversions of f16: a bit that not every compiler's question knows. */
+static int has_f16c(void) {
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && c >> 29 & 1;
+}
+#endif
+
 /* Filled by the first call, which is that of the import: threads only read it. */
 const kernel_table_t **kernel_tables(void) {
     static const kernel_table_t *found[5];
@@ -47,7 +55,8 @@ const kernel_table_t **kernel_tables(void) {
         found[n++] = &avx512;
 #endif
 #ifdef CYCONV_avx2
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found[n++] = &avx2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
+        found[n++] = &avx2;
 #endif
 #ifdef CYCONV_neon
     found[n++] = &neon;

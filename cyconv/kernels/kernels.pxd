@@ -1,6 +1,11 @@
 """The kernels' contract as Cython sees it; kernel_table.h is the text of it."""
 
 cdef extern from "geometry.h" nogil:
+    enum:
+        CYCONV_REAL
+        CYCONV_F16
+        CYCONV_BF16
+
     ctypedef struct axis_t:
         ptrdiff_t in_ "in"
         ptrdiff_t out, kernel, stride, pad, dilation, x_stride, y_stride
@@ -10,6 +15,7 @@ cdef extern from "geometry.h" nogil:
         axis_t outer[6]
         axis_t h, w
         ptrdiff_t x_n, x_c, y_n, y_k
+        int x_cells, y_cells
 
     void valid_range(ptrdiff_t shift, ptrdiff_t stride, ptrdiff_t in_, ptrdiff_t count,
                      ptrdiff_t *begin, ptrdiff_t *end)
@@ -75,6 +81,7 @@ cdef extern from "kernel_table.h" nogil:
         int clamp
         const void *add
         const void *y
+        int cells
 
     bint epilogue_acts(const epilogue_t *e)
 
@@ -131,12 +138,16 @@ cdef extern from "kernel_table.h" nogil:
         void (*gradient3)(const geometry_t *, const void *, const void *, const ptrdiff_t *,
                           void *, const epilogue_t *, ptrdiff_t, ptrdiff_t,
                           void *) noexcept nogil
-        void (*gather)(ptrdiff_t, const void *, const ptrdiff_t *, ptrdiff_t, const run_t *,
+        void (*gather)(int, ptrdiff_t, const void *, const ptrdiff_t *, ptrdiff_t, const run_t *,
                        ptrdiff_t, int, void *) noexcept nogil
         void (*gather_columns)(const geometry_t *, const char **, const ptrdiff_t *,
                                const ptrdiff_t *, void *, void *) noexcept nogil
         void (*patches)(const geometry_t *, const char **, ptrdiff_t, ptrdiff_t, void *,
                         ptrdiff_t) noexcept nogil
+        void (*widen)(int, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, void *,
+                      ptrdiff_t) noexcept nogil
+        void (*finish_rows)(int, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *, ptrdiff_t,
+                            ptrdiff_t, const epilogue_t *) noexcept nogil
         void (*store_pixels)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                              void *, const epilogue_t *) noexcept nogil
         void (*spread_tiles)(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *, ptrdiff_t,

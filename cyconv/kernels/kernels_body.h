@@ -20,6 +20,7 @@ const pairs_t JOIN(pairs, TARGET, ELEMENT) = {
     .multiply = multiply, .fill = fill_pairs, .store = store_sums};
 #else
 
+#include "halves.h"
 #include "multiply_body.h"
 
 #include "gradient3_body.h"
@@ -52,6 +53,8 @@ const kernels_t JOIN(kernels, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                                   .gather = gather,
                                                   .gather_columns = gather_columns,
                                                   .patches = patches,
+                                                  .widen = widen,
+                                                  .finish_rows = finish_rows,
                                                   .store_pixels = store_pixels,
                                                   WINOGRAD_FIELDS};
 #endif

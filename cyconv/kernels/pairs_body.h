@@ -26,6 +26,7 @@ INLINE vec multiply_add(vec a, vec b, vec sum) {
 #endif
 }
 
+#include "halves.h"
 #include "multiply_body.h"
 
 #if defined(__GNUC__) && !defined(__clang__)

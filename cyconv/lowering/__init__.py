@@ -23,10 +23,17 @@ and how their results make the problem's (``run``). Rules are tried in the order
 from cyconv.lowering.borders import Border, BorderAdjoint
 from cyconv.lowering.gradients import GradInput, GradWeight, ImageByImage
 from cyconv.lowering.rule import Rule
-from cyconv.lowering.types import KERNEL_DTYPES, Cast, Complex, ComplexStrict, Narrow
+from cyconv.lowering.types import (
+    KERNEL_DTYPES,
+    Cast,
+    Complex,
+    ComplexStrict,
+    Narrow,
+    Stored,
+)
 from cyconv.lowering.views import ChannelsLast, Flip, OneAxis, Unbatched
 
-__all__ = ["KERNEL_DTYPES", "RULES", "ImageByImage", "Narrow", "lower", "primitives"]
+__all__ = ["KERNEL_DTYPES", "RULES", "ImageByImage", "Narrow", "Stored", "lower", "primitives"]
 
 
 class NoFilters(Rule):
@@ -45,7 +52,7 @@ class NoFilters(Rule):
 
 RULES = (
     NoFilters, Unbatched, ChannelsLast, Narrow, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis,
-    ImageByImage, GradWeight, GradInput,
+    ImageByImage, GradWeight, GradInput, Stored,
 )  # fmt: skip
 
 
@@ -54,8 +61,10 @@ def lower(problem, strict=False, without=()):
 
     `strict` forbids rewrites that add to the error, `without` the rules that it holds.
     """
+    last = Stored not in without and Stored.applies(problem)  # to convert is left to the kernels
+    narrow = Narrow not in without and Narrow.leaves(problem)
     for rule in RULES:
-        if rule in without or (rule is Cast and Narrow not in without and Narrow.leaves(problem)):
+        if rule in without or (rule is Cast and (last or narrow)):
             continue
         if rule.applies(problem):
             return (ComplexStrict if strict and rule is Complex else rule)(problem)

@@ -139,7 +139,7 @@ class Plan:
         return leaf
 
     def _class(self, name, problem):
-        """The class of algorithm `name` for `problem`: some have another for integers of 16 bits."""
+        """The class of algorithm `name` for `problem`: some have another for 16-bit integers."""
         cls = self._registry.get(name)
         return getattr(cls, "of_int16", cls) if problem.dtype == "int16" else cls
 
