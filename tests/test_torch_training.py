@@ -11,6 +11,15 @@ nn = torch.nn
 STEPS = 50
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Layers so small are slower on several, most of all on a machine that has other work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 class Conv(nn.Conv2d):
     """Conv2d, computed by cyconv."""
 
