@@ -12,16 +12,24 @@
 #include "chain.h"
 #include "kernel_table.h"
 #include <stdint.h>
+#include <stdio.h>
 
 enum { SLOTS = 6, SLOT_BYTES = 1 << 20, MARGIN = 2048, POISON = 0xFB };
+
+#ifdef __MINGW_PRINTF_FORMAT /* with __USE_MINGW_ANSI_STDIO: C's formats, not those of its system \
+                              */
+#define PRINTF __MINGW_PRINTF_FORMAT
+#else
+#define PRINTF printf
+#endif
 
 /* A buffer of so many bytes in place of the slot's last one. */
 void *guarded(int slot, ptrdiff_t bytes);
 
 /* The case that the next failure names; every case counts. */
-void begin(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void begin(const char *format, ...) __attribute__((format(PRINTF, 1, 2)));
 /* Prints the case and what is wrong with it, and ends the process. */
-_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void fail(const char *format, ...) __attribute__((format(PRINTF, 1, 2)));
 
 uint64_t random_bits(void);                         /* the same in every run */
 ptrdiff_t between(ptrdiff_t first, ptrdiff_t last); /* a random number, both included */

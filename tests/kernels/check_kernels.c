@@ -4,13 +4,12 @@
  *
  * tests/test_kernels.py builds it with the kernels' own objects and runs it. */
 #include "check.h"
+#include "pages.h"
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 static const char *table_name, *element_name;
 static char current[400];
@@ -19,17 +18,12 @@ static uint64_t state;
 static unsigned char *slot_end[SLOTS];
 
 static void make_slots(void) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), each = SLOT_BYTES + page;
-    unsigned char *all =
-        mmap(NULL, SLOTS * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (all == MAP_FAILED) {
-        perror("mmap");
-        exit(2);
-    }
+    const size_t page = page_bytes(), each = SLOT_BYTES + page;
+    unsigned char *all = pages(SLOTS * each);
     for (int i = 0; i < SLOTS; i++) {
         slot_end[i] = all + i * each + SLOT_BYTES;
-        if (mprotect(slot_end[i], page, PROT_NONE)) {
-            perror("mprotect");
+        if (!all || !closed(slot_end[i], page)) {
+            fputs("no memory with pages that cannot be touched\n", stderr);
             exit(2);
         }
     }
@@ -57,7 +51,8 @@ _Noreturn void fail(const char *format, ...) {
     vfprintf(stderr, format, values);
     va_end(values);
     fputc('\n', stderr);
-    _exit(1);
+    fflush(NULL);
+    _Exit(1);
 }
 
 static void no_access(int number) {
@@ -103,7 +98,9 @@ static void check(const char *element, void (*checks)(const kernels_t *), const 
 int main(void) {
     make_slots();
     signal(SIGSEGV, no_access);
+#ifdef SIGBUS
     signal(SIGBUS, no_access);
+#endif
     for (const kernel_table_t **table = kernel_tables(); *table; table++) {
         table_name = (*table)->name;
         check("f32", check_f32, (*table)->f32);
