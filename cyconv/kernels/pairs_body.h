@@ -122,6 +122,13 @@ static void fill_pairs(const geometry_t *g, const strip_t *s, const pair_source_
         }
 }
 
+VECTORIZED static void finish_sums(const epilogue_t *e, ptrdiff_t filter, ptrdiff_t n,
+                                   const void *sums, void *y, ptrdiff_t step) {
+    const real *sum = sums;
+    real *to = y;
+    for (ptrdiff_t j = 0; j < n; j++) to[j * step] = finish(sum[j], e, filter, to + j * step);
+}
+
 /* To add and to take away this number rounds to a whole one, halves to even: |v| < 2^22. */
 #define ROUNDING 0x1.8p23f
 

@@ -19,7 +19,7 @@ cdef class Sizes:
         cdef axis_sizes_t *a
         cdef int i
         self.dtype = problem.dtype
-        self.rank, self.itemsize = len(kernel), max(4 if self.dtype.kind == "i" else 1, self.dtype.itemsize)
+        self.rank, self.itemsize = len(kernel), max(4 if self.dtype.kind in "iu" else 1, self.dtype.itemsize)
         self.integer = self.dtype.kind in "iu"
         self.N, self.G = problem.batch, problem.groups
         self.C, self.K = problem.channels // problem.groups, problem.filters // problem.groups
