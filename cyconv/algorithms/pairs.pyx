@@ -277,6 +277,7 @@ cdef class Pairs(Base):
         one = s.phases * (columns + s.right + self.odd()) * planes  # elements of one row of a strip
         room = max(strip_bytes() // 4, 1)
         rows = max(1, min(h.out, room // max(1, one) - s.below, most // columns))
+        rows = ceil_div(h.out, max(1, ceil_div(h.out, rows)))  # pieces of one size
         s.cut(planes, rows, columns + self.odd())
         self.columns, self.planes, self.rows = columns, planes, rows
         fixed += ceil_div(pair_row_bytes(&self.g, &s.c, &self.source), 64) * 64

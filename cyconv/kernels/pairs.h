@@ -75,7 +75,7 @@ static inline ptrdiff_t pair_row_width(const geometry_t *g, const strip_t *s) {
     return (s->pitch - 1) * g->w.stride + s->column_phase[s->column_phases - 1] + 1;
 }
 
-enum { CYCONV_PAIR_SLACK = 16 }; /* pixels past a widened row that may be read */
+enum { CYCONV_PAIR_SLACK = 32 }; /* elements past a widened row that may be read and written */
 
 static inline ptrdiff_t pair_row_bytes(const geometry_t *g, const strip_t *s,
                                        const pair_source_t *from) {

@@ -63,16 +63,33 @@ INLINE void widen(storage_t type, const char *plane, ptrdiff_t at, ptrdiff_t ste
     }
 }
 
+typedef int16_t shorts __attribute__((vector_size(VECTOR_BYTES)));
+enum { SHORTS = VECTOR_BYTES / 2 };
+
+/* Whole vectors: what is written past the n-th is written again, or slack. */
+INLINE void zero_shorts(int16_t *to, ptrdiff_t n) {
+    const shorts zero = {0};
+    for (ptrdiff_t i = 0; i < n; i += SHORTS) memcpy(to + i, &zero, sizeof zero);
+}
+
+INLINE void copy_shorts(int16_t *to, const int16_t *from, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += SHORTS) {
+        shorts v;
+        memcpy(&v, from + i, sizeof v);
+        memcpy(to + i, &v, sizeof v);
+    }
+}
+
 /* Row h of a plane from column `first` on, zero outside the plane, and the slack. */
 INLINE void widened_row(const geometry_t *g, const pair_source_t *from, const char *plane,
                         ptrdiff_t h, ptrdiff_t first, ptrdiff_t width, int16_t *to) {
     ptrdiff_t begin = 0, end = 0;
     if (plane && h >= 0 && h < g->h.in) valid_range(first, 1, g->w.in, width, &begin, &end);
-    if (begin) memset(to, 0, (size_t)begin * sizeof *to);
+    zero_shorts(to, begin);
     if (end > begin)
         widen(from->type, plane, h * g->h.x_stride + (first + begin) * g->w.x_stride,
               g->w.x_stride, from->zero, end - begin, to + begin);
-    memset(to + end, 0, (size_t)(width - end) * sizeof *to);
+    zero_shorts(to + end, width - end);
 }
 
 /* pairs[j] = (first[j * stride], second[j * stride]), j < n */

@@ -4,6 +4,8 @@
  * output. With stride 2 these are neighbouring outputs. With stride 1 the vector loaded at j + 1
  * holds those of the outputs between. */
 
+enum { NARROW = 32 }; /* rows of fewer pixels */
+
 /* Pixels of one row of the copy: two vectors of outputs more than there are. */
 INLINE ptrdiff_t plane_pitch(const geometry_t *g) {
     return (g->w.out + 2 * LANES) * g->w.stride + 2 * g->w.kernel + 2 * LANES;
@@ -18,14 +20,39 @@ static int plane_fits(const geometry_t *g) {
     return g->D == 1 && g->w.stride <= 2 && (g->w.kernel == 1 || g->w.dilation == 2);
 }
 
+/* The copy, and before its rows are apart the pixels of a narrow plane. */
 static ptrdiff_t plane_bytes(const geometry_t *g, ptrdiff_t rows) {
-    return 2 * plane_rows(g, rows) * plane_pitch(g);
+    const ptrdiff_t pixels = g->w.in < NARROW ? plane_rows(g, rows) * g->w.in : 0;
+    return 2 * (plane_rows(g, rows) * plane_pitch(g) + pixels + 2 * SHORTS);
+}
+
+/* Rows as they follow each other are widened together. */
+INLINE void narrow_copy(const geometry_t *g, const pair_source_t *from, const char *plane,
+                        ptrdiff_t h, ptrdiff_t count, int16_t *to) {
+    const ptrdiff_t pitch = plane_pitch(g), n = g->w.in, pad = g->w.pad;
+    const ptrdiff_t first = h < 0 ? 0 : h, last = h + count < g->h.in ? h + count : g->h.in;
+    int16_t *pixels = to + count * pitch + SHORTS;
+    if (last > first)
+        widen(from->type, plane, first * n, 1, from->zero, (last - first) * n, pixels);
+    for (ptrdiff_t i = h; i < h + count; i++, to += pitch)
+        if (i < 0 || i >= g->h.in)
+            zero_shorts(to, pitch);
+        else {
+            zero_shorts(to, pad);
+            copy_shorts(to + pad, pixels + (i - first) * n, n);
+            zero_shorts(to + pad + n, pitch - pad - n);
+        }
 }
 
 static void plane_copy(const geometry_t *g, const pair_source_t *from, const char *plane,
                        ptrdiff_t p0, ptrdiff_t rows, void *copy) {
     const ptrdiff_t pitch = plane_pitch(g), count = plane_rows(g, rows);
     int16_t *to = copy;
+    if (g->w.in < NARROW && g->w.x_stride == 1 && g->h.x_stride == g->w.in &&
+        g->w.pad + g->w.in <= pitch) {
+        narrow_copy(g, from, plane, p0 * g->h.stride - g->h.pad, count, to);
+        return;
+    }
     for (ptrdiff_t i = 0; i < count; i++, to += pitch)
         widened_row(g, from, plane, p0 * g->h.stride + i - g->h.pad, -g->w.pad, pitch, to);
 }

@@ -10,8 +10,6 @@
  *
  * and y is right modulo 2^30 where sums are modulo 2^32. */
 
-typedef int16_t shorts __attribute__((vector_size(VECTOR_BYTES)));
-
 INLINE void winograd_rows(const shorts *d, shorts *v) {
     v[0] = d[0] - d[2];
     v[1] = d[1] + d[2];

@@ -26,7 +26,7 @@ from cyconv.lowering.rule import Rule
 from cyconv.lowering.types import KERNEL_DTYPES, Cast, Complex, ComplexStrict, is_narrow
 from cyconv.lowering.views import ChannelsLast, Flip, OneAxis, Unbatched
 
-__all__ = ["KERNEL_DTYPES", "RULES", "ImageByImage", "lower", "primitives"]
+__all__ = ["KERNEL_DTYPES", "RULES", "ImageByImage", "is_narrow", "lower", "primitives"]
 
 
 class NoFilters(Rule):
