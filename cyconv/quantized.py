@@ -78,9 +78,11 @@ def conv_integer(
     >>> cyconv.conv_integer(x, w, x_zero_point=128)
     array([[-2,  3]], dtype=int32)
     """
-    packed, x, zero = _packed("conv_integer", x, x_zero_point, w, w_zero_point, None,
-                              (stride, padding, dilation, groups), data_format,
-                              (algorithm, "cpu", threads, "balanced", workspace_limit))  # fmt: skip
+    packed, x, zero = _packed(
+        "conv_integer", x, x_zero_point, w, w_zero_point, None,
+        (stride, padding, dilation, groups), data_format,
+        (algorithm, "cpu", threads, "balanced", workspace_limit),
+    )  # fmt: skip
     return layer(packed, x, zero, out=out)
 
 
@@ -152,9 +154,10 @@ def qlinear_conv(
     x, w = stored(op, "x", x), stored(op, "w", w)
     zero, dtype = output_zero_point(op, y_zero_point, out_dtype, x.dtype)
     factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
-    packed, x, x_zero = _packed(op, x, x_zero_point, w, w_zero_point, bias,
-                                (stride, padding, dilation, groups), data_format,
-                                (algorithm, "cpu", threads, "balanced", workspace_limit))  # fmt: skip
+    packed, x, x_zero = _packed(
+        op, x, x_zero_point, w, w_zero_point, bias, (stride, padding, dilation, groups),
+        data_format, (algorithm, "cpu", threads, "balanced", workspace_limit),
+    )  # fmt: skip
     return layer(packed, x, x_zero, Target(zero, factor, dtype))
 
 

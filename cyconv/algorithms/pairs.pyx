@@ -37,11 +37,7 @@ from cyconv.kernels.kernels cimport (
     epilogue_t,
     geometry_slab,
     geometry_t,
-    kernels_t,
     pair_row_bytes,
-    pair_source_t,
-    pair_target_t,
-    pairs,
     pairs_for,
     run_t,
     storage_t,
@@ -62,6 +58,7 @@ cdef enum:
     FEW_PIXELS = 128  # of one with many filters
     SUMS = 1 << 15    # sums of one piece of work
     MOST_PANELS = 8   # panels that are gathered together
+    LINE = 16         # elements between rows whose length may be a power of two
     MOST_RUNS = 64    # runs of pixels in one panel: no table has a wider NR
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, and to
@@ -161,7 +158,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     y += c.y_size * piece.first * c.g.y_k
     if c.rounded:
         piece.sums = scratch + c.at_sums
-        piece.c_row, piece.c_line = piece.rows * piece.columns, piece.columns
+        piece.c_row, piece.c_line = piece.rows * piece.columns + LINE, piece.columns
         piece.c_column = 1
     else:
         piece.sums = y
@@ -287,7 +284,8 @@ cdef class Pairs(Base):
         self.at_strip = fixed
         fixed += ceil_div((one * (rows + s.below) + 2 * CYCONV_OVERREAD) * 4, 64) * 64
         self.at_sums = fixed
-        needed = fixed + (min(int(self.g.K), self.filters()) * rows * columns + CYCONV_OVERREAD) * 4
+        sums = min(int(self.g.K), self.filters()) * (rows * columns + LINE)
+        needed = fixed + (sums + CYCONV_OVERREAD) * 4
         self.check_workspace(needed)
         self.workspace_per_thread = needed
 
@@ -313,7 +311,7 @@ cdef class Pairs(Base):
 
     cdef odd(self):
         """Elements between the rows of one long row's planes: they meet different cache sets."""
-        return 16 if self.pointwise else 0
+        return LINE if self.pointwise else 0
 
     cdef filters(self):
         """Filters of one piece."""

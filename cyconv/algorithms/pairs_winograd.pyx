@@ -3,7 +3,7 @@ r"""Winograd F(2 x 2, 3 x 3) of integers of 8 bits, exact in int32.
 .. math:: 4 y = A^T \Bigl[ \sum_d (G' g_d G'^T) \odot (B^T x_d B) \Bigr] A, \qquad G' = 2 G
 
 All matrices are of whole numbers, so nothing is rounded. Differences of two numbers of 8 bits have
-a sign and 8 bits: transformed pixels have 2 bits more, transformed weights 4, and 16 bits hold both.
+a sign and 8 bits: transformed pixels have 2 bits more, transformed weights 4; 16 bits hold both.
 Sums are taken modulo 2^32; y is right where 4 y is within 32 bits, which bounds the planes:
 
     255 * 255 * 9 * D < 2^29
@@ -80,7 +80,8 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t q0 = item // c.chunks % c.column_strips * c.columns
     cdef ptrdiff_t p0 = item // (c.chunks * c.column_strips) % c.row_strips * c.rows
     cdef ptrdiff_t rows = min(c.rows, c.g.h.out - p0), columns = min(c.columns, c.g.w.out - q0)
-    cdef ptrdiff_t group, d = 0, count, f, i, m, xi, row, n = min(2 * columns, w.out_columns - 2 * q0)
+    cdef ptrdiff_t group, d = 0, count, f, i, m, xi, row
+    cdef ptrdiff_t n = min(2 * columns, w.out_columns - 2 * q0)
     cdef const char **planes = <const char **>scratch
     cdef char *V = scratch + w.at_v
     cdef char *M = scratch + w.at_m

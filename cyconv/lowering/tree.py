@@ -49,7 +49,8 @@ class Leaf:
 
 def seen_by_leaf(node, packed, x, y):
     """The leaf below rules that only look at the arrays in another way, its weights, and x and y
-    as it sees them; None where a rule does more."""
+    as it sees them; None where a rule does more.
+    """
     while isinstance(node, Branch):
         if isinstance(node.rule, Views):
             x, y = node.rule.view("x", x), node.rule.view("y", y)
