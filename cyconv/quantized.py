@@ -161,6 +161,22 @@ def qlinear_conv(
     return layer(packed, x, x_zero, Target(zero, factor, dtype))
 
 
+def prepared(x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias, stride, padding,
+             dilation, groups, threads=None):  # fmt: skip
+    """:func:`qlinear_conv` with its weights packed: a function of an x like this one, and the name
+    of its algorithm.
+    """
+    op, x = "qlinear_conv", stored("qlinear_conv", "x", x)
+    zero, dtype = output_zero_point(op, y_zero, None, x.dtype)
+    factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
+    packed, _, x_zero = _packed(
+        op, x, x_zero, w, w_zero, bias, (stride, padding, dilation, groups), "channels_first",
+        ("auto", "cpu", threads, "balanced", None),
+    )  # fmt: skip
+    target = Target(zero, factor, dtype)
+    return (lambda x: layer(packed, x, x_zero, target)), packed.plan.algorithm
+
+
 def _packed(operation, x, x_zero, w, w_zero, bias, geometry, data_format, how):
     """The layer with its weights packed, and x with its zero point as :func:`layer` takes them."""
     x, w = stored(operation, "x", x), stored(operation, "w", w)
