@@ -98,8 +98,10 @@ def test_bytes_at_the_ends_of_their_range(x_shape, w_shape, geometry, types, alg
     expected = oracle.conv(*wide(x, zeros[0], w, zeros[1]), **geometry, dtype="i8")
     np.testing.assert_array_equal(y, wrapped(expected))
     for threads in 1, 2:
-        y = cyconv.qlinear_conv(x, 1, zeros[0], w, 1, zeros[1], 2.0**20, 3, **geometry,
-                                algorithm=algorithm, threads=threads, out_dtype="int16")  # fmt: skip
+        y = cyconv.qlinear_conv(
+            x, 1, zeros[0], w, 1, zeros[1], 2.0**20, 3, **geometry, algorithm=algorithm,
+            threads=threads, out_dtype="int16",
+        )  # fmt: skip
         right = np.rint(np.float32(wrapped(expected)) * np.float32(2.0**-20)) + 3
         np.testing.assert_array_equal(y, np.clip(right, -(2**15), 2**15 - 1))
 

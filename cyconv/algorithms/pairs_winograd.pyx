@@ -20,7 +20,7 @@ from cyconv.planning.estimates cimport copied, core_of, core_t, products, roofli
 from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport Packed, ceil_div, fill
-from cyconv.algorithms.pairs cimport Context, Pairs, deliver, join
+from cyconv.algorithms.pairs cimport Context, Pairs, deliver
 from cyconv.algorithms.strips cimport Strips, strips
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
@@ -104,7 +104,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     while f < last:
         m = min(c.group, last - f)
         for xi in range(XI):
-            U = c.panels + ((group * XI + xi) * c.g.K + f) * c.D * 4
+            U = c.panels + ((group * XI + xi) * (c.g.K * c.D + LINE) + f * c.D) * 4
             c.p.multiply(m, rows * columns, c.D, U, V + xi * w.v_xi * 4, w.pitch, c.k.nr, NULL,
                          M + xi * w.m_xi * 4, w.pitch, 1, 0, NULL)
         for i in range(m):
@@ -197,15 +197,25 @@ cdef class WinogradPairs(Pairs):
 
     def pack(self, w):
         """4 G g G^T as pairs of planes: [group][xi][panel of MR filters][pair][filter]."""
-        cdef ptrdiff_t group, xi, panel = self.g.K * self.g.D * 4
-        cdef cnp.ndarray U = transformed(np.asarray(w, np.int16))
-        cdef Packed packed = self.new_packed(U.size, ())
-        cdef char *to = packed.panels.data
-        for group in range(self.g.G):
-            for xi in range(XI):
-                self.k.pack_filters(cnp.PyArray_BYTES(U) + (xi * self.g.G + group) * panel,
-                                    self.g.D, self.g.K, self.g.D, to)
-                to += panel
+        cdef ptrdiff_t _group, panel, f, first, d, rows, K = self.g.K, D = self.g.D, C = self.depth
+        cdef ptrdiff_t xi_step = K * D + LINE
+        cdef cnp.ndarray taps = np.ascontiguousarray(w, np.int16)
+        cdef Packed packed = self.new_packed(XI * self.g.G * xi_step, ())
+        cdef const short *g = <const short *>cnp.PyArray_DATA(taps)
+        cdef const short *w_pair
+        cdef unsigned int *U = <unsigned int *>packed.panels.data
+        with nogil:
+            for _group in range(self.g.G):
+                for panel in range(ceil_div(K, CYCONV_MR)):
+                    first = panel * CYCONV_MR
+                    rows = min(<ptrdiff_t>CYCONV_MR, K - first)
+                    for d in range(D):
+                        for f in range(rows):
+                            w_pair = g + 9 * ((first + f) * C + 2 * d)
+                            transformed(w_pair, w_pair + 9 if 2 * d + 1 < C else NULL,
+                                        U + first * D + d * rows + f, xi_step)
+                g += 9 * K * C
+                U += XI * xi_step
         return packed
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
@@ -233,13 +243,29 @@ cdef class WinogradPairs(Pairs):
         parallel_for(run_item, &w, items * w.c.chunks, n, self.workspace_per_thread, seconds)
 
 
-cdef transformed(w):
-    """4 G g G^T of weights (K, C, 3, 3) as pairs (4, 4, K, ceil(C / 2))."""
-    rows = outer(w.transpose(2, 3, 0, 1))          # (4, s, K, C)
-    U = outer(rows.transpose(1, 0, 2, 3))          # (4, 4, K, C), transposed
-    return np.ascontiguousarray(join(U.transpose(1, 0, 2, 3), 3))
+cdef void outer(const int *g, int step, int *to, int to_step) noexcept nogil:
+    """2 G times three numbers."""
+    cdef int ends = g[0] + g[2 * step], middle = g[step]
+    to[0], to[3 * to_step] = 2 * g[0], 2 * g[2 * step]
+    to[to_step], to[2 * to_step] = ends + middle, ends - middle
 
 
-cdef outer(g):
-    """2 G along the first axis, of three."""
-    return np.stack([2 * g[0], g[0] + g[1] + g[2], g[0] - g[1] + g[2], 2 * g[2]])
+cdef void transformed(const short *g, const short *second, unsigned int *U,
+                      ptrdiff_t xi_step) noexcept nogil:
+    """4 G g G^T of two planes' weights, the second's in the high halves, or 0 there."""
+    cdef int weights[9]
+    cdef int down[12]
+    cdef int u[16]
+    cdef int i, half
+    for half in range(1 if second == NULL else 2):
+        for i in range(9):
+            weights[i] = (second if half else g)[i]
+        for i in range(3):
+            outer(weights + i, 3, down + i, 3)
+        for i in range(4):
+            outer(down + 3 * i, 1, u + 4 * i, 1)
+        for i in range(XI):
+            if half:
+                U[i * xi_step] |= <unsigned int>u[i] << 16
+            else:
+                U[i * xi_step] = <unsigned int>u[i] & 0xFFFF
