@@ -40,7 +40,7 @@ cdef enum:
     XI = 16
     TILES = 64             # of one piece of work, at most,
     FEW_TILES = 16         # and where they are many; less than a row of them where that is more
-    TRANSFORMED = 1 << 12  # planes of pairs times tiles
+    TRANSFORMED = 1 << 13  # planes of pairs times tiles
     SUMS = 1 << 11         # filters times tiles
     PLANES = 16            # of pairs, in one strip
     LINE = 16              # elements between arrays whose sizes may be powers of two
