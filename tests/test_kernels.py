@@ -46,9 +46,8 @@ def build_flags():
 
 
 SETUP = build_flags()
-TABLES = [("kernels", element) for element in SETUP["ELEMENTS"]] + [
-    ("chains", element) for element in SETUP["CHAIN_ELEMENTS"]
-]
+PARTS = {"kernels": "ELEMENTS", "chains": "CHAIN_ELEMENTS", "pairs": "PAIR_ELEMENTS"}
+TABLES = [(part, element) for part, name in PARTS.items() for element in SETUP[name]]
 CHECKED = [element if part == "kernels" else f"{part}_{element}" for part, element in TABLES]
 
 
@@ -81,6 +80,7 @@ def build(compiler, sets, folder, *link, targets=None):
     for element in SETUP["ELEMENTS"]:
         compiled(SOURCES / "check_element.c", f"check_{element}", *FLAGS, f"-DELEMENT_{element}")
     compiled(SOURCES / "check_chains.c", "check_chains", *FLAGS)
+    compiled(SOURCES / "check_pairs.c", "check_pairs", *FLAGS)
     compiled(SOURCES / "check_kernels.c", "check_kernels", *FLAGS)
     compiled(KERNELS / "dispatch.c", "dispatch", *FLAGS, *(f"-DCYCONV_{isa}" for isa in sets))
     program = folder / "check.exe"  # as Windows wants it; others don't mind

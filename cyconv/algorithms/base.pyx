@@ -81,7 +81,9 @@ cdef class Algorithm:
         self.isa = isa or cyconv.kernels.isa()
         self.allowed = allowed
         self.k = kernels_for(self.isa, problem.dtype)
-        self.dtype = np.dtype("int32") if problem.dtype == "int16" else problem.dtype
+        self.dtype = problem.dtype
+        if self.dtype.kind in "iu" and self.dtype.itemsize < 4:
+            self.dtype = np.dtype("int32")  # of what the kernels take
         self.workspace_limit = workspace_limit
         self.g.N, self.g.G, self.g.C, self.g.K = s.N, s.G, s.C, s.K
         self.g.outer_rank = s.rank - 2

@@ -160,7 +160,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
 cdef class Algorithm(Base):
     """The defining sum; see the module."""
 
-    name, of_int16 = "direct", DirectPairs
+    name, of_narrow = "direct", DirectPairs
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns
     cdef size_t before_sums  # bytes of scratch

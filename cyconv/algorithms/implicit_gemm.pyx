@@ -197,7 +197,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
 cdef class Algorithm(Base):
     """Patches gathered into the micro-kernel's panels; see the module."""
 
-    name, of_int16 = "implicit_gemm", Pairs
+    name, of_narrow = "implicit_gemm", Pairs
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns, group
     cdef size_t before_sums  # bytes of scratch

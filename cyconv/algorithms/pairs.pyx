@@ -38,11 +38,7 @@ from cyconv.kernels.kernels cimport (
     epilogue_t,
     geometry_slab,
     geometry_t,
-    kernels_t,
     pair_row_bytes,
-    pair_source_t,
-    pair_target_t,
-    pairs,
     pairs_for,
     run_t,
     storage_t,
@@ -63,6 +59,7 @@ cdef enum:
     FEW_PIXELS = 128  # of one with many filters
     SUMS = 1 << 15    # sums of one piece of work
     MOST_PANELS = 8   # panels that are gathered together
+    LINE = 16         # elements between rows whose length may be a power of two
     MOST_RUNS = 64    # runs of pixels in one panel: no table has a wider NR
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, and to
@@ -71,30 +68,13 @@ cdef double GATHER = 2.0
 cdef double READ = 0.7
 
 
-cdef struct Context:
-    geometry_t g             # of x as it is stored, D in planes
-    const kernels_t *k
-    const pairs *p
-    strip_t strip
-    pair_source_t source
-    pair_target_t target
-    const char *x
-    char *y
-    int x_size, y_size       # bytes
-    const char *panels
-    ptrdiff_t *offset        # of tap (d, r, s) in the strip, d in one block of pairs
-    ptrdiff_t row            # elements of the strip to the next output row
-    ptrdiff_t below          # rows of the strip that the taps reach below an output's first
-    ptrdiff_t D, taps        # planes of pairs, and taps of one
-    ptrdiff_t planes         # of pairs, that are summed at a time
-    ptrdiff_t rows, columns, filters  # of outputs, in one piece of work
-    ptrdiff_t row_strips, column_strips, chunks
-    ptrdiff_t group, panel   # pixels that are gathered at a time; elements of one panel
-    size_t at_rows, at_panel, at_strip, at_sums  # in the scratch
-    bint gathered, pointwise
-    bint flat                # rows of outputs follow each other where the sums are
-    bint rounded             # the sums are not y
-    epilogue_t e
+cdef void deliver(const Context *c, ptrdiff_t filter, ptrdiff_t n, const char *sums,
+                  char *y) noexcept nogil:
+    """n neighbouring sums of one filter, of all groups, become outputs."""
+    if c.rounded:
+        c.p.store(&c.target, filter, n, sums, y, c.g.w.y_stride)
+    else:
+        c.p.finish(&c.e, filter, n, sums, y, c.g.w.y_stride)
 
 
 cdef ptrdiff_t find_runs(ptrdiff_t first, ptrdiff_t n, ptrdiff_t columns, ptrdiff_t row,
@@ -179,7 +159,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     y += c.y_size * piece.first * c.g.y_k
     if c.rounded:
         piece.sums = scratch + c.at_sums
-        piece.c_row, piece.c_line = piece.rows * piece.columns, piece.columns
+        piece.c_row, piece.c_line = piece.rows * piece.columns + LINE, piece.columns
         piece.c_column = 1
     else:
         piece.sums = y
@@ -200,10 +180,28 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         return
     for f in range(piece.last - piece.first):
         for line in range(1 if c.flat else piece.rows):
-            c.p.store(&c.target, piece.group * c.g.K + piece.first + f,
-                      piece.rows * piece.columns if c.flat else piece.columns,
-                      piece.sums + (f * piece.c_row + line * piece.c_line) * 4,
-                      y + c.y_size * (f * c.g.y_k + line * c.g.h.y_stride), c.g.w.y_stride)
+            deliver(c, piece.group * c.g.K + piece.first + f,
+                    piece.rows * piece.columns if c.flat else piece.columns,
+                    piece.sums + (f * piece.c_row + line * piece.c_line) * 4,
+                    y + c.y_size * (f * c.g.y_k + line * c.g.h.y_stride))
+
+
+cdef void run_plane(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
+    """Some rows of outputs of the filters of one plane."""
+    cdef const Context *c = <const Context *>context
+    cdef ptrdiff_t p0 = item % c.row_strips * c.rows, rows = min(c.rows, c.g.h.out - p0)
+    cdef ptrdiff_t group, f, line, lines = 1 if c.flat else rows, n = rows * c.g.w.out // lines
+    cdef const char *plane
+    cdef char *copy = scratch + c.at_rows
+    cdef char *sums = scratch + c.at_sums
+    cdef char *y = c.y + c.y_size * (p0 * c.g.h.y_stride + geometry_slab(
+        &c.g, item // c.row_strips, c.x, c.x_size, &plane, &group))
+    c.p.plane_copy(&c.g, &c.source, plane, p0, rows, copy)
+    for f in range(group * c.g.K, (group + 1) * c.g.K):
+        c.p.plane(&c.g, copy, c.panels + f * c.taps * 4, rows, sums)
+        for line in range(lines):
+            deliver(c, f, n, sums + line * n * 4, y + c.y_size * line * c.g.h.y_stride)
+        y += c.y_size * c.g.y_k
 
 
 cdef class Pairs(Base):
@@ -211,13 +209,6 @@ cdef class Pairs(Base):
 
     name = "implicit_gemm"
     gathers = True
-    cdef const pairs *p
-    cdef Strips strips
-    cdef pair_source_t source
-    cdef ptrdiff_t depth            # planes of x
-    cdef ptrdiff_t planes, rows, columns, group
-    cdef size_t at_rows, at_panel, at_strip, at_sums
-    cdef bint pointwise, gathered
 
     @classmethod
     def supports(cls, problem):
@@ -266,6 +257,8 @@ cdef class Pairs(Base):
         if self.pointwise:  # one row of pixels
             self.g.w.in_ = self.g.w.out = self.g.h.out * self.g.w.out
             self.g.h.in_ = self.g.h.out = 1
+        if not self.gathers and self.lay_out_plane():
+            return
         self.strips = s = strips(self)
         h, w = self.g.h, self.g.w
         taps = int(h.kernel) * int(w.kernel)
@@ -282,6 +275,7 @@ cdef class Pairs(Base):
         one = s.phases * (columns + s.right + self.odd()) * planes  # elements of one row of a strip
         room = max(strip_bytes() // 4, 1)
         rows = max(1, min(h.out, room // max(1, one) - s.below, most // columns))
+        rows = ceil_div(h.out, max(1, ceil_div(h.out, rows)))  # pieces of one size
         s.cut(planes, rows, columns + self.odd())
         self.columns, self.planes, self.rows = columns, planes, rows
         fixed += ceil_div(pair_row_bytes(&self.g, &s.c, &self.source), 64) * 64
@@ -291,13 +285,34 @@ cdef class Pairs(Base):
         self.at_strip = fixed
         fixed += ceil_div((one * (rows + s.below) + 2 * CYCONV_OVERREAD) * 4, 64) * 64
         self.at_sums = fixed
-        needed = fixed + (min(int(self.g.K), self.filters()) * rows * columns + CYCONV_OVERREAD) * 4
+        sums = min(int(self.g.K), self.filters()) * (rows * columns + LINE)
+        needed = fixed + (sums + CYCONV_OVERREAD) * 4
         self.check_workspace(needed)
         self.workspace_per_thread = needed
 
+    cdef lay_out_plane(self):
+        """Rows of outputs for which a plane's rows stay in the first-level cache, if it may."""
+        cdef ptrdiff_t rows = self.g.h.out
+        self.of_plane = self.source.next and self.p.plane_fits(&self.g)
+        if not self.of_plane:
+            return False
+        if self.plane_scratch(rows) > machine.caches().l1 * 3 // 4:
+            rows = max(1, rows * (machine.caches().l1 * 3 // 4) // self.plane_scratch(rows))
+        needed = self.plane_scratch(rows)
+        self.of_plane = needed <= self.workspace_limit - 64
+        self.rows, self.planes, self.workspace_per_thread = rows, 1, needed
+        self.at_sums = 64 + ceil_div(self.p.plane_bytes(&self.g, rows), 64) * 64
+        self.at_rows = 64
+        return self.of_plane
+
+    cdef plane_scratch(self, ptrdiff_t rows):
+        """Bytes for the copy of a plane's rows and for the sums."""
+        return (self.p.plane_bytes(&self.g, rows) + 128
+                + (rows * self.g.w.out + CYCONV_OVERREAD) * 4)
+
     cdef odd(self):
         """Elements between the rows of one long row's planes: they meet different cache sets."""
-        return 16 if self.pointwise else 0
+        return LINE if self.pointwise else 0
 
     cdef filters(self):
         """Filters of one piece."""
@@ -306,23 +321,13 @@ cdef class Pairs(Base):
 
     def pack(self, w):
         """Pairs of weights, in blocks of planes."""
-        joined = self.joined(np.asarray(w))
-        return pack_blocks(self, joined, self.planes, self.g.K)
+        joined = self.joined(np.asarray(w, np.int16))
+        return pack_blocks(self, joined, self.planes, 1 if self.of_plane else self.g.K)
 
     def joined(self, w):
         """(K, planes, R, S) of pairs, in 32 bits each."""
         w = w.reshape(len(w), self.depth, *w.shape[-2:])
-        axis = -1 if self.source.next else 1
-        odd = w.shape[axis] % 2
-        if odd:
-            widths = [(0, 0)] * 4
-            widths[axis] = (0, 1)
-            w = np.pad(w, widths)
-        even = (slice(None),) * (axis % 4)
-        low, high = w[(*even, slice(0, None, 2))], w[(*even, slice(1, None, 2))]
-        pairs = high.astype("u4") << np.uint32(16)
-        pairs |= low.view("u2")
-        return pairs
+        return join(w, 3 if self.source.next else 1)
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
             double seconds, add=None, zero=0, target=None):
@@ -334,7 +339,6 @@ cdef class Pairs(Base):
         cdef piece_t piece
         cdef ptrdiff_t step
         cdef int n = self.threads_for(threads)
-        cdef cnp.ndarray factor
         if self.depth == 0:
             return fill(y, bias, clamp, add)
         if self.pointwise:
@@ -344,27 +348,19 @@ cdef class Pairs(Base):
                 self.run(x, packed, whole, bias, None, threads, seconds, None, zero, target)
                 y[...] = whole
                 return finish(y, None, None, add)
-        c.g = self.placed_stored(x, y)
-        c.k, c.p, c.strip, c.source = self.k, self.p, self.strips.c, self.source
-        c.x, c.y = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
-        c.x_size, c.y_size = x.itemsize, y.itemsize
-        c.source.type, c.source.zero = storage(x), zero
-        c.rounded = target is not None
-        if c.rounded:
-            factor = target[1]
-            c.target.type, c.target.zero = storage(y), target[0]
-            c.target.factor = <const float *>cnp.PyArray_DATA(factor)
-            c.target.bias = NULL
-            if bias is not None:
-                c.target.bias = <const int *>cnp.PyArray_DATA(bias)
-        c.panels = packed.panels.data
-        c.offset = self.strips.offset
+        self.begin(&c, x, packed, y, bias, clamp, add, zero, target)
+        if self.of_plane:
+            c.rows, c.row_strips = self.rows, ceil_div(c.g.h.out, self.rows)
+            c.flat = c.g.h.y_stride == c.g.w.out * c.g.w.y_stride
+            parallel_for(run_plane, &c, c.g.slabs * c.row_strips, n, self.workspace_per_thread,
+                         seconds)
+            return
+        c.strip, c.offset = self.strips.c, self.strips.offset
         c.row, c.below = self.strips.row, self.strips.below
-        c.D, c.taps, c.planes = self.g.D, self.g.h.kernel * self.g.w.kernel, self.planes
+        c.planes = self.planes
         c.group, c.panel = self.group, c.planes * c.taps * c.k.nr
         c.rows, c.columns = self.rows, self.columns
-        c.at_rows, c.at_panel = self.at_rows, self.at_panel
-        c.at_strip, c.at_sums = self.at_strip, self.at_sums
+        c.at_panel, c.at_strip = self.at_panel, self.at_strip
         c.gathered = self.gathered
         c.column_strips = ceil_div(c.g.w.out, c.columns)
         step = 1 if self.pointwise else c.columns
@@ -381,9 +377,30 @@ cdef class Pairs(Base):
         c.chunks = ceil_div(c.g.K, c.filters)
         follow = c.g.h.out == 1 or c.g.h.y_stride == c.g.w.out * c.g.w.y_stride
         c.flat = follow and (c.columns >= c.g.w.out or c.rows == 1)
-        c.e = epilogue(bias, clamp, add)
         parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,
                      n, self.workspace_per_thread, seconds)
+
+    cdef begin(self, Context *c, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, add,
+               zero, target):
+        """What every way of computing knows."""
+        cdef cnp.ndarray factor
+        c.g = self.placed_stored(x, y)
+        c.k, c.p, c.source = self.k, self.p, self.source
+        c.x, c.y = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
+        c.x_size, c.y_size = x.itemsize, y.itemsize
+        c.source.type, c.source.zero = storage(x), zero
+        c.rounded = target is not None
+        if c.rounded:
+            factor = target[1]
+            c.target.type, c.target.zero = storage(y), target[0]
+            c.target.factor = <const float *>cnp.PyArray_DATA(factor)
+            c.target.bias = NULL
+            if bias is not None:
+                c.target.bias = <const int *>cnp.PyArray_DATA(bias)
+        c.panels = packed.panels.data
+        c.D, c.taps = self.g.D, self.g.h.kernel * self.g.w.kernel
+        c.at_rows, c.at_sums = self.at_rows, self.at_sums
+        c.e = epilogue(bias, clamp, add)
 
     cdef geometry_t placed_stored(self, cnp.ndarray x, cnp.ndarray y):
         """The geometry with these arrays' strides, of x in planes of pixels."""
@@ -408,6 +425,17 @@ cdef class Direct(Pairs):
 
     name = "direct"
     gathers = False
+
+
+cdef join(w, int axis):
+    """Pairs of neighbours along an axis of an array of int16, in 32 bits each; the last may lack
+    its second."""
+    if w.shape[axis] % 2:
+        w = np.pad(w, [(0, 1 if i == axis else 0) for i in range(w.ndim)])
+    before = (slice(None),) * axis
+    joined = w[(*before, slice(1, None, 2))].astype("u4") << np.uint32(16)
+    joined |= w[(*before, slice(0, None, 2))].view("u2")
+    return joined
 
 
 STORED = tuple(np.dtype(name) for name in ("uint8", "int8", "int16"))

@@ -56,6 +56,7 @@ import numpy as np
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 from cyconv.algorithms.direct import repair, repairer
+from cyconv.algorithms.pairs_winograd import WinogradPairs
 from cyconv.algorithms.winograd_matrices import VARIANTS
 from cyconv.runtime import machine
 
@@ -247,7 +248,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
 cdef class Algorithm(Base):
     """Fewer multiplications through polynomial transforms; see the module."""
 
-    name = "winograd"
+    name, of_narrow = "winograd", WinogradPairs
     cdef const winograd_t *f
     cdef decimated_t h, w  # the last two axes
     cdef object direct

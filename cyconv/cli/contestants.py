@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from . import doors, peers
+from . import doors, integers, peers
 from .calls import Call
+from .integers import Quantised
 from .networks import Layer
 from .peers import Made, Task
 
@@ -52,6 +53,8 @@ def _cyconv(task):
     """
     if isinstance(task.layer, Call):
         return doors.by_cyconv(task)
+    if isinstance(task.layer, Quantised):
+        return integers.by_cyconv(task)
     plans, algorithm = _plans(task)
     if task.device != "cpu":
         return _on_device(task, plans, algorithm)
@@ -133,6 +136,10 @@ def _call_of(door):
     return lambda row: isinstance(row, Call) and row.door == door
 
 
+def _quantised(row):
+    return isinstance(row, Quantised)
+
+
 CONTESTANTS = {
     "cyconv": Contestant(None, _cyconv, lambda row: True),
     "cyconv one-shot": Contestant(None, _one_shot),
@@ -149,6 +156,10 @@ CONTESTANTS = {
     "onnxruntime": Contestant(
         "onnxruntime", peers.make_onnxruntime, _forward, ("onnxruntime", "onnx")
     ),
+    "onnxruntime QLinearConv": Contestant(
+        "onnxruntime", integers.by_onnxruntime, _quantised, ("onnxruntime", "onnx")
+    ),
+    "cyconv float32": Contestant("float32", integers.by_float32, _quantised),
     "opencv filter2D": Contestant("opencv", peers.make_opencv, _image, ("cv2",)),
     "scipy ndimage.correlate": Contestant("scipy", peers.make_ndimage, _image, ("scipy",)),
     "scipy fftconvolve": Contestant(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from .calls import CALLS, Call
+from .integers import Quantised
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,8 @@ def layers(net):
 
 
 def row(fields):
-    """The `Layer` or `Call` that has these fields, lists for tuples."""
-    kind = Call if "function" in fields else Layer
+    """The `Layer`, `Call` or `Quantised` that has these fields, lists for tuples."""
+    kind = Call if "function" in fields else Quantised if "types" in fields else Layer
     return kind(**{name: _tuples(value) for name, value in fields.items()})
 
 

@@ -185,6 +185,17 @@ cdef extern from "pairs.h" nogil:
                          const epilogue_t *) noexcept nogil
         void (*fill)(const geometry_t *, const strip_t *, const pair_source_t *, const char **,
                      ptrdiff_t, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
+        int (*plane_fits)(const geometry_t *) noexcept nogil
+        ptrdiff_t (*plane_bytes)(const geometry_t *, ptrdiff_t) noexcept nogil
+        void (*plane_copy)(const geometry_t *, const pair_source_t *, const char *, ptrdiff_t,
+                           ptrdiff_t, void *) noexcept nogil
+        void (*plane)(const geometry_t *, const void *, const void *, ptrdiff_t,
+                      void *) noexcept nogil
+        void (*winograd_input)(const void **, ptrdiff_t, ptrdiff_t, void *,
+                               ptrdiff_t) noexcept nogil
+        void (*winograd_output)(const void *, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
+        void (*finish)(const epilogue_t *, ptrdiff_t, ptrdiff_t, const void *, void *,
+                       ptrdiff_t) noexcept nogil
         void (*store)(const pair_target_t *, ptrdiff_t, ptrdiff_t, const void *, void *,
                       ptrdiff_t) noexcept nogil
 

@@ -78,9 +78,9 @@ set_isa(os.environ.get("CYCONV_ISA") or available()[0])
 
 cdef const kernels_t *kernels_for(str isa, dtype) except NULL:
     """The kernels of instruction set `isa` for a float or integer dtype of 4 or 8 bytes, or for
-    int16, whose sums have 4."""
+    integers of fewer, whose sums have 4."""
     cdef const kernel_table_t *table = kernel_table(isa.encode())
-    if table != NULL and dtype.kind == "i" and dtype.itemsize == 2:
+    if table != NULL and dtype.kind in "iu" and dtype.itemsize < 4:
         return table.u32
     if table == NULL or dtype.kind not in "fiu" or dtype.itemsize not in (4, 8):
         raise ValueError(f"kernels: no table {isa!r} for {dtype}")

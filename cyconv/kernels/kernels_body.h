@@ -15,9 +15,21 @@ const chains_t JOIN(chains, TARGET, ELEMENT) = {
     .itemsize = REAL_BYTES, .lanes = LANES, .scratch = chain_scratch, .tile = chain_tile};
 #elif defined(PART_pairs)
 #include "pairs_body.h"
+#include "pairs_plane_body.h"
+#include "pairs_winograd_body.h"
 extern const pairs_t JOIN(pairs, TARGET, ELEMENT);
 const pairs_t JOIN(pairs, TARGET, ELEMENT) = {
-    .multiply = multiply, .fill = fill_pairs, .store = store_sums};
+    .multiply = multiply,
+    .fill = fill_pairs,
+    .plane_fits = plane_fits,
+    .plane_bytes = plane_bytes,
+    .plane_copy = plane_copy,
+    .plane = plane_sums,
+    .winograd_input = winograd_input,
+    .winograd_output = winograd_output,
+    .finish = finish_sums,
+    .store = store_sums,
+};
 #else
 
 #include "halves.h"

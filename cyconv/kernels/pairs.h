@@ -14,6 +14,7 @@
 #define CYCONV_PAIRS_H
 #include "chain.h"
 #include "kernel_table.h"
+#include <stdint.h>
 
 /* Stored pixels: u8, i8 or i16, less `zero`, which 16 bits hold. `next` is 0 where a pair's second
  * term is of the next plane, else how many columns it lies to the right of the first. */
@@ -42,6 +43,28 @@ struct pairs {
     void (*fill)(const geometry_t *g, const strip_t *s, const pair_source_t *from,
                  const char *const *planes, ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0, void *rows,
                  void *strip);
+    /* Whether `plane` takes these sizes: filters of one plane, of neighbouring taps, stride 1 or 2
+     * along a row. */
+    int (*plane_fits)(const geometry_t *g);
+    /* Rows [p0, p0 + rows) of one filter, the sums at sums + p * g->w.out + q, up to two vectors
+     * past their end: w holds g->w.kernel pairs of taps for each row of the kernel. `copy` is the
+     * plane's rows as plane_copy made them, for any number of filters; room for plane_bytes. */
+    ptrdiff_t (*plane_bytes)(const geometry_t *g, ptrdiff_t rows);
+    void (*plane_copy)(const geometry_t *g, const pair_source_t *from, const char *plane,
+                       ptrdiff_t p0, ptrdiff_t rows, void *copy);
+    void (*plane)(const geometry_t *g, const void *copy, const void *w, ptrdiff_t rows, void *sums);
+    /* Winograd F(2 x 2, 3 x 3). V[xi][t] = (B^T x B)[xi] of `tiles` neighbouring tiles of one pair
+     * of planes, a row of tiles from four rows of a strip of two column phases, `odd` elements
+     * apart; writes up to a vector past t = tiles. Of pixels of 9 bits and a sign V has 11. */
+    void (*winograd_input)(const void *const *rows, ptrdiff_t odd, ptrdiff_t tiles, void *V,
+                           ptrdiff_t xi_stride);
+    /* The two rows of sums (A^T M A) / 4 of those tiles, where M is of weights 4 G g G^T; writes up
+     * to two vectors past their ends. */
+    void (*winograd_output)(const void *M, ptrdiff_t xi_stride, ptrdiff_t tiles, void *upper,
+                            void *lower);
+    /* y[j * step] = the sum through the epilogue, for n outputs of one filter. */
+    void (*finish)(const epilogue_t *e, ptrdiff_t filter, ptrdiff_t n, const void *sums, void *y,
+                   ptrdiff_t step);
     /* n outputs of one filter: y[j * step]. */
     void (*store)(const pair_target_t *to, ptrdiff_t filter, ptrdiff_t n, const void *sums, void *y,
                   ptrdiff_t step);
@@ -52,7 +75,7 @@ static inline ptrdiff_t pair_row_width(const geometry_t *g, const strip_t *s) {
     return (s->pitch - 1) * g->w.stride + s->column_phase[s->column_phases - 1] + 1;
 }
 
-enum { CYCONV_PAIR_SLACK = 16 }; /* pixels past a widened row that may be read */
+enum { CYCONV_PAIR_SLACK = 32 }; /* elements past a widened row that may be read and written */
 
 static inline ptrdiff_t pair_row_bytes(const geometry_t *g, const strip_t *s,
                                        const pair_source_t *from) {

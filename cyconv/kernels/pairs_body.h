@@ -35,27 +35,27 @@ INLINE vec multiply_add(vec a, vec b, vec sum) {
 #define VECTORIZED __attribute__((noinline))
 #endif
 
-#define PAIR_TYPES(TYPE)       \
-    TYPE(CYCONV_U8, uint8_t)   \
-    TYPE(CYCONV_I8, int8_t)    \
+#define PAIR_TYPES(TYPE)     \
+    TYPE(CYCONV_U8, uint8_t) \
+    TYPE(CYCONV_I8, int8_t)  \
     TYPE(CYCONV_I16, int16_t)
 
 /* to[i] = from[i * step] - zero, i < n */
-#define WIDEN(CODE, T)                                                                          \
-    VECTORIZED static void widen_##T(const T *restrict from, ptrdiff_t step, int zero,          \
-                                     ptrdiff_t n, int16_t *restrict to) {                       \
-        if (step == 1)                                                                          \
+#define WIDEN(CODE, T)                                                                             \
+    VECTORIZED static void widen_##T(const T *restrict from, ptrdiff_t step, int zero,             \
+                                     ptrdiff_t n, int16_t *restrict to) {                          \
+        if (step == 1)                                                                             \
             for (ptrdiff_t i = 0; i < n; i++) to[i] = (int16_t)((int16_t)from[i] - (int16_t)zero); \
-        else                                                                                    \
-            for (ptrdiff_t i = 0; i < n; i++) to[i] = (int16_t)(from[i * step] - zero);         \
+        else                                                                                       \
+            for (ptrdiff_t i = 0; i < n; i++) to[i] = (int16_t)(from[i * step] - zero);            \
     }
 PAIR_TYPES(WIDEN)
 
 INLINE void widen(storage_t type, const char *plane, ptrdiff_t at, ptrdiff_t step, int zero,
                   ptrdiff_t n, int16_t *to) {
     switch (type) {
-#define WIDEN_CASE(CODE, T)                                         \
-    case CODE:                                                      \
+#define WIDEN_CASE(CODE, T)                                                \
+    case CODE:                                                             \
         widen_##T((const T *)(const void *)plane + at, step, zero, n, to); \
         return;
         PAIR_TYPES(WIDEN_CASE)
@@ -64,16 +64,33 @@ INLINE void widen(storage_t type, const char *plane, ptrdiff_t at, ptrdiff_t ste
     }
 }
 
+typedef int16_t shorts __attribute__((vector_size(VECTOR_BYTES)));
+enum { SHORTS = VECTOR_BYTES / 2 };
+
+/* Whole vectors: what is written past the n-th is written again, or slack. */
+INLINE void zero_shorts(int16_t *to, ptrdiff_t n) {
+    const shorts zero = {0};
+    for (ptrdiff_t i = 0; i < n; i += SHORTS) memcpy(to + i, &zero, sizeof zero);
+}
+
+INLINE void copy_shorts(int16_t *to, const int16_t *from, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += SHORTS) {
+        shorts v;
+        memcpy(&v, from + i, sizeof v);
+        memcpy(to + i, &v, sizeof v);
+    }
+}
+
 /* Row h of a plane from column `first` on, zero outside the plane, and the slack. */
 INLINE void widened_row(const geometry_t *g, const pair_source_t *from, const char *plane,
                         ptrdiff_t h, ptrdiff_t first, ptrdiff_t width, int16_t *to) {
     ptrdiff_t begin = 0, end = 0;
     if (plane && h >= 0 && h < g->h.in) valid_range(first, 1, g->w.in, width, &begin, &end);
-    if (begin) memset(to, 0, (size_t)begin * sizeof *to);
+    zero_shorts(to, begin);
     if (end > begin)
-        widen(from->type, plane, h * g->h.x_stride + (first + begin) * g->w.x_stride,
-              g->w.x_stride, from->zero, end - begin, to + begin);
-    memset(to + end, 0, (size_t)(width - end) * sizeof *to);
+        widen(from->type, plane, h * g->h.x_stride + (first + begin) * g->w.x_stride, g->w.x_stride,
+              from->zero, end - begin, to + begin);
+    zero_shorts(to + end, width - end);
 }
 
 /* pairs[j] = (first[j * stride], second[j * stride]), j < n */
@@ -123,28 +140,38 @@ static void fill_pairs(const geometry_t *g, const strip_t *s, const pair_source_
         }
 }
 
-/* To add and to take away this number rounds to a whole one, halves to even: |v| < 2^22. */
+VECTORIZED static void finish_sums(const epilogue_t *e, ptrdiff_t filter, ptrdiff_t n,
+                                   const void *sums, void *y, ptrdiff_t step) {
+    const real *sum = sums;
+    real *to = y;
+    for (ptrdiff_t j = 0; j < n; j++) to[j * step] = finish(sum[j], e, filter, to + j * step);
+}
+
+/* Added to |v| < 2^22, it leaves v rounded to a whole number, halves to even, in the low bits. */
 #define ROUNDING 0x1.8p23f
+enum { ROUNDING_BITS = 0x4B400000 };
 
 /* Clipped before it is rounded: the bounds are whole numbers. */
-#define STORE_SUMS(CODE, T)                                                                   \
-    VECTORIZED static void store_##T(const real *restrict sums, real bias, float factor,      \
-                                     float low, float high, int zero, ptrdiff_t n,            \
-                                     T *restrict y, ptrdiff_t step) {                         \
-        if (step == 1)                                                                        \
-            for (ptrdiff_t j = 0; j < n; j++) {                                               \
-                float v = (float)(int32_t)(sums[j] + bias) * factor;                          \
-                v = v > low ? v : low;                                                        \
-                v = v > high ? high : v;                                                      \
-                y[j] = (T)((int)(v + ROUNDING - ROUNDING) + zero);                            \
-            }                                                                                 \
-        else                                                                                  \
-            for (ptrdiff_t j = 0; j < n; j++) {                                               \
-                float v = (float)(int32_t)(sums[j] + bias) * factor;                          \
-                v = v > low ? v : low;                                                        \
-                v = v > high ? high : v;                                                      \
-                y[j * step] = (T)((int)(v + ROUNDING - ROUNDING) + zero);                     \
-            }                                                                                 \
+INLINE int32_t rounded(real sum, float factor, float low, float high, int32_t zero) {
+    float v = (float)(int32_t)sum * factor;
+    v = v > low ? v : low;
+    v = v > high ? high : v;
+    v += ROUNDING;
+    int32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits - (ROUNDING_BITS - zero);
+}
+
+#define STORE_SUMS(CODE, T)                                                              \
+    VECTORIZED static void store_##T(const real *restrict sums, real bias, float factor, \
+                                     float low, float high, int32_t zero, ptrdiff_t n,   \
+                                     T *restrict y, ptrdiff_t step) {                    \
+        if (step == 1)                                                                   \
+            for (ptrdiff_t j = 0; j < n; j++)                                            \
+                y[j] = (T)rounded(sums[j] + bias, factor, low, high, zero);              \
+        else                                                                             \
+            for (ptrdiff_t j = 0; j < n; j++)                                            \
+                y[j * step] = (T)rounded(sums[j] + bias, factor, low, high, zero);       \
     }
 PAIR_TYPES(STORE_SUMS)
 

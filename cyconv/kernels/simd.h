@@ -42,7 +42,8 @@ typedef real vec_unaligned
 INLINE vec load(const real *p) { return *(const vec_unaligned *)p; }
 INLINE void store(real *p, vec v) { *(vec_unaligned *)p = v; }
 INLINE vec splat(real a) { return a - (vec){0}; } /* a - 0 keeps -0.0 */
-#ifndef PART_pairs /* pairs_body.h has its own */
+/* That of pairs is in pairs_body.h. */
+#ifndef PART_pairs
 INLINE vec multiply_add(vec a, vec b, vec sum) { return sum + a * b; }
 #endif
 INLINE vec choose(lane_mask mask, vec a, vec b) {

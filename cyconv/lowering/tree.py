@@ -3,7 +3,7 @@
 import numpy as np
 
 from cyconv.lowering.rule import Views
-from cyconv.lowering.types import Narrow
+from cyconv.lowering.types import is_narrow
 from cyconv.problem.operands import Residual, deliver, finish, strided
 
 
@@ -15,7 +15,7 @@ class Leaf:
     def __init__(self, problem, algorithm, seconds):
         self.problem, self.algorithm, self.seconds = problem, algorithm, seconds
         self.clamps = problem.dtype.kind == "f"  # in the kernels
-        self.narrow = problem.dtype == "int16"
+        self.narrow = is_narrow(problem)
 
     def leaves(self):
         """The primitive problems with their algorithms."""
@@ -54,7 +54,7 @@ def seen_by_leaf(node, packed, x, y):
     while isinstance(node, Branch):
         if isinstance(node.rule, Views):
             x, y = node.rule.view("x", x), node.rule.view("y", y)
-        elif not isinstance(node.rule, Narrow):
+        else:
             return None
         (packed,), _ = packed
         (node,) = node.children

@@ -8,32 +8,16 @@ from cyconv.runtime.halves import cast, is_half
 KERNEL_DTYPES = tuple(
     np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint32", "uint64")
 )
+NARROW = ("int8", "uint8", "int16")
 
-INT16, INT32 = np.dtype("int16"), np.dtype("int32")
 
-
-class Narrow(Rule):
-    """integers of 8 bits -> of 16, read as they are stored; sums in int32."""
-
-    def __init__(self, problem):
-        super().__init__(problem, problem.rewritten(dtype=np.dtype("int16")))
-
-    @staticmethod
-    def applies(problem):
-        return problem.dtype.itemsize == 1 and Narrow.leaves(problem.rewritten(dtype=INT16))
-
-    @staticmethod
-    def leaves(problem):
-        """Whether `problem` is of those that this rule makes: algorithms have them."""
-        return (
-            problem.direction == "forward" and problem.dtype == INT16 and problem.out_dtype == INT32
-        )
-
-    def second(self, b):
-        return (b.astype(INT16),)
-
-    def run(self, a, out, solve):
-        solve(0, a, out)
+def is_narrow(problem):
+    """Whether its integers, of 8 or 16 bits, may stay as they are stored: sums are in int32."""
+    return (
+        problem.direction == "forward"
+        and problem.dtype.name in NARROW
+        and problem.out_dtype == "int32"
+    )
 
 
 class Cast(Rule):

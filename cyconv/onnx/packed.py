@@ -5,8 +5,9 @@ from copy import copy
 import numpy as np
 
 from cyconv.lowering.transposed import transposed
-from cyconv.planning.plan import plan
+from cyconv.planning.plan import PackedConv, plan
 from cyconv.problem import Problem
+from cyconv.problem.operands import check_bias
 from cyconv.quantized import layer
 
 PLANS = 8  # input sizes whose packed weights a layer keeps
@@ -66,7 +67,10 @@ class Packed:
         problem, beyond = self._problem(shape)
         made = plan(problem, accuracy=self.accuracy, threads=self.threads)
         needed = beyond if any(n for pair in beyond for n in pair) else None
-        return made.pack(self.weight, self.bias, self.clamp), needed
+        return self._made(made), needed
+
+    def _made(self, plan):
+        return plan.pack(self.weight, self.bias, self.clamp)
 
     def _problem(self, shape):
         return Problem(
@@ -77,9 +81,10 @@ class Packed:
 class PackedIntegers(Packed):
     """Sums of integers less their zero points, or what they become."""
 
-    def __init__(self, operation, geometry, weight, bias, zero, target=None, **options):
+    def __init__(self, operation, geometry, weight, bias, dtype, zero, target=None,
+                 **options):  # fmt: skip
         super().__init__(operation, geometry, weight, bias, **options)
-        self.zero, self.target = zero, target
+        self.dtype, self.zero, self.target = dtype, zero, target
 
     def _solved(self, packed, x, add):
         """No residual is joined to a sum of integers."""
@@ -87,9 +92,12 @@ class PackedIntegers(Packed):
 
     def _problem(self, shape):
         return Problem(
-            shape, self.weight.shape, self.weight.dtype, *self.geometry, out_dtype="int32",
+            shape, self.weight.shape, self.dtype, *self.geometry, out_dtype="int32",
             operation=self.operation,
         ), ()  # fmt: skip
+
+    def _made(self, plan):
+        return PackedConv(plan, self.weight, check_bias(plan.problem, self.bias), None)
 
 
 class PackedTranspose(Packed):

@@ -8,7 +8,7 @@ import numpy as np
 from cyconv.onnx.attributes import geometry
 from cyconv.onnx.folding import Chain
 from cyconv.onnx.packed import Packed, PackedIntegers, PackedTranspose
-from cyconv.quantized import Target, centred, fits, multiplier, output_zero_point, zero_point
+from cyconv.quantized import Target, centred, multiplier, narrowest, output_zero_point, zero_point
 
 GEOMETRY = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
@@ -126,12 +126,13 @@ def _qlinear(node, options, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero
 
 def _sums(operation, node, options, x_zero, w, w_zero, bias=None, target=None):
     """The step with packed weights less their zero points."""
+    size = 1 if x_zero is None else x_zero.dtype.itemsize  # ConvInteger's x has 8 bits
     x_zero, w_zero = (np.zeros((), w.dtype) if zero is None else zero for zero in (x_zero, w_zero))
-    w = centred(w, zero_point(operation, "w_zero_point", w_zero, w.dtype, w.shape[:1]))
-    zero = zero_point(operation, "x_zero_point", x_zero, x_zero.dtype)
-    if not fits(x_zero.dtype, zero):
-        w = w.astype(np.int32)
-    layer = PackedIntegers(operation, _geometry(node, w), w, bias, int(zero), target, **options)
+    w_zero = zero_point(operation, "w_zero_point", w_zero, w.dtype, w.shape[:1])
+    x_zero = zero_point(operation, "x_zero_point", x_zero, x_zero.dtype)
+    dtype = narrowest(np.dtype(f"i{size}"), x_zero, w.dtype, w_zero)
+    layer = PackedIntegers(operation, _geometry(node, w), centred(w, w_zero, dtype), bias, dtype,
+                           int(x_zero), target, **options)  # fmt: skip
     return Step(layer, lambda x: (layer(x),), [node.input[0]], list(node.output), [node.op_type])
 
 

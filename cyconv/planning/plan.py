@@ -139,9 +139,7 @@ class Plan:
         return leaf
 
     def _class(self, name, problem):
-        """The class of algorithm `name` for `problem`: some have another for 16-bit integers."""
-        cls = self._registry.get(name)
-        return getattr(cls, "of_int16", cls) if problem.dtype == "int16" else cls
+        return self._registry.get(name, problem.dtype)
 
     def _classes(self, problem):
         return [self._class(name, problem) for name in self._registry.names()]
@@ -368,7 +366,8 @@ class PackedConv:
         Parameters
         ----------
         x : array of the problem's shape, of uint8, int8 or int16
-        zero : int
+        zero : int, or None
+            None for an x of any integers, less its zero point, that any algorithm takes.
         y : array of the output's shape
         target : (zero, factor), optional
             What y's type is requantised with: y = clip(round(sum * factor) + zero).
@@ -378,12 +377,16 @@ class PackedConv:
         bool
             Whether the plan's algorithm can: nothing is written where not.
         """
-        seen = seen_by_leaf(self.plan._root, self._packed, x, y)
+        plan = self.plan
+        if zero is None:
+            plan._root.run(x, self._packed, y, self._bias, None, plan._count)
+            return True
+        seen = seen_by_leaf(plan._root, self._packed, x, y)
         if seen is None or x.dtype not in seen[0].algorithm.stored:
             return False
         leaf, packed, x, y = seen
         if y.size:
-            leaf.algorithm.run(strided(x), packed, y, self._bias, None, self.plan._count,
+            leaf.algorithm.run(strided(x), packed, y, self._bias, None, plan._count,
                                leaf.seconds, None, zero, target)  # fmt: skip
         return True
 
@@ -396,7 +399,7 @@ class PackedConv:
 
 
 def _pack_again(plan, w, bias, clamp):
-    return plan.pack(w, bias, clamp)
+    return PackedConv(plan, w, bias, clamp)
 
 
 class _Cache:
@@ -557,5 +560,6 @@ def algorithms(problem):
     reasons = dict.fromkeys(registry.names())
     for primitive in lowering.primitives(problem):
         for name in registry.names():
-            reasons[name] = reasons[name] or registry.get(name).supports(primitive)
+            cls = registry.get(name, primitive.dtype)
+            reasons[name] = reasons[name] or cls.supports(primitive)
     return reasons

@@ -19,8 +19,10 @@ cdef class Sizes:
         cdef axis_sizes_t *a
         cdef int i
         self.dtype = problem.dtype
-        self.rank, self.itemsize = len(kernel), max(4 if self.dtype.kind == "i" else 1, self.dtype.itemsize)
+        self.rank, self.itemsize = len(kernel), self.dtype.itemsize
         self.integer = self.dtype.kind in "iu"
+        if self.integer:  # as the kernels hold them
+            self.itemsize = max(4, self.itemsize)
         self.N, self.G = problem.batch, problem.groups
         self.C, self.K = problem.channels // problem.groups, problem.filters // problem.groups
         self.outer, self.taps = 1, self.C

@@ -42,4 +42,8 @@ void check_u64(const kernels_t *k);
 
 /* Those of image filters, from check_chains.c. */
 void check_chains(const chains_t *k);
+
+/* Those of products of 16-bit integers, from check_pairs.c; nr is that of
+ * kernels_t for u32. */
+void check_pairs(const pairs_t *k, ptrdiff_t nr);
 #endif

@@ -95,6 +95,12 @@ static void check(const char *element, void (*checks)(const kernels_t *), const 
     finish();
 }
 
+static void check_products(const char *element, const pairs_t *k, ptrdiff_t nr) {
+    start(element);
+    check_pairs(k, nr);
+    finish();
+}
+
 int main(void) {
     make_slots();
     signal(SIGSEGV, no_access);
@@ -109,6 +115,7 @@ int main(void) {
         check("u64", check_u64, (*table)->u64);
         check_filters("chains_f32", (*table)->chains_f32);
         check_filters("chains_f64", (*table)->chains_f64);
+        check_products("pairs_u32", (*table)->pairs, (*table)->u32->nr);
     }
     return 0;
 }
