@@ -47,6 +47,7 @@ CFLAGS = ["-O2", "-g0", "-std=gnu11", "-Wall", "-Wextra", "-ffp-contract=fast",
           "-fvisibility=hidden"]  # fmt: skip
 ELEMENTS = ("f32", "f64", "u32", "u64")
 CHAIN_ELEMENTS = ("f32", "f64")  # of image filters' sums
+LAST_ELEMENTS = ("f32", "f64")  # of channels last
 
 # What Cython writes only calls the kernels: -O2 takes twice as long for no gain.
 CYTHON_CFLAGS = ["-O1"]
@@ -84,7 +85,9 @@ class BuildExt(build_ext):
         with ThreadPoolExecutor(int(self.parallel)) as pool:
             objects = [
                 pool.submit(self.kernel_object, part, isa, element, flags + sanitize)
-                for part, elements in (("chains", CHAIN_ELEMENTS), ("kernels", ELEMENTS))
+                for part, elements in (
+                    ("chains", CHAIN_ELEMENTS), ("kernels", ELEMENTS), ("last", LAST_ELEMENTS)
+                )
                 for element in elements
                 for isa, flags in reversed(isa_flags().items())
             ]

@@ -2,7 +2,7 @@
 
 import os
 
-from cyconv.kernels.kernels cimport chains_t, kernel_table_t, kernels_t
+from cyconv.kernels.kernels cimport chains_t, kernel_table_t, kernels_t, last_t, last_table
 
 
 cdef extern from "kernel_table.h" nogil:
@@ -75,6 +75,12 @@ cdef const kernels_t *kernels_for(str isa, dtype) except NULL:
 cdef const chains_t *chains_for(bint double_precision) except NULL:
     """The image filters of the instruction set in use, summed in float32 or float64."""
     return _table.chains_f64 if double_precision else _table.chains_f32
+
+
+cdef const last_t *last_for(str isa, dtype) noexcept:
+    """Those for channels that lie last, of a float dtype; NULL for others."""
+    name = isa.encode()
+    return last_table(name, dtype.itemsize) if dtype.kind == "f" else NULL
 
 
 def lanes(isa, dtype):

@@ -13,6 +13,19 @@
 extern const chains_t JOIN(chains, TARGET, ELEMENT);
 const chains_t JOIN(chains, TARGET, ELEMENT) = {
     .itemsize = REAL_BYTES, .lanes = LANES, .scratch = chain_scratch, .tile = chain_tile};
+#elif defined(PART_last)
+#include "halves.h"
+#include "last.h"
+#pragma GCC diagnostic ignored "-Wunused-function" /* of it only the epilogue */
+#include "multiply_body.h"
+#include "last_body.h"
+extern const last_t JOIN(last, TARGET, ELEMENT);
+const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
+                                            .lanes = LANES,
+                                            .nr = LAST_NR,
+                                            .multiply = last_multiply,
+                                            .pack = last_pack,
+                                            .depthwise3 = last_depthwise};
 #else
 
 #include "halves.h"
