@@ -86,7 +86,9 @@ class BuildExt(build_ext):
             objects = [
                 pool.submit(self.kernel_object, part, isa, element, flags + sanitize)
                 for part, elements in (
-                    ("chains", CHAIN_ELEMENTS), ("kernels", ELEMENTS), ("last", LAST_ELEMENTS)
+                    ("chains", CHAIN_ELEMENTS),
+                    ("kernels", ELEMENTS),
+                    ("last", LAST_ELEMENTS),
                 )
                 for element in elements
                 for isa, flags in reversed(isa_flags().items())

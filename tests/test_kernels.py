@@ -42,6 +42,7 @@ SETUP = build_flags()
 TABLES = [("kernels", element) for element in SETUP["ELEMENTS"]] + [
     ("chains", element) for element in SETUP["CHAIN_ELEMENTS"]
 ]
+TABLES += [("last", element) for element in SETUP["LAST_ELEMENTS"]]
 CHECKED = [element if part == "kernels" else f"{part}_{element}" for part, element in TABLES]
 
 
@@ -73,6 +74,8 @@ def build(compiler, sets, folder, *link, targets=None):
             compiled(source, f"{part}_{isa}_{element}", *SETUP["CFLAGS"], *flags, *macros)
     for element in SETUP["ELEMENTS"]:
         compiled(SOURCES / "check_element.c", f"check_{element}", *FLAGS, f"-DELEMENT_{element}")
+    for element in SETUP["LAST_ELEMENTS"]:
+        compiled(SOURCES / "check_last.c", f"last_{element}", *FLAGS, f"-DELEMENT_{element}")
     compiled(SOURCES / "check_chains.c", "check_chains", *FLAGS)
     compiled(SOURCES / "check_kernels.c", "check_kernels", *FLAGS)
     compiled(KERNELS / "dispatch.c", "dispatch", *FLAGS, *(f"-DCYCONV_{isa}" for isa in sets))

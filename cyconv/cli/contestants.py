@@ -186,6 +186,9 @@ CONTESTANTS = {
     "opencv": Contestant("opencv", doors.by_opencv, _call_of("filters"), ("cv2",)),
     "scipy": Contestant("scipy", doors.by_scipy, _call_of("ndimage"), ("scipy",)),
 }
-"""By name. Halves have our own float32 as a peer. NumPy's function is one of the ways that SciPy's users have."""
+"""By name. Halves have our own float32 as a peer.
+
+NumPy's function is one of the ways that SciPy's users have.
+"""
 
 PEERS = tuple(dict.fromkeys(c.peer for c in CONTESTANTS.values() if c.peer))

@@ -62,12 +62,11 @@ const kernel_table_t **kernel_tables(void) {
     return found;
 }
 
-#define LAST(isa)                                     \
-    {                                                 \
-        extern const last_t last_##isa##_f32;         \
-        extern const last_t last_##isa##_f64;         \
-        if (!strcmp(name, #isa))                      \
-            return itemsize == 4 ? &last_##isa##_f32 : &last_##isa##_f64; \
+#define LAST(isa)                                                                              \
+    {                                                                                          \
+        extern const last_t last_##isa##_f32;                                                  \
+        extern const last_t last_##isa##_f64;                                                  \
+        if (!strcmp(name, #isa)) return itemsize == 4 ? &last_##isa##_f32 : &last_##isa##_f64; \
     }
 
 const last_t *last_table(const char *name, int itemsize) {

@@ -17,8 +17,8 @@ const chains_t JOIN(chains, TARGET, ELEMENT) = {
 #include "halves.h"
 #include "last.h"
 #pragma GCC diagnostic ignored "-Wunused-function" /* of it only the epilogue */
-#include "multiply_body.h"
 #include "last_body.h"
+#include "multiply_body.h"
 extern const last_t JOIN(last, TARGET, ELEMENT);
 const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                             .lanes = LANES,

@@ -23,8 +23,7 @@ typedef struct {
      * image: stride 1 or 2 on both axes, dilation 1. w[tap * channels + c]; `zeros`: as many. The
      * sums of `image3`. */
     void (*depthwise3)(const geometry_t *g, ptrdiff_t channels, const void *x, const void *w,
-                       const void *zeros, void *y, const epilogue_t *e, ptrdiff_t p0,
-                       ptrdiff_t p1);
+                       const void *zeros, void *y, const epilogue_t *e, ptrdiff_t p0, ptrdiff_t p1);
 } last_t;
 
 const last_t *last_table(const char *isa, int itemsize); /* dispatch.c; NULL: none */

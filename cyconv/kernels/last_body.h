@@ -53,14 +53,13 @@ typedef void last_function(ptrdiff_t n, ptrdiff_t taps, const real *A, ptrdiff_t
                            const real *B, real *C, ptrdiff_t c_row, int accumulate,
                            const epilogue_t *e, ptrdiff_t j);
 
-#define LAST_TILE(m, v)                                                                       \
-    static void last_##m##x##v(ptrdiff_t n, ptrdiff_t taps, const real *A, ptrdiff_t a_row,   \
-                               const real *B, real *C, ptrdiff_t c_row, int accumulate,       \
-                               const epilogue_t *e, ptrdiff_t j) {                            \
-        last_tile(m, v, n, taps, A, a_row, B, C, c_row, accumulate, e, j);                    \
+#define LAST_TILE(m, v)                                                                     \
+    static void last_##m##x##v(ptrdiff_t n, ptrdiff_t taps, const real *A, ptrdiff_t a_row, \
+                               const real *B, real *C, ptrdiff_t c_row, int accumulate,     \
+                               const epilogue_t *e, ptrdiff_t j) {                          \
+        last_tile(m, v, n, taps, A, a_row, B, C, c_row, accumulate, e, j);                  \
     }
-#define LAST_ROW(m)                                                                           \
-    { 0, last_##m##x1, last_##m##x2, LAST_WIDE(m) }
+#define LAST_ROW(m) {0, last_##m##x1, last_##m##x2, LAST_WIDE(m)}
 #if REGISTERS == 32
 #define LAST_TILES(m) LAST_TILE(m, 1) LAST_TILE(m, 2) LAST_TILE(m, 3) LAST_TILE(m, 4)
 #define LAST_WIDE(m) last_##m##x3, last_##m##x4
@@ -102,17 +101,16 @@ static void last_pack(const void *weights, ptrdiff_t w_row, ptrdiff_t n, ptrdiff
     real *B = panels;
     for (ptrdiff_t j = 0; j < n; j += LAST_NR)
         for (ptrdiff_t t = 0; t < taps; t++)
-            for (ptrdiff_t l = 0; l < LAST_NR; l++)
-                *B++ = j + l < n ? w[(j + l) * w_row + t] : 0;
+            for (ptrdiff_t l = 0; l < LAST_NR; l++) *B++ = j + l < n ? w[(j + l) * w_row + t] : 0;
 }
 
 /* Outputs q < count <= LAST_PIXELS of one row, v vectors of channels from c on: column j of the
  * windows' row r is the pixel at x[r * span + j]. */
 enum { LAST_PIXELS = 4, LAST_SPAN = 3 + 2 * (LAST_PIXELS - 1) };
 
-INLINE void last_windows(const int stride, const int count, const int v,
-                         const real *const *x, const real *w, ptrdiff_t channels, ptrdiff_t c,
-                         real *y, ptrdiff_t y_column, const epilogue_t *e) {
+INLINE void last_windows(const int stride, const int count, const int v, const real *const *x,
+                         const real *w, ptrdiff_t channels, ptrdiff_t c, real *y,
+                         ptrdiff_t y_column, const epilogue_t *e) {
     vec sum[LAST_PIXELS][2];
 #pragma GCC unroll 4
     for (int q = 0; q < count; q++)
@@ -148,8 +146,7 @@ INLINE void last_channels(const int stride, const int count, const real *const *
 }
 
 static __attribute__((noinline)) void last_pixel(const real *const *x, const real *w,
-                                                 ptrdiff_t channels, real *y,
-                                                 const epilogue_t *e) {
+                                                 ptrdiff_t channels, real *y, const epilogue_t *e) {
     last_channels(1, 1, x, w, channels, y, 0, e);
 }
 

@@ -11,6 +11,7 @@
 #define CHECK_H
 #include "chain.h"
 #include "kernel_table.h"
+#include "last.h"
 #include <stdint.h>
 
 enum { SLOTS = 6, SLOT_BYTES = 1 << 20, MARGIN = 2048, POISON = 0xFB };
@@ -34,4 +35,8 @@ void check_u64(const kernels_t *k);
 
 /* Those of image filters, from check_chains.c. */
 void check_chains(const chains_t *k);
+
+/* Those of channels last, from check_last.c. */
+void check_last_f32(const last_t *k);
+void check_last_f64(const last_t *k);
 #endif
