@@ -164,8 +164,9 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                     else:
                         found = 1
                         runs[0].start, runs[0].length = line * c.row + j + i * k.nr, wide
-                    k.gather(c.g.x_cells if c.pointwise else CYCONV_REAL, count * taps, source, NULL if c.pointwise else c.offset, c.g.x_c,
-                             runs, found, c.pointwise, panel + i * c.panel * size)
+                    k.gather(c.g.x_cells if c.pointwise else CYCONV_REAL, count * taps, source,
+                             NULL if c.pointwise else c.offset, c.g.x_c, runs, found,
+                             c.pointwise, panel + i * c.panel * size)
                 f = first
                 while f < last:
                     m = min(<ptrdiff_t>FILTERS, last - f)

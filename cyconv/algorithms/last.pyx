@@ -1,5 +1,5 @@
-"""Channels last, in and out as they lie: 1 x 1 kernels for `implicit_gemm`, 3 x 3 taps on one channel
-for `direct` (``last.h``).
+"""Channels last, in and out as they lie: 1 x 1 kernels for `implicit_gemm`, 3 x 3 taps on one
+channel for `direct` (``last.h``).
 
 The sums are those that the algorithms make of channels first, to the bit.
 """
