@@ -106,7 +106,7 @@ class Border(Rule):
 
     def run(self, a, out, solve):
         widths = ((0, 0), (0, 0), *self.problem.padding)
-        if type(a) is np.ndarray:  # by the map: np.pad takes twice as long
+        if type(a) is np.ndarray:  # by the map, which np.pad takes longer to follow
             padded = extended(a, widths, SCIPY_NAMES[self.problem.padding_mode])
         else:
             padded = np.pad(a, widths, self.mode)
