@@ -51,6 +51,7 @@ CFLAGS = ["-O2", "-g0", "-std=gnu11", "-Wall", "-Wextra", "-ffp-contract=fast",
 ELEMENTS = ("f32", "f64", "u32", "u64")
 CHAIN_ELEMENTS = ("f32", "f64")  # of image filters' sums
 PAIR_ELEMENTS = ("u32",)  # of sums of products of 16-bit integers
+LAST_ELEMENTS = ("f32", "f64")  # of channels last
 
 # What Cython writes only calls the kernels: -O2 takes twice as long for no gain.
 CYTHON_CFLAGS = ["-O1"]
@@ -92,7 +93,12 @@ class BuildExt(build_ext):
             sanitize = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-O1", "-g"]
         openmp = self.openmp_flags()
         with ThreadPoolExecutor(int(self.parallel)) as pool:
-            parts = ("chains", CHAIN_ELEMENTS), ("kernels", ELEMENTS), ("pairs", PAIR_ELEMENTS)
+            parts = (
+                ("chains", CHAIN_ELEMENTS),
+                ("kernels", ELEMENTS),
+                ("pairs", PAIR_ELEMENTS),
+                ("last", LAST_ELEMENTS),
+            )
             objects = [
                 pool.submit(self.kernel_object, part, isa, element, flags + sanitize)
                 for part, elements in parts

@@ -46,7 +46,12 @@ def build_flags():
 
 
 SETUP = build_flags()
-PARTS = {"kernels": "ELEMENTS", "chains": "CHAIN_ELEMENTS", "pairs": "PAIR_ELEMENTS"}
+PARTS = {
+    "kernels": "ELEMENTS",
+    "chains": "CHAIN_ELEMENTS",
+    "pairs": "PAIR_ELEMENTS",
+    "last": "LAST_ELEMENTS",
+}
 TABLES = [(part, element) for part, name in PARTS.items() for element in SETUP[name]]
 CHECKED = [element if part == "kernels" else f"{part}_{element}" for part, element in TABLES]
 
@@ -79,6 +84,8 @@ def build(compiler, sets, folder, *link, targets=None):
             compiled(source, f"{part}_{isa}_{element}", *SETUP["CFLAGS"], *flags, *macros)
     for element in SETUP["ELEMENTS"]:
         compiled(SOURCES / "check_element.c", f"check_{element}", *FLAGS, f"-DELEMENT_{element}")
+    for element in SETUP["LAST_ELEMENTS"]:
+        compiled(SOURCES / "check_last.c", f"last_{element}", *FLAGS, f"-DELEMENT_{element}")
     compiled(SOURCES / "check_chains.c", "check_chains", *FLAGS)
     compiled(SOURCES / "check_pairs.c", "check_pairs", *FLAGS)
     compiled(SOURCES / "check_kernels.c", "check_kernels", *FLAGS)

@@ -6,6 +6,8 @@ cdef class Packed:
     cdef readonly tuple arrays
     cdef readonly size_t nbytes
     cdef Buffer panels
+    cdef object source  # the weights in order, for another packing; or None
+    cdef Buffer last    # packed for channels that lie last, once they do
 
 
 cdef class Algorithm:

@@ -26,6 +26,7 @@ from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, cell_size, epilogue, fill, from_row
+from cyconv.algorithms.last cimport run_depthwise
 from cyconv.algorithms.strips cimport Strips, pack_blocks, strip_bytes, strips
 from cyconv.algorithms.threes cimport (
     few_on_a_plane,
@@ -281,6 +282,8 @@ cdef class Algorithm(Base):
         if self.keeps_weights:
             return run_gradient(self.k, &c.g, x, packed.arrays[0], y, &c.e,
                                 n, self.workspace_per_thread, seconds)
+        if c.g.K == 1 and run_depthwise(self, &c.g, x, packed, y, &c.e, threads, seconds):
+            return
         if c.g.K <= FEW and run_image(
                 self.k, &c.g, x, packed.panels.data, y, &c.e, threads, seconds):
             return

@@ -33,8 +33,10 @@ from cyconv.algorithms.base cimport (
     epilogue,
     fill,
     from_row,
+    in_order,
     pointer_table,
 )
+from cyconv.algorithms.last cimport run_pixels
 from cyconv.algorithms.strips cimport Strips, lies_scattered, pack_blocks, strip_bytes, strips
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
@@ -163,8 +165,9 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                     else:
                         found = 1
                         runs[0].start, runs[0].length = line * c.row + j + i * k.nr, wide
-                    k.gather(c.g.x_cells if c.pointwise else CYCONV_REAL, count * taps, source, NULL if c.pointwise else c.offset, c.g.x_c,
-                             runs, found, c.pointwise, panel + i * c.panel * size)
+                    k.gather(c.g.x_cells if c.pointwise else CYCONV_REAL, count * taps, source,
+                             NULL if c.pointwise else c.offset, c.g.x_c, runs, found,
+                             c.pointwise, panel + i * c.panel * size)
                 f = first
                 while f < last:
                     m = min(<ptrdiff_t>FILTERS, last - f)
@@ -202,6 +205,7 @@ cdef class Algorithm(Base):
     cdef ptrdiff_t planes, rows, columns, group
     cdef size_t before_sums  # bytes of scratch
     cdef bint pointwise, alone  # of a group: one piece of work
+    cdef bint points         # a 1 x 1 kernel without padding, of any stride
 
     @classmethod
     def supports(cls, problem):
@@ -231,6 +235,7 @@ cdef class Algorithm(Base):
         size = self.k.itemsize
         self.strips = s = strips(self)
         self.pointwise = is_pointwise(self.problem.sizes)
+        self.points = is_points(self.problem.sizes)
         taps = int(h.kernel) * int(w.kernel)
         blocks = ceil_div(self.g.D, max(1, TAPS // taps))
         planes = ceil_div(self.g.D, max(1, blocks))
@@ -266,12 +271,22 @@ cdef class Algorithm(Base):
         return self.takes(self.g.K * pixels * self.k.itemsize)
 
     def pack(self, w):
-        """The weights in blocks of planes."""
-        return pack_blocks(self, w, self.planes, self.g.K)
+        """The weights in blocks of planes; of a 1 x 1 kernel channels may lie last."""
+        cdef Packed packed
+        if self.points:
+            w = in_order(w)
+        packed = pack_blocks(self, w, self.planes, self.g.K)
+        packed.source = w if self.points else None
+        return packed
 
     def lend(self, w):
         """The weights as they are, where no two pieces of work would pack the same."""
-        return self.pack(w) if not self.alone or lies_scattered(w) else self.lent(w)
+        cdef Packed packed
+        if not self.alone or lies_scattered(w):
+            return self.pack(w)
+        packed = self.lent(w)
+        packed.source = packed.arrays[0] if self.points else None
+        return packed
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
             double seconds, add=None):
@@ -284,6 +299,10 @@ cdef class Algorithm(Base):
         if self.g.D == 0:
             return fill(y, bias, clamp, add)
         c.g = self.placed(x, y)
+        c.e = epilogue(bias, clamp, add)
+        if self.points and run_pixels(
+                self, &c.g, x, packed, y, &c.e, self.planes, n, seconds):
+            return
         c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
         c.panels = c.weights = NULL
         if packed.panels is None:
@@ -319,7 +338,6 @@ cdef class Algorithm(Base):
         c.row_strips = ceil_div(c.g.h.out, c.rows)
         c.filters = piece.filters
         c.chunks = ceil_div(c.g.K, c.filters)
-        c.e = epilogue(bias, clamp, add)
         c.own, c.sums = scratch, 0
         if self.g.D <= self.planes:
             c.e.cells = c.g.y_cells
@@ -332,10 +350,15 @@ cdef class Algorithm(Base):
                      n, scratch, seconds)
 
 
-cdef bint is_pointwise(Sizes s):
-    """Whether every output pixel is a product with one input pixel, in the same order."""
+cdef bint is_points(Sizes s):
+    """Whether every output pixel is a product with one input pixel."""
     cdef int i
     for i in range(s.rank):
         if s.axes[i].kernel > 1 or s.axes[i].lo or s.axes[i].hi:
             return False
-    return s.h.stride == s.w.stride == 1
+    return True
+
+
+cdef bint is_pointwise(Sizes s):
+    """Whether every output pixel is a product with one input pixel, in the same order."""
+    return is_points(s) and s.h.stride == s.w.stride == 1

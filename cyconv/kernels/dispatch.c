@@ -3,6 +3,7 @@
  * What has run: the baseline, AVX2 and AVX-512 on processors; NEON and the baseline of 64-bit Arm
  * only under qemu, kernel by kernel (tests/test_kernels.py). */
 #include "kernel_table.h"
+#include "last.h"
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #endif
@@ -63,6 +64,27 @@ const kernel_table_t **kernel_tables(void) {
 #endif
     found[n++] = &baseline;
     return found;
+}
+
+#define LAST(isa)                                                                              \
+    {                                                                                          \
+        extern const last_t last_##isa##_f32;                                                  \
+        extern const last_t last_##isa##_f64;                                                  \
+        if (!strcmp(name, #isa)) return itemsize == 4 ? &last_##isa##_f32 : &last_##isa##_f64; \
+    }
+
+const last_t *last_table(const char *name, int itemsize) {
+    LAST(baseline)
+#ifdef CYCONV_avx2
+    LAST(avx2)
+#endif
+#ifdef CYCONV_avx512
+    LAST(avx512)
+#endif
+#ifdef CYCONV_neon
+    LAST(neon)
+#endif
+    return NULL;
 }
 
 const kernel_table_t *kernel_table(const char *name) {

@@ -201,7 +201,19 @@ cdef extern from "pairs.h" nogil:
 
     ptrdiff_t pair_row_bytes(const geometry_t *, const strip_t *, const pair_source_t *)
 
+cdef extern from "last.h" nogil:
+    ctypedef struct last_t:
+        int itemsize, lanes, nr
+        void (*multiply)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *,
+                         ptrdiff_t, void *, ptrdiff_t, int, const epilogue_t *) noexcept nogil
+        void (*pack)(const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*depthwise3)(const geometry_t *, ptrdiff_t, const void *, const void *, const void *,
+                           void *, const epilogue_t *, ptrdiff_t, ptrdiff_t) noexcept nogil
+
+    const last_t *last_table(const char *isa, int itemsize)
+
 
 cdef const kernels_t *kernels_for(str isa, dtype) except NULL
 cdef const chains_t *chains_for(bint double_precision) except NULL
 cdef const pairs *pairs_for(str isa) except NULL
+cdef const last_t *last_for(str isa, dtype) noexcept

@@ -2,7 +2,14 @@
 
 import os
 
-from cyconv.kernels.kernels cimport chains_t, kernel_table_t, kernels_t, pairs
+from cyconv.kernels.kernels cimport (
+    chains_t,
+    kernel_table_t,
+    kernels_t,
+    last_t,
+    last_table,
+    pairs,
+)
 
 
 cdef extern from "kernel_table.h" nogil:
@@ -101,6 +108,12 @@ cdef const pairs *pairs_for(str isa) except NULL:
     if table == NULL:
         raise ValueError(f"kernels: no table {isa!r}")
     return <const pairs *>table.pairs
+
+
+cdef const last_t *last_for(str isa, dtype) noexcept:
+    """Those for channels that lie last, of a float dtype; NULL for others."""
+    name = isa.encode()
+    return last_table(name, dtype.itemsize) if dtype.kind == "f" else NULL
 
 
 def lanes(isa, dtype):

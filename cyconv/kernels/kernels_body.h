@@ -30,6 +30,19 @@ const pairs_t JOIN(pairs, TARGET, ELEMENT) = {
     .finish = finish_sums,
     .store = store_sums,
 };
+#elif defined(PART_last)
+#include "halves.h"
+#include "last.h"
+#pragma GCC diagnostic ignored "-Wunused-function" /* of it only the epilogue */
+#include "last_body.h"
+#include "multiply_body.h"
+extern const last_t JOIN(last, TARGET, ELEMENT);
+const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
+                                            .lanes = LANES,
+                                            .nr = LAST_NR,
+                                            .multiply = last_multiply,
+                                            .pack = last_pack,
+                                            .depthwise3 = last_depthwise};
 #else
 
 #include "halves.h"

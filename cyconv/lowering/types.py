@@ -61,6 +61,7 @@ class Stored(Cast):
             problem.direction == "forward"
             and problem.sum_dtype == np.float32
             and any(map(is_half, dtypes))
+            and all(is_half(dtype) or dtype == np.float32 for dtype in dtypes)
         )
 
 

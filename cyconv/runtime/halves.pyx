@@ -1,5 +1,7 @@
-"""Whole arrays of 16-bit cells to float32 and back, by the kernels: NumPy's own cast of float16 takes
-twenty times as long."""
+"""Whole arrays of 16-bit cells to float32 and back, by the kernels.
+
+NumPy's own cast of float16 takes twenty times as long.
+"""
 
 cimport numpy as cnp
 

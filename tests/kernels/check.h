@@ -11,6 +11,7 @@
 #define CHECK_H
 #include "chain.h"
 #include "kernel_table.h"
+#include "last.h"
 #include <stdint.h>
 #include <stdio.h>
 
@@ -46,4 +47,7 @@ void check_chains(const chains_t *k);
 /* Those of products of 16-bit integers, from check_pairs.c; nr is that of
  * kernels_t for u32. */
 void check_pairs(const pairs_t *k, ptrdiff_t nr);
+/* Those of channels last, from check_last.c. */
+void check_last_f32(const last_t *k);
+void check_last_f64(const last_t *k);
 #endif

@@ -89,6 +89,12 @@ static void check_filters(const char *element, const chains_t *k) {
     finish();
 }
 
+static void check_last(const char *element, void (*checks)(const last_t *), const last_t *k) {
+    start(element);
+    checks(k);
+    finish();
+}
+
 static void check(const char *element, void (*checks)(const kernels_t *), const kernels_t *k) {
     start(element);
     checks(k);
@@ -116,6 +122,8 @@ int main(void) {
         check_filters("chains_f32", (*table)->chains_f32);
         check_filters("chains_f64", (*table)->chains_f64);
         check_products("pairs_u32", (*table)->pairs, (*table)->u32->nr);
+        check_last("last_f32", check_last_f32, last_table(table_name, 4));
+        check_last("last_f64", check_last_f64, last_table(table_name, 8));
     }
     return 0;
 }
