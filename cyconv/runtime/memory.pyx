@@ -74,10 +74,10 @@ cdef void *take_spare(size_t *size) noexcept:
 
 cdef check_free(size_t size, str what):
     """MemoryError, which names `what`, unless `size` bytes can be had. They are not kept."""
-    cdef void *memory = NULL
-    if posix_memalign(&memory, ALIGNMENT, size):
+    cdef void *memory = new_aligned(ALIGNMENT, size)
+    if memory == NULL:
         raise MemoryError(f"cyconv: cannot allocate {size} bytes of {what}")
-    free(memory)
+    free_aligned(memory)
 
 
 cdef class Buffer:
