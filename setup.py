@@ -29,7 +29,7 @@ from setuptools.modified import newer_group
 ISA_FLAGS = {
     "x86_64": {
         "baseline": [],
-        "avx2": ["-mavx2", "-mfma"],
+        "avx2": ["-mavx2", "-mfma", "-mf16c"],
         "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma",
                    "-mprefer-vector-width=512"],
     },
@@ -40,13 +40,18 @@ FAMILY = {"amd64": "x86_64", "x86_64": "x86_64", "aarch64": "aarch64", "arm64": 
 
 # Fused multiply-adds are wanted; -ffast-math is not: it would change the process's float mode.
 # The kernels are written in vectors and unrolled by hand: -O3 takes twice as long for no gain.
+# A tile of one chain of sums must round as wider tiles do: GCC 14 and later would split the fused
+# operations of a chain, for speed, where it finds only one. (Clang has no such setting.)
 # Their loops over a few vectors are not to become calls of memcpy and memset. -g0 undoes Python's
 # own -g: to describe code that is unrolled like this takes a third of the time, and most bytes.
 CFLAGS = ["-O2", "-g0", "-std=gnu11", "-Wall", "-Wextra", "-ffp-contract=fast",
+          "--param=avoid-fma-max-bits=0", "-Wno-unused-command-line-argument",
           "-fno-math-errno", "-fno-tree-loop-distribute-patterns", "-fno-trapping-math",
           "-fvisibility=hidden"]  # fmt: skip
 ELEMENTS = ("f32", "f64", "u32", "u64")
 CHAIN_ELEMENTS = ("f32", "f64")  # of image filters' sums
+PAIR_ELEMENTS = ("u32",)  # of sums of products of 16-bit integers
+LAST_ELEMENTS = ("f32", "f64")  # of channels last
 
 # What Cython writes only calls the kernels: -O2 takes twice as long for no gain.
 CYTHON_CFLAGS = ["-O1"]
@@ -88,9 +93,15 @@ class BuildExt(build_ext):
             sanitize = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-O1", "-g"]
         openmp = self.openmp_flags()
         with ThreadPoolExecutor(int(self.parallel)) as pool:
+            parts = (
+                ("chains", CHAIN_ELEMENTS),
+                ("kernels", ELEMENTS),
+                ("pairs", PAIR_ELEMENTS),
+                ("last", LAST_ELEMENTS),
+            )
             objects = [
                 pool.submit(self.kernel_object, part, isa, element, flags + sanitize)
-                for part, elements in (("chains", CHAIN_ELEMENTS), ("kernels", ELEMENTS))
+                for part, elements in parts
                 for element in elements
                 for isa, flags in reversed(isa_flags().items())
             ]

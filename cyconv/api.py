@@ -199,9 +199,12 @@ def _named(function, name, rank, text):
     return function
 
 
-def named_conv(operation):
-    """:func:`conv` for a room above, where errors begin with the name `operation`."""
-    return _forward(operation, None)
+def planned_conv(operation, shapes, dtypes, geometry, what, how):
+    """The Plan of :func:`conv` for a room above, where errors begin with the name `operation`.
+
+    `geometry`, `what` and `how` are in the order of :func:`_solve`.
+    """
+    return _solve(operation, "forward", shapes, dtypes, geometry, what, how)
 
 
 conv = _forward("conv", None)

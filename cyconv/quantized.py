@@ -9,17 +9,25 @@ see the differences x - z, so that zero padding is padding with the zero point.
 """
 
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
-from cyconv.api import named_conv
-from cyconv.problem import DATA_FORMATS, checked_dtype
-from cyconv.problem.operands import as_array, check_on_host
+from cyconv.api import planned_conv
+from cyconv.planning.plan import PackedConv
+from cyconv.problem import checked_dtype
+from cyconv.problem.operands import as_array, check_bias, check_on_host, check_out, deliver, native
 
 STORED = ("uint8", "int8", "int16")
 BLOCK = 1 << 16  # sums that are rounded at a time: they stay in a cache of the second level
 
-_sums = {name: named_conv(name) for name in ("conv_integer", "qlinear_conv")}
+
+class Target(NamedTuple):
+    """What sums become: clip(round(sum * factor) + zero) in `dtype`; a factor for each filter."""
+
+    zero: int
+    factor: np.ndarray
+    dtype: np.dtype
 
 
 def conv_integer(
@@ -70,12 +78,12 @@ def conv_integer(
     >>> cyconv.conv_integer(x, w, x_zero_point=128)
     array([[-2,  3]], dtype=int32)
     """
-    x, w, _ = centred("conv_integer", x, x_zero_point, w, w_zero_point)
-    return _sums["conv_integer"](
-        x, w, None, stride, padding, dilation, groups, data_format=data_format,
-        algorithm=algorithm, threads=threads, workspace_limit=workspace_limit, out=out,
-        out_dtype="int32",
+    packed, x, zero = _packed(
+        "conv_integer", x, x_zero_point, w, w_zero_point, None,
+        (stride, padding, dilation, groups), data_format,
+        (algorithm, "cpu", threads, "balanced", workspace_limit),
     )  # fmt: skip
+    return layer(packed, x, zero, out=out)
 
 
 def qlinear_conv(
@@ -143,32 +151,96 @@ def qlinear_conv(
     array([[126, 132]], dtype=uint8)
     """
     op = "qlinear_conv"
-    x, w, stored = centred(op, x, x_zero_point, w, w_zero_point)
-    y_zero_point, out_dtype = output_zero_point(op, y_zero_point, out_dtype, stored)
+    x, w = stored(op, "x", x), stored(op, "w", w)
+    zero, dtype = output_zero_point(op, y_zero_point, out_dtype, x.dtype)
     factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
-    sums = _sums[op](
-        x, w, bias, stride, padding, dilation, groups, data_format=data_format,
-        algorithm=algorithm, threads=threads, workspace_limit=workspace_limit, out_dtype="int32",
+    packed, x, x_zero = _packed(
+        op, x, x_zero_point, w, w_zero_point, bias, (stride, padding, dilation, groups),
+        data_format, (algorithm, "cpu", threads, "balanced", workspace_limit),
     )  # fmt: skip
-    channel = sums.ndim - 1 if DATA_FORMATS[data_format] else sums.ndim - w.ndim + 1
-    return requantised(sums, channel, factor, y_zero_point, out_dtype)
+    return layer(packed, x, x_zero, Target(zero, factor, dtype))
 
 
-def centred(operation, x, x_zero_point, w, w_zero_point):
-    """x and w less their zero points, in a type whose sums are of int32, and x's stored type."""
-    x, w = _stored(operation, "x", x), _stored(operation, "w", w)
-    return (
-        less(x, zero_point(operation, "x_zero_point", x_zero_point, x.dtype)),
-        less(w, zero_point(operation, "w_zero_point", w_zero_point, w.dtype, w.shape[:1])),
-        x.dtype,
-    )
+def prepared(x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias, stride, padding,
+             dilation, groups, threads=None):  # fmt: skip
+    """:func:`qlinear_conv` with its weights packed: a function of an x like this one, and the name
+    of its algorithm.
+    """
+    op, x = "qlinear_conv", stored("qlinear_conv", "x", x)
+    zero, dtype = output_zero_point(op, y_zero, None, x.dtype)
+    factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
+    packed, _, x_zero = _packed(
+        op, x, x_zero, w, w_zero, bias, (stride, padding, dilation, groups), "channels_first",
+        ("auto", "cpu", threads, "balanced", None),
+    )  # fmt: skip
+    target = Target(zero, factor, dtype)
+    return (lambda x: layer(packed, x, x_zero, target)), packed.plan.algorithm
 
 
-def less(array, zero):
-    """`array` - `zero` in int32; one zero point, or one for each of the first axis."""
-    zero = np.asarray(zero, np.int32)
+def _packed(operation, x, x_zero, w, w_zero, bias, geometry, data_format, how):
+    """The layer with its weights packed, and x with its zero point as :func:`layer` takes them."""
+    x, w = stored(operation, "x", x), stored(operation, "w", w)
+    x_zero = zero_point(operation, "x_zero_point", x_zero, x.dtype)
+    w_zero = zero_point(operation, "w_zero_point", w_zero, w.dtype, w.shape[:1])
+    dtype = narrowest(x.dtype, x_zero, w.dtype, w_zero)
+    what = ("zeros", data_format, False, "int32")
+    found = planned_conv(operation, (x.shape, w.shape), (dtype, dtype), geometry, what, how)
+    bias = check_bias(found.problem, bias)
+    return PackedConv(found, centred(w, w_zero, dtype), bias, None), x, int(x_zero)
+
+
+def narrowest(x_dtype, x_zero, w_dtype, w_zero):
+    """The dtype of the problem of the differences.
+
+    That of 8 bits stands for differences of such numbers, which have a sign and 8 bits; 16 bits
+    hold those of 16 only if nothing is taken away.
+    """
+    if x_dtype.itemsize == w_dtype.itemsize == 1:
+        return np.dtype("int8")
+    pairs = ((x_dtype, x_zero), (w_dtype, w_zero))
+    fit = all(dtype.itemsize == 1 or not zero.any() for dtype, zero in pairs)
+    return np.dtype("int16" if fit else "int32")
+
+
+def centred(array, zero, dtype):
+    """The differences in a problem of `dtype`: those of 8 bits in int16."""
+    return less(array, zero, np.promote_types(dtype, np.int16))
+
+
+def layer(packed, x, zero, target=None, out=None):
+    """The sums of x less `zero`, or what they become, with the packed differences of weights.
+
+    Parameters
+    ----------
+    packed : PackedConv
+        Of a problem of the :func:`narrowest` dtype, with sums in int32.
+    x : array of uint8, int8 or int16
+    zero : int
+    target : Target, optional
+    out : array of int32, optional
+    """
+    problem = packed.plan.problem
+    x = native(x, x.dtype.newbyteorder("="))
+    if target is None:
+        out, y = check_out(problem, out, True, x)
+        if not packed.of_stored(x, zero, y):
+            packed.of_stored(centred(x, zero, problem.dtype), None, y)
+        return deliver(out, y)
+    factor = np.ascontiguousarray(np.broadcast_to(target.factor, problem.filters))
+    y = np.empty(problem.output_shape, target.dtype)
+    if packed.of_stored(x, zero, y, (target.zero, factor)):
+        return y
+    sums = np.empty(problem.output_shape, np.int32)
+    packed.of_stored(centred(x, zero, problem.dtype), None, sums)
+    channel = sums.ndim - 1 if problem.channels_last else sums.ndim - problem.rank - 1
+    return requantised(sums, channel, target.factor, target.zero, target.dtype)
+
+
+def less(array, zero, dtype):
+    """`array` - `zero` in `dtype`; one zero point, or one for each of the first axis."""
+    zero = np.asarray(zero, dtype)
     return np.subtract(array, zero.reshape(zero.shape + (1,) * (array.ndim - 1) * zero.ndim),
-                       dtype=np.int32)  # fmt: skip
+                       dtype=dtype)  # fmt: skip
 
 
 def zero_point(operation, name, value, dtype, per_filter=()):
@@ -235,7 +307,8 @@ def requantised(sums, channel, factor, zero, dtype):
     return out
 
 
-def _stored(operation, name, array):
+def stored(operation, name, array):
+    """`array` as an ndarray of one of the types of stored integers."""
     array = as_array(operation, name, array)
     check_on_host(operation, name, array)
     if array.dtype.newbyteorder("=").name not in STORED:

@@ -72,7 +72,7 @@ class DevicePlan(Plan):
 
     def _lower(self, problem):
         # Four real products for a complex one: three would need a look at the result.
-        return lowering.lower(problem, strict=True, without=ON_HOST)
+        return lowering.lower(problem, strict=True, without=ON_HOST, narrow=False)
 
     def explain(self):
         """As :meth:`cyconv.Plan.explain`, with the device's name and the tunables measured."""

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from cyconv.lowering import ImageByImage, primitives
+from cyconv.lowering import ImageByImage, Stored, primitives
 from cyconv.opencl.device import get
 
 ALGORITHMS = (
@@ -12,8 +12,8 @@ ALGORITHMS = (
     "winograd",  # F(m, 3): fewer multiplications for 3 x 3 kernels of stride 1
 )
 
-ON_HOST = (ImageByImage,)
-"""Rewrites of no use here: `batch_gemm` sums over the images."""
+ON_HOST = (ImageByImage, Stored)
+"""Rewrites of no use here: `batch_gemm` sums over the images; kernels read one type of cells."""
 
 
 class Registry:
@@ -27,7 +27,7 @@ class Registry:
         """Names of all algorithms."""
         return ALGORITHMS
 
-    def get(self, name):
+    def get(self, name, dtype=None):
         """The class of algorithm `name`, bound to the device."""
         found = self._classes.get(name)
         if found is None:
@@ -65,7 +65,7 @@ def algorithms(problem, device="opencl"):
     reasons = dict.fromkeys(ALGORITHMS, refusal(problem))
     if refusal(problem) is not None:
         return reasons
-    for primitive in primitives(problem, ON_HOST):
+    for primitive in primitives(problem, ON_HOST, narrow=False):
         for name in ALGORITHMS:
             reasons[name] = reasons[name] or registry.get(name).supports(primitive)
     return reasons

@@ -22,7 +22,7 @@ def primitives(problems):
     """The different primitive problems of `problems`, by their work."""
     found = {}
     for problem in problems:
-        for primitive in lowering.primitives(problem, ON_HOST):
+        for primitive in lowering.primitives(problem, ON_HOST, narrow=False):
             if primitive.flops:
                 found[primitive] = primitive.flops
     return sorted(found, key=found.get)

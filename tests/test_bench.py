@@ -80,7 +80,9 @@ def test_a_layer_is_a_problem(net):
         problems = [cyconv.Problem(**given) for given in layer.problems]
         assert len(problems) == (2 if net == "training" else 1)
         assert layer.flops == sum(problem.flops for problem in problems)
-        assert all(layer.y == problem.y_shape for problem in problems)
+        n, k, *spatial = layer.y
+        y = (n, *spatial, k) if layer.last else layer.y
+        assert all(y == problem.y_shape for problem in problems)
 
 
 @pytest.mark.parametrize("layer", TINY.values(), ids=TINY)
@@ -106,6 +108,29 @@ def test_the_error_is_relative_to_the_largest_value():
     assert np.isnan(reference.error([right * np.nan], [right]))
     low, high = np.array([2, 250], np.uint8), np.array([7, 250], np.uint8)
     assert reference.error([low], [high]) == 5 / 250  # bytes don't wrap
+
+
+@pytest.mark.parametrize("cells", ["float16", "bfloat16"])
+def test_cells_of_16_bits_are_computed_from_what_they_hold(cells):
+    pytest.importorskip("ml_dtypes")
+    layer = replace(TINY["dense"], cells=cells)
+    x, w = data(layer)
+    expected = reference.reference(layer, x, w)
+    eps = {"float16": 2**-11, "bfloat16": 2**-8}[cells]
+    for name, worst in ("cyconv", eps), ("cyconv one-shot", eps), ("cyconv float32", 1e-5):
+        made = CONTESTANTS[name].make(Task(layer, x, w, None, 1))
+        assert reference.error(made.arrays(made.call()), expected) <= worst
+    assert not CONTESTANTS["torch"].takes(layer)
+
+
+def test_channels_last_stands_beside_channels_last():
+    layer = replace(TINY["strided"], last=True)
+    x, w = data(layer)
+    made = CONTESTANTS["cyconv"].make(Task(layer, x, w, None, 1))
+    expected = reference.reference(layer, x, w)
+    assert reference.error(made.arrays(made.call()), expected) < 1e-5
+    peers = {name for name, one in CONTESTANTS.items() if one.takes(layer)}
+    assert peers == {"cyconv", "torch channels_last", "torch prepacked"}
 
 
 # ---- contestants -------------------------------------------------------------------------------

@@ -69,7 +69,8 @@ MODULE = ["dispatch", "kernels", "kernels"]  # two objects, and the library
 
 
 def kernel_objects(isa):
-    return [f"target_{isa}"] * 6  # of four element types, and filters of images for two
+    # Of four element types, filters of images for two, and pairs of integers.
+    return [f"target_{isa}"] * 7
 
 
 EVERYTHING = [*MODULE, *kernel_objects("avx2"), *kernel_objects("baseline")]

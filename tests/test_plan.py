@@ -316,7 +316,7 @@ def test_only_what_is_chosen_is_laid_out(case):
     made, problem = [], case.problem("float32")
 
     class Watched(Plan):
-        _registry = SimpleNamespace(names=registry.names, get=lambda name: watched(name, made))
+        _registry = SimpleNamespace(names=registry.names, get=lambda name, _: watched(name, made))
 
     plan = Watched(problem, "auto", 1, "balanced", cost.WORKSPACE_LIMIT, cyconv.kernels.isa())
     assert set(made) == {plan.algorithm}

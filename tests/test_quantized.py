@@ -57,12 +57,75 @@ def test_sums_are_exact(case, x_dtype, w_dtype, each):
 def test_every_algorithm_of_integers(case, algorithm):
     rng = np.random.default_rng(case.seed)
     x, x_zero, w, w_zero = operands(rng, case, "uint8", "int8", True)
-    if case.reasons("int32")[algorithm] is not None:
+    if case.reasons("int8")[algorithm] is not None:
         pytest.skip("not for this problem")
     y = cyconv.conv_integer(x, w, x_zero, w_zero, **case.geometry, algorithm=algorithm)
     np.testing.assert_array_equal(
         y, oracle.conv(*wide(x, x_zero, w, w_zero), **case.geometry, dtype="i8")
     )
+
+
+LAYERS = [
+    ((1, 1, 7, 7), (2, 1, 3, 3), {"padding": 1}),
+    ((2, 3, 20, 21), (4, 3, 7, 7), {"stride": 2, "padding": 3}),
+    ((1, 700, 7, 7), (20, 700, 1, 1), {}),
+    ((1, 9, 12, 11), (5, 9, 1, 1), {"stride": 2}),
+    ((1, 70, 13, 14), (66, 70, 3, 3), {"padding": 1}),
+    ((1, 12, 40, 31), (12, 1, 3, 3), {"padding": 1, "groups": 12}),
+    ((2, 6, 15, 80), (12, 1, 5, 4), {"stride": (1, 2), "padding": 2, "groups": 6}),
+    ((1, 4, 9, 300), (4, 1, 3, 5), {"dilation": (2, 1), "groups": 4}),
+    ((1, 4, 12, 30), (4, 2, 2, 3), {"stride": 3, "dilation": 2, "groups": 2}),
+    ((1, 2, 9000), (2, 1, 9), {"groups": 2}),
+]
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "implicit_gemm", "winograd"])
+@pytest.mark.parametrize("types", [("uint8", "int8"), ("int8", "int8"), ("uint8", "uint8"),
+                                   ("int16", "int16")], ids="-".join)  # fmt: skip
+@pytest.mark.parametrize(("x_shape", "w_shape", "geometry"), LAYERS)
+def test_bytes_at_the_ends_of_their_range(x_shape, w_shape, geometry, types, algorithm):
+    """Zero points at one end, numbers at the other: the largest differences there are."""
+    rng = np.random.default_rng(0)
+    ends = [np.iinfo(of) for of in types]
+    wide_zeros = types[0] != "int16"
+    zeros = [i.min if wide_zeros else 0 for i in ends]
+    x = np.full(x_shape, ends[0].max, types[0])
+    w = np.where(rng.random(w_shape) < 0.9, ends[1].max, ends[1].min).astype(types[1])
+    problem = cyconv.Problem(x_shape, w_shape, "int8" if wide_zeros else "int16", **geometry)
+    if algorithm != "auto" and cyconv.algorithms(problem)[algorithm] is not None:
+        pytest.skip("not for this problem")
+    y = cyconv.conv_integer(x, w, *zeros, **geometry, algorithm=algorithm)
+    expected = oracle.conv(*wide(x, zeros[0], w, zeros[1]), **geometry, dtype="i8")
+    np.testing.assert_array_equal(y, wrapped(expected))
+    for threads in 1, 2:
+        y = cyconv.qlinear_conv(
+            x, 1, zeros[0], w, 1, zeros[1], 2.0**20, 3, **geometry, algorithm=algorithm,
+            threads=threads, out_dtype="int16",
+        )  # fmt: skip
+        right = np.rint(np.float32(wrapped(expected)) * np.float32(2.0**-20)) + 3
+        np.testing.assert_array_equal(y, np.clip(right, -(2**15), 2**15 - 1))
+
+
+def test_bytes_out_of_winograds_range_are_refused_by_it():
+    can = cyconv.algorithms(cyconv.Problem((1, 918, 5, 5), (4, 918, 3, 3), "int8"))
+    assert "C/groups <= 917" in can["winograd"]
+
+
+def test_conv2d_of_stored_integers_with_a_residual_into_scattered_cells():
+    rng = np.random.default_rng(0)
+    x, w = numbers(rng, (2, 6, 9, 9), "u1"), numbers(rng, (8, 6, 1, 1), "u1")
+    add, bias = rng.integers(-9, 9, (2, 8, 9, 9), "i4"), rng.integers(-9, 9, 8, "i4")
+    out = np.empty((2, 8, 12, 9), "i4")[:, :, 1:10]
+    for kernel, groups in ((w, 1), (numbers(rng, (6, 1, 3, 3), "u1"), 6)):
+        padding = kernel.shape[-1] // 2
+        here, k = out[:, : len(kernel)], len(kernel)
+        y = cyconv.conv2d(x, kernel, bias[:k], 1, padding, 1, groups, out=here, add=add[:, :k],
+                          activation=(-1000, 10**6))  # fmt: skip
+        assert y is here
+        sums = oracle.conv(x.astype("i8"), kernel.astype("i8"), None, padding=padding,
+                           groups=groups, dtype="i8")  # fmt: skip
+        right = sums + bias[:k].reshape(-1, 1, 1) + add[:, :k]
+        np.testing.assert_array_equal(y, np.clip(right, -1000, 10**6))
 
 
 def test_the_border_is_the_zero_point():

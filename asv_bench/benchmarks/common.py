@@ -68,6 +68,17 @@ def packed(layer, algorithm, dtype="float32", threads=1):
     return lambda: convolve(x, out=y)
 
 
+def packed_last(layer):
+    """A call without arguments that convolves an image whose channels lie last, into another."""
+    needs("Problem", "plan")
+    x, w = arrays(layer)
+    x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    how = layer.geometry | {"data_format": "channels_last"}
+    found = cyconv.plan(cyconv.Problem(x.shape, w.shape, **how), threads=1)
+    y, convolve = np.empty(found.problem.output_shape, x.dtype), found.pack(w)
+    return lambda: convolve(x, out=y)
+
+
 def gradient(layer, direction, algorithm, dtype="float32", threads=1):
     """A call without arguments that computes one gradient of the layer, into one output array."""
     needs("conv_grad_input", "conv_grad_weight")

@@ -40,3 +40,25 @@ class OneShot(_Forward):
 class PackedFloat64(Packed):
     params = (list(shapes.RESNET50), common.algorithms())
     dtype = "float64"
+
+
+class PackedHalves:
+    """A few layers in float16: wide and narrow 1 x 1, 3 x 3, depthwise."""
+
+    params = ([*list(shapes.RESNET50)[1:4], *list(shapes.MOBILENET_V2)[1:4]],)
+    param_names = ("layer",)
+    rounds = 1
+    warmup_time = 0.05
+
+    def setup(self, layer):
+        self.call = common.packed(shapes.LAYERS[layer], "auto", "float16")
+
+    def time_packed(self, layer):
+        self.call()
+
+
+class PackedChannelsLast(PackedHalves):
+    """The same in float32, channels last, in and out."""
+
+    def setup(self, layer):
+        self.call = common.packed_last(shapes.LAYERS[layer])

@@ -30,14 +30,24 @@ from libc.math cimport INFINITY
 
 from cyconv.problem.sizes cimport Sizes, axis_sizes_t
 from cyconv.runtime.memory cimport Buffer
-from cyconv.kernels.kernels cimport CYCONV_OVERREAD, axis_t, epilogue_t, geometry_t, kernels_for
+from cyconv.kernels.kernels cimport (
+    CYCONV_BF16,
+    CYCONV_F16,
+    CYCONV_OVERREAD,
+    CYCONV_REAL,
+    axis_t,
+    epilogue_t,
+    geometry_t,
+    kernels_for,
+)
 
 import numpy as np
 
 import cyconv.kernels
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
-from cyconv.problem.operands import finish
+from cyconv.problem.operands import Residual, finish
+from cyconv.runtime.halves import cast, is_half
 
 cnp.import_array()
 
@@ -61,6 +71,7 @@ cdef class Algorithm:
     """One algorithm for one problem: see the module."""
 
     all_or_nothing = True  # run() cannot fail once it has begun to write
+    stored = ()  # the dtypes that x may have beside the kernels'
 
     def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, isa=None,
                  allowed=BALANCED):
@@ -70,6 +81,9 @@ cdef class Algorithm:
         self.isa = isa or cyconv.kernels.isa()
         self.allowed = allowed
         self.k = kernels_for(self.isa, problem.dtype)
+        self.dtype = problem.dtype
+        if self.dtype.kind in "iu" and self.dtype.itemsize < 4:
+            self.dtype = np.dtype("int32")  # of what the kernels take
         self.workspace_limit = workspace_limit
         self.g.N, self.g.G, self.g.C, self.g.K = s.N, s.G, s.C, s.K
         self.g.outer_rank = s.rank - 2
@@ -106,6 +120,19 @@ cdef class Algorithm:
         """Bytes of scratch that a call on `threads` threads takes, all together."""
         return self.threads_for(threads) * self.workspace_per_thread
 
+    def stores(self, dtype, out_dtype):
+        """Whether `run` takes x of `dtype` and y of `out_dtype`, of 16 bits each or its problem's;
+        the workspace grows by what that takes. To be asked once, before the first run."""
+        return False
+
+    cdef bint takes(self, ptrdiff_t more) noexcept:
+        """Whether so many bytes more of scratch keep the limit; then they are a thread's too."""
+        more = ceil_div(self.workspace_per_thread + more, 64) * 64
+        if more > self.workspace_limit:
+            return False
+        self.workspace_per_thread = more
+        return True
+
     def lend(self, w):
         """The weights for one call: where each is read by one piece of work only, that may as well
         pack it. The bits are those of ``pack``."""
@@ -122,15 +149,17 @@ cdef class Algorithm:
         cdef geometry_t g = self.g
         cdef cnp.npy_intp *xs = cnp.PyArray_STRIDES(x)
         cdef cnp.npy_intp *ys = cnp.PyArray_STRIDES(y)
-        cdef ptrdiff_t size = self.k.itemsize
+        cdef ptrdiff_t x_size = cnp.PyArray_ITEMSIZE(x), y_size = cnp.PyArray_ITEMSIZE(y)
         cdef int i
-        g.x_n, g.x_c = xs[0] // size, xs[1] // size
-        g.y_n, g.y_k = ys[0] // size, ys[1] // size
+        g.x_n, g.x_c = xs[0] // x_size, xs[1] // x_size
+        g.y_n, g.y_k = ys[0] // y_size, ys[1] // y_size
+        xs, ys = xs + 2, ys + 2
         for i in range(<int>g.outer_rank):
-            g.outer[i].x_stride = xs[2 + i] // size
-            g.outer[i].y_stride = ys[2 + i] // size
-        g.h.x_stride, g.w.x_stride = xs[2 + g.outer_rank] // size, xs[3 + g.outer_rank] // size
-        g.h.y_stride, g.w.y_stride = ys[2 + g.outer_rank] // size, ys[3 + g.outer_rank] // size
+            g.outer[i].x_stride, g.outer[i].y_stride = xs[i] // x_size, ys[i] // y_size
+        xs, ys = xs + g.outer_rank, ys + g.outer_rank
+        g.h.x_stride, g.w.x_stride = xs[0] // x_size, xs[1] // x_size
+        g.h.y_stride, g.w.y_stride = ys[0] // y_size, ys[1] // y_size
+        g.x_cells, g.y_cells = cells_of(x, self.k.itemsize), cells_of(y, self.k.itemsize)
         return g
 
     cdef Packed new_packed(self, size_t elements, tuple arrays):
@@ -147,6 +176,13 @@ cdef class Algorithm:
         cdef Packed packed = Packed()
         packed.arrays = (in_order(w),)
         return packed
+
+
+cdef int cells_of(cnp.ndarray array, int size) noexcept:
+    """What its cells are to kernels whose elements have `size` bytes."""
+    if cnp.PyArray_ITEMSIZE(array) == size:
+        return CYCONV_REAL
+    return CYCONV_F16 if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT16 else CYCONV_BF16
 
 
 cdef in_order(w):
@@ -166,7 +202,7 @@ cdef epilogue_t epilogue(bias, clamp, add):
     e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
     e.add = NULL if add is None else cnp.PyArray_DATA(add.array)
     e.y = NULL if add is None else cnp.PyArray_DATA(add.result)
-    e.clamp = clamp is not None
+    e.clamp, e.cells = clamp is not None, CYCONV_REAL
     e.low, e.high = (-INFINITY, INFINITY) if clamp is None else clamp
     return e
 
@@ -180,6 +216,9 @@ cdef epilogue_t from_row(const epilogue_t *e, ptrdiff_t row, int itemsize) noexc
 
 
 cdef fill(y, bias, clamp, add):
-    """The empty sum, and the last step."""
-    y[...] = 0
-    finish(y, bias, clamp, add)
+    """The empty sum, and the last step, rounded once."""
+    sums = np.empty_like(y, np.float32) if is_half(y.dtype) else y
+    sums[...] = 0
+    finish(sums, bias, clamp, add if add is None or sums is y else Residual(add.at(y), sums))
+    if sums is not y:
+        y[...] = cast(sums, y.dtype)

@@ -44,6 +44,7 @@ cdef enum:
     PANELS = 6      # panels of one piece of work
     MOST_NR = 64    # no table has a wider NR
     TAPS_PER_PIXEL = 4
+    FEW_PLANES = 32
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, and to
 # read the weights.
@@ -162,7 +163,8 @@ cdef class Algorithm(Base):
         """Seconds: panels and their gathering.
 
         A kernel so much larger than its output comes from a gradient of weights, whose many images
-        fill the panels and meet the same weights: one image is asked for its share.
+        fill the panels and meet the same weights: one image is asked for its share. So does one
+        that is larger at all and has few planes, which then are a batch: a layer has more.
         """
         cdef Sizes s = problem.sizes
         cdef core_t core = core_of(s)
@@ -170,7 +172,7 @@ cdef class Algorithm(Base):
         cdef double full = vectors(&core, 9)  # columns of a panel
         cdef double column = cost.copies.column_seconds, row = cost.copies.column_row_seconds
         cdef double share = pixels / full, met, work
-        if s.h.kernel * s.w.kernel < TAPS_PER_PIXEL * pixels:
+        if s.h.kernel * s.w.kernel < pixels * (1 if s.C <= FEW_PLANES else TAPS_PER_PIXEL):
             share = ceil(share)
         share *= s.N * s.G
         work = share * products(&core, s.K, <ptrdiff_t>full, s.taps)

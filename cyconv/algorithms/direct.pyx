@@ -25,7 +25,8 @@ from cyconv.planning.estimates cimport (
 from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
-from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
+from cyconv.algorithms.base cimport Packed, ceil_div, cell_size, epilogue, fill, from_row
+from cyconv.algorithms.last cimport run_depthwise
 from cyconv.algorithms.strips cimport Strips, pack_blocks, strip_bytes, strips
 from cyconv.algorithms.threes cimport (
     few_on_a_plane,
@@ -35,10 +36,12 @@ from cyconv.algorithms.threes cimport (
     is_gradient,
     run_gradient,
     run_image,
+    stored_workspace,
 )
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
+    CYCONV_REAL,
     epilogue_acts,
     epilogue_t,
     geometry_slab,
@@ -52,6 +55,7 @@ import numpy as np
 
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
+from cyconv.algorithms.pairs import Direct as DirectPairs
 from cyconv.algorithms.phases import phases
 from cyconv.runtime import machine
 
@@ -62,6 +66,7 @@ cdef enum:
     COLUMNS = 1024         # outputs of one row that a strip serves at most
     STENCIL_COLUMNS = 512  # the same, where filters are taken one at a time
     PRODUCTS = 1 << 30     # of one strip at most, about 20 ms: Ctrl-C is seen between strips
+    SUMS = 1 << 16         # sums that wait in scratch to be rounded, about
     FEW = 3                # groups of at most so many filters take them one at a time
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to copy it into a
@@ -87,6 +92,7 @@ cdef struct Context:
     bint epilogue            # there is a last step
     stencil_t stencil
     ptrdiff_t runs           # of neighbouring taps in one plane
+    size_t sums              # bytes of scratch before sums that y has no cells for; 0: y has
     epilogue_t e
 
 
@@ -105,13 +111,21 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef const char **planes = <const char **>scratch
     cdef char *strip = scratch + c.g.D * sizeof(void *)
     cdef ptrdiff_t start = geometry_slab(
-        &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x, size, planes, &group)
-    cdef char *y = c.y + (start + q0 * c.g.w.y_stride) * size
+        &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x,
+        cell_size(c.g.x_cells, size), planes, &group)
+    cdef ptrdiff_t y_size = cell_size(c.g.y_cells, size)
+    cdef char *y = c.y + (start + first * c.g.y_k + p0 * c.g.h.y_stride
+                          + q0 * c.g.w.y_stride) * y_size
+    cdef char *to = y
+    cdef ptrdiff_t y_k = c.g.y_k, y_row = c.g.h.y_stride, y_column = c.g.w.y_stride
     cdef const char *panels
     cdef stencil_t t = c.stencil
     cdef strip_t cut = c.strip
     cdef epilogue_t e = from_row(&c.e, group * c.g.K + first, size)
     cut.filled = p1 - p0 + c.below
+    if c.sums:
+        to, y_k, y_row, y_column = scratch + c.sums, (p1 - p0) * n, n, 1
+        t.y_row, t.y_column = y_row, y_column
     d = 0
     while d < c.g.D:
         count = min(c.planes, c.g.D - d)
@@ -119,7 +133,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         panels = c.panels + ((group * c.g.D + d) * c.g.K + first * count) * taps * size
         if c.few:
             t.runs, t.accumulate = count * c.runs, d > 0
-            t.e = &e if d + count == c.g.D and c.epilogue else NULL
+            t.e = &e if d + count == c.g.D and c.epilogue and not c.sums else NULL
             rows, columns = p1 - p0, n
             if rows == 1 and n >= 4 * k.nr and count == c.g.D and c.g.h.kernel == 1:
                 # As four rows that overlap: enough chains to keep the multipliers busy. No tap
@@ -130,23 +144,27 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
             for p in range(last - first):
                 t.filter, t.w = p, panels + p * count * taps * size
                 k.stencil(&t, strip, rows, columns,
-                          y + ((first + p) * c.g.y_k + p0 * c.g.h.y_stride) * size)
+                          to + p * y_k * size)
             d += count
             continue
         for p in range(p0, p1):
             k.multiply(
                 last - first, n, count * taps, panels, strip + (p - p0) * c.row * size, 0,
-                k.nr, c.offset, y + (first * c.g.y_k + p * c.g.h.y_stride) * size, c.g.y_k,
-                c.g.w.y_stride, d > 0, &e if d + count == c.g.D else NULL)
+                k.nr, c.offset, to + (p - p0) * y_row * size, y_k, y_column, d > 0,
+                &e if d + count == c.g.D and not c.sums else NULL)
         d += count
+    for p in range(p1 - p0 if c.sums else 0):
+        k.finish_rows(c.g.y_cells, last - first, n, to + p * n * size, y_k,
+                      y + p * c.g.h.y_stride * y_size, c.g.y_k, c.g.w.y_stride, &e)
 
 
 cdef class Algorithm(Base):
     """The defining sum; see the module."""
 
-    name = "direct"
+    name, of_narrow = "direct", DirectPairs
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns
+    cdef size_t before_sums  # bytes of scratch
     cdef bint keeps_weights  # the array that is packed, not a copy of it
 
     @classmethod
@@ -225,6 +243,19 @@ cdef class Algorithm(Base):
                 return None
         return phases(rule, algorithms)
 
+    def stores(self, dtype, out_dtype):
+        """Sums lie in scratch until they are rounded."""
+        cdef ptrdiff_t sums = 0
+        if self.keeps_weights:
+            return False
+        self.before_sums = self.workspace_per_thread
+        if out_dtype != self.problem.dtype:
+            self.rows = min(self.rows, max(1, SUMS // (self.columns * max(1, self.g.K))))
+            sums = self.rows * self.columns * self.g.K * self.k.itemsize
+        if few_on_a_plane(self.problem.sizes, FEW):
+            sums = max(sums, stored_workspace(self.k, &self.g) - self.workspace_per_thread)
+        return self.takes(sums)
+
     def pack(self, w):
         """The weights in blocks of planes, or as they are, if their rows are contiguous."""
         cdef Packed packed
@@ -251,6 +282,8 @@ cdef class Algorithm(Base):
         if self.keeps_weights:
             return run_gradient(self.k, &c.g, x, packed.arrays[0], y, &c.e,
                                 n, self.workspace_per_thread, seconds)
+        if c.g.K == 1 and run_depthwise(self, &c.g, x, packed, y, &c.e, threads, seconds):
+            return
         if c.g.K <= FEW and run_image(
                 self.k, &c.g, x, packed.panels.data, y, &c.e, threads, seconds):
             return
@@ -261,6 +294,7 @@ cdef class Algorithm(Base):
         c.planes, c.columns = self.planes, self.columns
         c.few = c.g.K <= FEW
         c.epilogue = epilogue_acts(&c.e)
+        c.sums = self.before_sums if c.g.y_cells != CYCONV_REAL else 0
         c.stencil.start, c.stencil.length = self.strips.start, self.strips.length
         c.runs, c.stencil.row = self.strips.runs, c.row
         c.stencil.y_row, c.stencil.y_column = c.g.h.y_stride, c.g.w.y_stride

@@ -22,6 +22,7 @@ from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport (
     Packed,
     ceil_div,
+    cell_size,
     epilogue,
     fill,
     from_row,
@@ -64,12 +65,14 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef const char **planes = <const char **>scratch
     cdef char *columns = scratch + pointer_table(c.g.D)
     cdef char *block = columns + depth * c.pixels * size
-    cdef ptrdiff_t start = geometry_slab(&c.g, item // c.tiles, c.x, size, planes, &group)
+    cdef ptrdiff_t start = geometry_slab(
+        &c.g, item // c.tiles, c.x, cell_size(c.g.x_cells, size), planes, &group)
     cdef epilogue_t e = from_row(&c.e, group * c.g.K, size)
     c.k.patches(&c.g, planes, l0, l1, columns, c.pixels)
     gemm(size == 8, c.g.K, l1 - l0, depth, c.w + group * c.g.K * depth * size, depth, columns,
          c.pixels, block, c.pixels)
-    c.k.store_pixels(&c.g, block, c.pixels, l0, l1, c.y + start * size, &e)
+    c.k.store_pixels(&c.g, block, c.pixels, l0, l1,
+                     c.y + start * cell_size(c.g.y_cells, size), &e)
 
 
 cdef class Algorithm(Base):
@@ -114,6 +117,10 @@ cdef class Algorithm(Base):
         needed = fixed + self.pixels * per_pixel
         self.check_workspace(needed)
         self.workspace_per_thread = needed
+
+    def stores(self, dtype, out_dtype):
+        """Cells are converted as they are unrolled and stored."""
+        return True
 
     def pack(self, w):
         """The weights as the matrix W."""

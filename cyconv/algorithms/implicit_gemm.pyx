@@ -26,11 +26,22 @@ from cyconv.planning.estimates cimport (
 from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
-from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row, pointer_table
+from cyconv.algorithms.base cimport (
+    Packed,
+    ceil_div,
+    cell_size,
+    epilogue,
+    fill,
+    from_row,
+    in_order,
+    pointer_table,
+)
+from cyconv.algorithms.last cimport run_pixels
 from cyconv.algorithms.strips cimport Strips, lies_scattered, pack_blocks, strip_bytes, strips
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
+    CYCONV_REAL,
     epilogue_t,
     geometry_slab,
     geometry_t,
@@ -39,6 +50,7 @@ from cyconv.kernels.kernels cimport (
     strip_t,
 )
 
+from cyconv.algorithms.pairs import Pairs
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 from cyconv.runtime import machine
@@ -79,6 +91,7 @@ cdef struct Context:
     ptrdiff_t panel          # elements of one panel of pixels
     bint flat                # rows of a strip's outputs follow each other in y
     bint pointwise           # the image is the strip
+    size_t sums              # bytes of scratch before sums that y has no cells for; 0: y has
     epilogue_t e
 
 
@@ -100,6 +113,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef const Context *c = <const Context *>context
     cdef const kernels_t *k = c.k
     cdef int size = k.itemsize
+    cdef int x_size = cell_size(c.g.x_cells, size), y_size = cell_size(c.g.y_cells, size)
     cdef ptrdiff_t group, d, count, line, i, j, f, n, m, wide, taps = c.g.h.kernel * c.g.w.kernel
     cdef ptrdiff_t first = item % c.chunks * c.filters
     cdef ptrdiff_t last = min(first + c.filters, c.g.K)
@@ -113,8 +127,12 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef char *panel = scratch + pointer_table(c.g.D)
     cdef char *strip = panel + (c.group // k.nr * c.panel + CYCONV_OVERREAD) * size
     cdef ptrdiff_t start = geometry_slab(
-        &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x, size, planes, &group)
-    cdef char *y = c.y + (start + p0 * c.g.h.y_stride + q0 * c.g.w.y_stride) * size
+        &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x, x_size, planes, &group)
+    cdef char *y = c.y + (start + p0 * c.g.h.y_stride + q0 * c.g.w.y_stride) * y_size
+    cdef char *to
+    cdef char *sums
+    cdef ptrdiff_t sums_row = rows * columns
+    cdef bint ends
     cdef char *own = scratch + c.own
     cdef const char *panels
     cdef const char *source
@@ -126,11 +144,12 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     d = 0
     while d < c.g.D:
         count = min(c.planes, c.g.D - d)
+        ends = d + count == c.g.D
         panels = c.panels + ((group * c.g.D + d) * c.g.K + first * count) * taps * size
         if c.weights != NULL:
             panels = own
         if c.pointwise:
-            source = planes[d] + (p0 * c.g.w.in_ + q0) * size
+            source = planes[d] + (p0 * c.g.w.in_ + q0) * x_size
         else:
             k.fill_strip(&c.g, &cut, planes + d, count, p0, q0, strip)
             source = strip
@@ -146,8 +165,9 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                     else:
                         found = 1
                         runs[0].start, runs[0].length = line * c.row + j + i * k.nr, wide
-                    k.gather(count * taps, source, NULL if c.pointwise else c.offset, c.g.x_c,
-                             runs, found, c.pointwise, panel + i * c.panel * size)
+                    k.gather(c.g.x_cells if c.pointwise else CYCONV_REAL, count * taps, source,
+                             NULL if c.pointwise else c.offset, c.g.x_c, runs, found,
+                             c.pointwise, panel + i * c.panel * size)
                 f = first
                 while f < last:
                     m = min(<ptrdiff_t>FILTERS, last - f)
@@ -157,11 +177,21 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                             c.weights + ((group * c.g.K + f) * c.g.D + d) * taps * size,
                             c.g.D * taps, m, count * taps,
                             own + (f - first) * count * taps * size)
-                    k.multiply(
-                        m, n, count * taps, panels + (f - first) * count * taps * size, panel,
-                        k.nr, c.panel, NULL,
-                        y + (f * c.g.y_k + line * c.g.h.y_stride + j * c.g.w.y_stride) * size,
-                        c.g.y_k, c.g.w.y_stride, d > 0, &e if d + count == c.g.D else NULL)
+                    to = y + (f * c.g.y_k + line * c.g.h.y_stride + j * c.g.w.y_stride) * y_size
+                    if c.sums == 0:
+                        k.multiply(
+                            m, n, count * taps, panels + (f - first) * count * taps * size, panel,
+                            k.nr, c.panel, NULL, to, c.g.y_k, c.g.w.y_stride, d > 0,
+                            &e if ends else NULL)
+                    else:
+                        sums = scratch + c.sums + (
+                            (f - first) * sums_row + line * columns + j) * size
+                        k.multiply(
+                            m, n, count * taps, panels + (f - first) * count * taps * size, panel,
+                            k.nr, c.panel, NULL, sums, sums_row, 1, d > 0, NULL)
+                        if ends:
+                            k.finish_rows(c.g.y_cells, m, n, sums, sums_row, to, c.g.y_k,
+                                          c.g.w.y_stride, &e)
                     f += m
                 j += n
         d += count
@@ -170,10 +200,12 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
 cdef class Algorithm(Base):
     """Patches gathered into the micro-kernel's panels; see the module."""
 
-    name = "implicit_gemm"
+    name, of_narrow = "implicit_gemm", Pairs
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns, group
+    cdef size_t before_sums  # bytes of scratch
     cdef bint pointwise, alone  # of a group: one piece of work
+    cdef bint points         # a 1 x 1 kernel without padding, of any stride
 
     @classmethod
     def supports(cls, problem):
@@ -203,6 +235,7 @@ cdef class Algorithm(Base):
         size = self.k.itemsize
         self.strips = s = strips(self)
         self.pointwise = is_pointwise(self.problem.sizes)
+        self.points = is_points(self.problem.sizes)
         taps = int(h.kernel) * int(w.kernel)
         blocks = ceil_div(self.g.D, max(1, TAPS // taps))
         planes = ceil_div(self.g.D, max(1, blocks))
@@ -227,13 +260,33 @@ cdef class Algorithm(Base):
         self.alone = self.g.slabs == self.g.G and (
             h.out * w.out <= PIXELS if self.pointwise else rows >= h.out and columns >= w.out)
 
+    def stores(self, dtype, out_dtype):
+        """Where planes come in blocks, sums lie in scratch until they are rounded."""
+        cdef ptrdiff_t pixels = self.rows * self.columns
+        if out_dtype == self.problem.dtype or self.g.D <= self.planes:
+            return True
+        self.before_sums = self.workspace_per_thread
+        if self.pointwise:
+            pixels = max(pixels, min(<ptrdiff_t>PIXELS, self.g.h.out * self.g.w.out))
+        return self.takes(self.g.K * pixels * self.k.itemsize)
+
     def pack(self, w):
-        """The weights in blocks of planes."""
-        return pack_blocks(self, w, self.planes, self.g.K)
+        """The weights in blocks of planes; of a 1 x 1 kernel channels may lie last."""
+        cdef Packed packed
+        if self.points:
+            w = in_order(w)
+        packed = pack_blocks(self, w, self.planes, self.g.K)
+        packed.source = w if self.points else None
+        return packed
 
     def lend(self, w):
         """The weights as they are, where no two pieces of work would pack the same."""
-        return self.pack(w) if not self.alone or lies_scattered(w) else self.lent(w)
+        cdef Packed packed
+        if not self.alone or lies_scattered(w):
+            return self.pack(w)
+        packed = self.lent(w)
+        packed.source = packed.arrays[0] if self.points else None
+        return packed
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
             double seconds, add=None):
@@ -246,6 +299,10 @@ cdef class Algorithm(Base):
         if self.g.D == 0:
             return fill(y, bias, clamp, add)
         c.g = self.placed(x, y)
+        c.e = epilogue(bias, clamp, add)
+        if self.points and run_pixels(
+                self, &c.g, x, packed, y, &c.e, self.planes, n, seconds):
+            return
         c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
         c.panels = c.weights = NULL
         if packed.panels is None:
@@ -281,8 +338,11 @@ cdef class Algorithm(Base):
         c.row_strips = ceil_div(c.g.h.out, c.rows)
         c.filters = piece.filters
         c.chunks = ceil_div(c.g.K, c.filters)
-        c.e = epilogue(bias, clamp, add)
-        c.own = scratch
+        c.own, c.sums = scratch, 0
+        if self.g.D <= self.planes:
+            c.e.cells = c.g.y_cells
+        elif c.g.y_cells != CYCONV_REAL:
+            c.sums = self.before_sums
         if c.weights != NULL:
             taps = c.planes * c.g.h.kernel * c.g.w.kernel
             scratch += ceil_div((c.filters * taps + CYCONV_OVERREAD) * self.k.itemsize, 64) * 64
@@ -290,10 +350,15 @@ cdef class Algorithm(Base):
                      n, scratch, seconds)
 
 
-cdef bint is_pointwise(Sizes s):
-    """Whether every output pixel is a product with one input pixel, in the same order."""
+cdef bint is_points(Sizes s):
+    """Whether every output pixel is a product with one input pixel."""
     cdef int i
     for i in range(s.rank):
         if s.axes[i].kernel > 1 or s.axes[i].lo or s.axes[i].hi:
             return False
-    return s.h.stride == s.w.stride == 1
+    return True
+
+
+cdef bint is_pointwise(Sizes s):
+    """Whether every output pixel is a product with one input pixel, in the same order."""
+    return is_points(s) and s.h.stride == s.w.stride == 1

@@ -30,6 +30,7 @@ from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport (
     Packed,
     ceil_div,
+    cell_size,
     epilogue,
     fill,
     from_row,
@@ -55,6 +56,7 @@ import numpy as np
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 from cyconv.algorithms.direct import repair, repairer
+from cyconv.algorithms.pairs_winograd import WinogradPairs
 from cyconv.algorithms.winograd_matrices import VARIANTS
 from cyconv.runtime import machine
 
@@ -171,7 +173,8 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef char *V = scratch + pointer_table(c.g.D)
     cdef char *M = V + points * c.v_xi * size
     cdef char *stage = M  # of one plane: free until the products
-    cdef ptrdiff_t start = geometry_slab(&c.g, slab, c.x, size, planes, &group)
+    cdef int x_size = cell_size(c.g.x_cells, size)
+    cdef ptrdiff_t start = geometry_slab(&c.g, slab, c.x, x_size, planes, &group)
     cdef geometry_t g = c.g, phase
     cdef char *y
     cdef const char *U
@@ -184,7 +187,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     start += every(&g.w, c.dilations[1], split % c.splits[1])
     for d in range(c.g.D):
         if planes[d] != NULL:
-            planes[d] += offset * size
+            planes[d] += offset * x_size
     cdef ptrdiff_t tile_columns = (g.w.out + f.m[1] - 1) // f.m[1]
     cdef ptrdiff_t count = min(
         c.tiles, (g.h.out + f.m[0] - 1) // f.m[0] * tile_columns - t0)
@@ -196,8 +199,8 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         offset += decimate(&phase.w, c.strides[1], i % c.phases[1])
         for d in range(c.g.D):
             plane, after = planes[d], planes[min(d + 1, c.g.D - 1)]
-            plane = plane + offset * size if plane != NULL else NULL
-            after = after + offset * size if after != NULL else NULL
+            plane = plane + offset * x_size if plane != NULL else NULL
+            after = after + offset * x_size if after != NULL else NULL
             t = 0
             while t < count:
                 tile_row, column = (t0 + t) // tile_columns, (t0 + t) % tile_columns
@@ -232,7 +235,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                     d += n
         for j in range(m):
             e = from_row(&c.e, group * c.g.K + row + j, size)
-            y = c.y + (start + (row + j) * c.g.y_k) * size
+            y = c.y + (start + (row + j) * c.g.y_k) * cell_size(c.g.y_cells, size)
             t = 0
             while t < count:
                 tile_row, column = (t0 + t) // tile_columns, (t0 + t) % tile_columns
@@ -245,7 +248,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
 cdef class Algorithm(Base):
     """Fewer multiplications through polynomial transforms; see the module."""
 
-    name = "winograd"
+    name, of_narrow = "winograd", WinogradPairs
     cdef const winograd_t *f
     cdef decimated_t h, w  # the last two axes
     cdef object direct
@@ -333,6 +336,10 @@ cdef class Algorithm(Base):
         self.workspace_per_thread = needed
         self.alone = self.g.slabs == self.g.G and blocks == 1 and h.splits * w.splits == 1
         self.direct = repairer(self)
+
+    def stores(self, dtype, out_dtype):
+        """Cells are converted by the transforms, if a repair's are too."""
+        return self.direct.stores(dtype, out_dtype)
 
     def pack(self, w):
         """U[group][xi][block of planes][panel][d][filter], and the weights for repairs."""

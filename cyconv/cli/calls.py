@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from . import integers
+
 SHORT = {"float32": "f32", "float64": "f64", "uint8": "u8", "uint16": "u16"}
 
 
@@ -169,4 +171,4 @@ def _faces():
                     yield Call("ndimage", function, shape, dtype, kernel, size, taps)
 
 
-CALLS = {"filters": _filters, "faces": _faces}
+CALLS = {"filters": _filters, "faces": _faces, "integers": integers.layers}

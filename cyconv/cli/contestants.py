@@ -6,14 +6,15 @@ be prepared prepared, and one that turns what that returns into arrays like the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from . import doors, peers
+from . import doors, integers, peers
 from .calls import Call
-from .networks import Layer
+from .integers import Quantised
+from .networks import Layer, half
 from .peers import Made, Task
 
 
@@ -39,7 +40,9 @@ def _plans(task):
     """A plan for each result of the layer, and the names of their algorithms."""
     import cyconv
 
-    problems = [cyconv.Problem(dtype=task.x.dtype, **given) for given in task.layer.problems]
+    cells = task.layer.cells
+    dtype = task.x.dtype if cells is None else half(cells)
+    problems = [cyconv.Problem(dtype=dtype, **given) for given in task.layer.problems]
     how = {"threads": task.threads, "device": task.device}
     plans = [cyconv.plan(problem, **how) for problem in problems]
     return plans, " / ".join(plan.algorithm for plan in plans)
@@ -52,13 +55,18 @@ def _cyconv(task):
     """
     if isinstance(task.layer, Call):
         return doors.by_cyconv(task)
+    if isinstance(task.layer, Quantised):
+        return integers.by_cyconv(task)
     plans, algorithm = _plans(task)
     if task.device != "cpu":
         return _on_device(task, plans, algorithm)
-    outs = [np.empty(plan.problem.output_shape, task.x.dtype) for plan in plans]
+    outs = [np.empty(plan.problem.output_shape, plan.problem.out_dtype) for plan in plans]
     if task.forward:
-        packed, (y,) = plans[0].pack(task.w), outs
-        return Made(lambda: packed(task.x, out=y), algorithm=algorithm)
+        x = np.ascontiguousarray(np.moveaxis(task.x, 1, -1)) if task.layer.last else task.x
+        x, w = (a.astype(plans[0].problem.dtype, copy=False) for a in (x, task.w))
+        packed, (y,) = plans[0].pack(w), outs
+        first = np.moveaxis(y, -1, 1) if task.layer.last else y
+        return Made(lambda: packed(x, out=y), lambda _: (first.astype(task.x.dtype),), algorithm)
     (dx, dw), (grad_input, grad_weight) = outs, plans
 
     def backward():
@@ -94,15 +102,24 @@ def _on_device(task, plans, algorithm):
     return Made(call, lambda results: tuple(y.get() for y in results), algorithm)
 
 
+def _float32(task):
+    """The same layer in float32, which is what 16 bits are to be as fast as."""
+    return _cyconv(replace(task, layer=replace(task.layer, cells=None)))
+
+
 def _one_shot(task):
     """The functions, with nothing prepared."""
     import cyconv
 
     how = task.layer.geometry | {"threads": task.threads, "device": task.device}
     x, w, gradient = task.x, task.w, task.gradient
+    if task.layer.cells is not None:
+        x, w = (a.astype(half(task.layer.cells)) for a in (x, w))
     _, algorithm = _plans(task)
     if task.forward:
-        return Made(lambda: cyconv.conv(x, w, **how), algorithm=algorithm)
+        return Made(
+            lambda: cyconv.conv(x, w, **how), lambda y: (y.astype(task.x.dtype),), algorithm
+        )
 
     def backward():
         return (
@@ -113,16 +130,20 @@ def _one_shot(task):
     return Made(backward, tuple, algorithm)
 
 
+def _plain(row):
+    return _layer(row) and row.plain
+
+
 def _forward(row):
-    return _layer(row) and row.direction == "forward"
+    return _plain(row) and row.direction == "forward"
 
 
 def _planes(row):
-    return _layer(row) and len(row.w) == 4
+    return _layer(row) and row.cells is None and len(row.w) == 4
 
 
 def _one_channel(row):
-    return _layer(row) and row.one_channel
+    return _plain(row) and row.one_channel
 
 
 def _image(row):
@@ -133,22 +154,31 @@ def _call_of(door):
     return lambda row: isinstance(row, Call) and row.door == door
 
 
+def _quantised(row):
+    return isinstance(row, Quantised)
+
+
 CONTESTANTS = {
     "cyconv": Contestant(None, _cyconv, lambda row: True),
-    "cyconv one-shot": Contestant(None, _one_shot),
-    "torch": Contestant("torch", peers.torch_in("nchw"), needs=("torch",)),
+    "cyconv one-shot": Contestant(None, _one_shot, lambda row: _layer(row) and not row.last),
+    "cyconv float32": Contestant("float32", _float32, lambda row: _layer(row) and bool(row.cells)),
+    "torch": Contestant("torch", peers.torch_in("nchw"), _plain, ("torch",)),
     "torch channels_last": Contestant(
         "torch", peers.torch_in("channels_last"), _planes, ("torch",)
     ),
     "torch prepacked": Contestant(
         "torch",
         peers.torch_in("prepacked"),
-        lambda row: _forward(row) and _planes(row),
+        lambda row: _planes(row) and row.direction == "forward",
         ("torch",),
     ),
     "onnxruntime": Contestant(
         "onnxruntime", peers.make_onnxruntime, _forward, ("onnxruntime", "onnx")
     ),
+    "onnxruntime QLinearConv": Contestant(
+        "onnxruntime", integers.by_onnxruntime, _quantised, ("onnxruntime", "onnx")
+    ),
+    "cyconv unquantised": Contestant("float32", integers.by_float32, _quantised),
     "opencv filter2D": Contestant("opencv", peers.make_opencv, _image, ("cv2",)),
     "scipy ndimage.correlate": Contestant("scipy", peers.make_ndimage, _image, ("scipy",)),
     "scipy fftconvolve": Contestant(
@@ -167,6 +197,9 @@ CONTESTANTS = {
     "opencv": Contestant("opencv", doors.by_opencv, _call_of("filters"), ("cv2",)),
     "scipy": Contestant("scipy", doors.by_scipy, _call_of("ndimage"), ("scipy",)),
 }
-"""By name. NumPy's function is one of the ways that SciPy's users have."""
+"""By name. Halves and quantised layers have our own float32 as a peer.
+
+NumPy's function is one of the ways that SciPy's users have.
+"""
 
 PEERS = tuple(dict.fromkeys(c.peer for c in CONTESTANTS.values() if c.peer))

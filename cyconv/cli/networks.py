@@ -8,14 +8,18 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from math import prod
 
+import numpy as np
+
 from .calls import CALLS, Call
+from .integers import Quantised
 
 
 @dataclass(frozen=True)
 class Layer:
     """One convolution: `x` (N, C, *spatial), `w` (K, C/groups, *kernel).
 
-    `direction` is 'forward', or 'backward': the gradients of the input and of the weights.
+    `direction` is 'forward', or 'backward': the gradients of the input and of the weights. `cells`
+    is 'float16' or 'bfloat16' where arrays are stored so; `last` whether channels lie last.
     """
 
     name: str
@@ -26,6 +30,13 @@ class Layer:
     groups: int = 1
     direction: str = "forward"
     repeats: int = 1
+    cells: str | None = None
+    last: bool = False
+
+    @property
+    def plain(self):
+        """Whether it is of the net's own dtype, channels first."""
+        return self.cells is None and not self.last
 
     @property
     def geometry(self):
@@ -56,12 +67,27 @@ class Layer:
         """`Problem` arguments, one dict for each result."""
         directions = ("forward",) if self.direction == "forward" else ("grad_input", "grad_weight")
         shapes = {"x_shape": self.x, "w_shape": self.w}
+        if self.last:
+            x = (self.x[0], *self.x[2:], self.x[1])
+            shapes |= {"x_shape": x, "data_format": "channels_last"}
         return [shapes | self.geometry | {"direction": d} for d in directions]
 
     def arrays(self, rng, dtype):
         """The input, the weights and, backward, the output's gradient, standard normal."""
         shapes = [self.x, self.w] + [self.y] * (self.direction != "forward")
-        return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+        arrays = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+        if self.cells is not None:  # what they hold as well
+            arrays = [array.astype(half(self.cells)).astype(dtype) for array in arrays]
+        return arrays
+
+
+def half(name):
+    """The dtype of 16 bits of this name; NumPy itself has one of them."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
 
 
 def _square(c, k, size, kernel, stride=1, groups=1, padding=None):
@@ -152,6 +178,25 @@ def _training():
             yield replace(layer, name=f"{net} {layer.name}", x=batch, direction="backward")
 
 
+def _both():
+    for net, layers in ("resnet50", _resnet50()), ("mobilenet_v2", _mobilenet_v2()):
+        for layer in layers:
+            yield replace(layer, name=f"{net} {layer.name}")
+
+
+def _halves():
+    """Two networks' layers, stored in 16 bits."""
+    for cells in "float16", "bfloat16":
+        for layer in _both():
+            yield replace(layer, name=f"{layer.name} {cells}", cells=cells)
+
+
+def _nhwc():
+    """Two networks' layers, channels last."""
+    for layer in _both():
+        yield replace(layer, last=True)
+
+
 NETS = {
     "alexnet": _alexnet,
     "vgg16": _vgg16,
@@ -160,6 +205,8 @@ NETS = {
     "images": _images,
     "signals": _signals,
     "training": _training,
+    "halves": _halves,
+    "nhwc": _nhwc,
 }
 
 
@@ -170,8 +217,8 @@ def layers(net):
 
 
 def row(fields):
-    """The `Layer` or `Call` that has these fields, lists for tuples."""
-    kind = Call if "function" in fields else Layer
+    """The `Layer`, `Call` or `Quantised` that has these fields, lists for tuples."""
+    kind = Call if "function" in fields else Quantised if "types" in fields else Layer
     return kind(**{name: _tuples(value) for name, value in fields.items()})
 
 

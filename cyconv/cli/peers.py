@@ -91,11 +91,9 @@ def onnxruntime_session(model, threads):
 
 def make_onnxruntime(task):
     """A session of one Conv node with its weights in the model, bound to its arrays."""
-    import onnxruntime as ort
     from onnx import helper, numpy_helper
 
     layer, rank = task.layer, task.w.ndim - 2
-    kind = helper.np_dtype_to_tensor_dtype(task.x.dtype)
     node = helper.make_node(
         "Conv",
         ["x", "w"],
@@ -105,12 +103,22 @@ def make_onnxruntime(task):
         group=layer.groups,
         kernel_shape=task.w.shape[2:],
     )
+    return onnxruntime_session(task, node, [numpy_helper.from_array(task.w, "w")])
+
+
+def onnxruntime_session(task, node, constants):
+    """A session of one node that makes y of x, bound to its arrays."""
+    import onnxruntime as ort
+    from onnx import helper
+
+    layer = task.layer
+    kind = helper.np_dtype_to_tensor_dtype(task.x.dtype)
     graph = helper.make_graph(
         [node],
         "conv",
         [helper.make_tensor_value_info("x", kind, task.x.shape)],
         [helper.make_tensor_value_info("y", kind, layer.y)],
-        [numpy_helper.from_array(task.w, "w")],
+        constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     session = onnxruntime_session(model.SerializeToString(), task.threads)

@@ -4,6 +4,7 @@ import numpy as np
 
 from . import doors
 from .calls import Call
+from .integers import Quantised
 
 _MANY = 200  # taps of one filter from which spectra are quicker than a sum over taps
 
@@ -16,6 +17,8 @@ def reference(layer, x, w=None, gradient=None):
     if isinstance(layer, Call):
         return (_filtered if layer.door == "filters" else _of_scipy)(layer, x, w)
     x, w = x.astype(np.float64), w.astype(np.float64)
+    if isinstance(layer, Quantised):
+        x, w = x - layer.zeros[0], w - layer.zeros[1]
     x = np.pad(x, ((0, 0), (0, 0), *((layer.padding,) * 2,) * (x.ndim - 2)))
     if gradient is not None:
         return _backward(layer, x, w, gradient.astype(np.float64))
@@ -27,7 +30,8 @@ def reference(layer, x, w=None, gradient=None):
     y = 0
     for _, window, taps in _taps(layer, x, w):
         y = y + taps @ window
-    return (y.reshape(layer.y),)
+    y = y.reshape(layer.y)
+    return (layer.rounded(y) if isinstance(layer, Quantised) else y,)
 
 
 def _filtered(call, x, w):

@@ -47,8 +47,8 @@ static inline ptrdiff_t border_source(border_mode_t mode, ptrdiff_t i, ptrdiff_t
     if (mode == CYCONV_CONSTANT) return -1;
     if (mode == CYCONV_NEAREST) return i < 0 ? 0 : n - 1;
     if (period < 1) return 0;
-    i %= period;
-    i += i < 0 ? period : 0;
+    if (i < -period || i >= 2 * period) i %= period; /* a division: rarely */
+    i += i < 0 ? period : i >= period ? -period : 0;
     return i < n ? i : (mode == CYCONV_REFLECT ? 2 * n - 1 : 2 * n - 2) - i;
 }
 

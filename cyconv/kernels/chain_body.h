@@ -268,6 +268,93 @@ static void box_along(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff
 /* The type of an image whose cells are sums as they are. */
 enum { OWN_TYPE = REAL_BYTES == 4 ? CYCONV_F32 : CYCONV_F64 };
 
+/* Rows whose long windows are summed together, as vectors of one cell of each. */
+enum { TOGETHER = 16, GROUPS = TOGETHER / LANES, LONG = 16 };
+
+/* to[j][r] = from[r][j], or back: n cells of `rows` rows, the last of which stands for others. */
+static void turn_in(const real *from, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t n, real *to) {
+    vec block[LANES];
+    for (ptrdiff_t j = 0; j < n; j += LANES)
+        for (int g = 0; g < GROUPS; g++) {
+            for (int l = 0; l < LANES; l++) {
+                const ptrdiff_t r = g * LANES + l < rows ? g * LANES + l : rows - 1;
+                block[l] = load(from + r * pitch + j);
+            }
+            transpose(block);
+            for (int l = 0; l < LANES; l++) store(to + (j + l) * TOGETHER + g * LANES, block[l]);
+        }
+}
+
+static void turn_out(const real *from, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t n, real *to) {
+    vec block[LANES];
+    for (ptrdiff_t j = 0; j < n; j += LANES)
+        for (int g = 0; g < GROUPS; g++) {
+            for (int l = 0; l < LANES; l++) block[l] = load(from + (j + l) * TOGETHER + g * LANES);
+            transpose(block);
+            for (int l = 0; l < LANES && g * LANES + l < rows; l++) {
+                real *y = to + (g * LANES + l) * pitch + j;
+                if (j + LANES <= n)
+                    store(y, block[l]);
+                else
+                    store_few(y, block[l], n - j);
+            }
+        }
+}
+
+INLINE void add_cells(vec *sum, const real *cells) {
+#pragma GCC unroll 8
+    for (int g = 0; g < GROUPS; g++) sum[g] += load(cells + g * LANES);
+}
+INLINE void store_sums(real *cells, const vec *sum) {
+#pragma GCC unroll 8
+    for (int g = 0; g < GROUPS; g++) store(cells + g * LANES, sum[g]);
+}
+
+/* The sums of windows as `box_down` has them, along turned rows; `column` is the plane's where x
+ * begins. One of the elements of a pixel at a time. */
+static void long_windows(const stage_t *s, const real *x, ptrdiff_t column, ptrdiff_t columns,
+                         ptrdiff_t step, real *y) {
+    const ptrdiff_t n = s->box, cell = step * TOGETHER;
+    const vec divisor = splat((real)s->divisor);
+    for (ptrdiff_t first = 0, next; first < columns; first = next) {
+        next = first + n - ((column + first) % n + n) % n;
+        const ptrdiff_t last = next < columns ? next : columns;
+        vec sum[GROUPS] = {{0}};
+        for (ptrdiff_t i = next - 1; i >= first; i--) {
+            add_cells(sum, x + i * cell);
+            store_sums(y + i * cell, sum);
+        }
+        vec beginning[GROUPS] = {{0}};
+        for (ptrdiff_t i = next; i < first + n - 1; i++) add_cells(beginning, x + i * cell);
+        for (ptrdiff_t i = first; i < last; i++) {
+            if (i + n > next) add_cells(beginning, x + (i + n - 1) * cell);
+            vec whole[GROUPS];
+#pragma GCC unroll 8
+            for (int g = 0; g < GROUPS; g++) whole[g] = beginning[g];
+            add_cells(whole, y + i * cell);
+            if (s->divisor != 1)
+#pragma GCC unroll 8
+                for (int g = 0; g < GROUPS; g++) whole[g] /= divisor;
+            store_sums(y + i * cell, whole);
+        }
+    }
+}
+
+/* The sums of many neighbours along rows: the rows are turned, and their windows are cut into
+ * blocks as those down the rows are. `work` holds two times TOGETHER rows. */
+static void long_box_along(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff_t column,
+                           ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t step, real *work, real *out,
+                           ptrdiff_t out_pitch) {
+    real *x = work, *y = work + TOGETHER * pitch;
+    for (ptrdiff_t r = 0; r < rows; r += TOGETHER) {
+        const ptrdiff_t some = rows - r < TOGETHER ? rows - r : TOGETHER;
+        turn_in(in + r * pitch, pitch, some, columns + (s->box - 1) * step, x);
+        for (ptrdiff_t k = 0; k < step; k++)
+            long_windows(s, x + k * TOGETHER, column, columns / step, step, y + k * TOGETHER);
+        turn_out(y, out_pitch, some, columns, out + r * out_pitch);
+    }
+}
+
 /* Cells as they are after `type` held them. */
 static void rounded_cells(storage_t type, int saturate, real *cells, ptrdiff_t n, void *held) {
     if (type == (storage_t)OWN_TYPE) return;
@@ -316,6 +403,8 @@ static void load_row(const chain_t *c, const char *x, ptrdiff_t r, const area_t 
         real *pixel = to + (q - a->column0) * step;
         if (p < 0)
             for (ptrdiff_t k = 0; k < step; k++) pixel[k] = (real)c->constant;
+        else if (step == 1 && p >= first && p < last)
+            *pixel = inside[p - first];
         else if (p >= first && p < last)
             for (ptrdiff_t k = 0; k < step; k++) pixel[k] = inside[(p - first) * step + k];
         else
@@ -323,15 +412,18 @@ static void load_row(const chain_t *c, const char *x, ptrdiff_t r, const area_t 
     }
 }
 
-/* `rows` rows of n elements, of which in[0], in row `row` of the plane, is the first that is read.
+/* `rows` rows of n elements, of which in[0], in row `row` and column `column` of the plane, is the
+ * first that is read.
  * Whole vectors are written, by twos where the kernel is dense; by fours of a box down the rows;
  * n elements of a box along them. */
 static void run_stage(const chain_t *c, const stage_t *s, blocks_t *blocks, const real *in,
-                      ptrdiff_t row, ptrdiff_t rows, ptrdiff_t n, real *work, real *out,
-                      ptrdiff_t out_pitch) {
+                      ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t n, real *work,
+                      real *out, ptrdiff_t out_pitch) {
     const ptrdiff_t pitch = c->pitch;
     if (s->box && s->down)
         box_down(s, blocks, in, pitch, row, rows, n, out, out_pitch);
+    else if (s->box > LONG)
+        long_box_along(s, in, pitch, column, rows, n, c->step, work, out, out_pitch);
     else if (s->box)
         box_along(s, in, pitch, rows, n, c->step, work, out, out_pitch);
     else if (s->dense) {
@@ -379,13 +471,16 @@ typedef struct {
 static void run_last(const chain_t *c, const stage_t *s, blocks_t *blocks, const real *in,
                      const area_t *area, ptrdiff_t n, real *work, real *out, char *y) {
     const ptrdiff_t rows = area->row1 - area->row0, row = area->row0 - s->up;
+    const ptrdiff_t column = area->column0 - s->left;
     ptrdiff_t whole = 0;
     if (writes_result(c, s)) {
         whole = s->box ? n : n / (2 * LANES) * (2 * LANES);
         if (whole)
-            run_stage(c, s, blocks, in, row, rows, whole, work, (real *)y, c->y_row / REAL_BYTES);
+            run_stage(c, s, blocks, in, row, column, rows, whole, work, (real *)y,
+                      c->y_row / REAL_BYTES);
     }
-    if (whole < n) run_stage(c, s, blocks, in + whole, row, rows, n - whole, work, out, c->pitch);
+    if (whole < n)
+        run_stage(c, s, blocks, in + whole, row, column, rows, n - whole, work, out, c->pitch);
     for (ptrdiff_t r = 0; whole < n && r < rows; r++)
         store_cells(c->target, c->saturate, out + r * c->pitch, n - whole,
                     y + whole * storage_size(c->target) + r * c->y_row);
@@ -414,7 +509,8 @@ static void run_branch(const chain_t *c, int branch, branch_t *b, const rows_t *
             run_last(c, s, &b->blocks[i], from, &area, n, work, out, y);
             return;
         }
-        run_stage(c, s, &b->blocks[i], from, area.row0 - s->up, rows, n, work, to, c->pitch);
+        run_stage(c, s, &b->blocks[i], from, area.row0 - s->up, area.column0 - s->left, rows, n,
+                  work, to, c->pitch);
         if (!last || c->finish == CYCONV_SUM || c->finish == CYCONV_LENGTH)
             for (ptrdiff_t r = 0; r < rows; r++)
                 rounded_cells(c->between, c->saturate, to + r * c->pitch, n, work);
@@ -480,9 +576,19 @@ static void lengths(real *a, const real *b, ptrdiff_t n, real *work) {
     memcpy(a, work, n * sizeof(real));
 }
 
+static int has_long_box(const chain_t *c) {
+    for (int b = 0; b < c->branches; b++)
+        for (int i = 0; i < c->stages[b]; i++)
+            if (c->stage[b][i].box > LONG && !c->stage[b][i].down) return 1;
+    return 0;
+}
+
 /* Rows of a result that are made at once: of blocks of four. With many rows around them more, as a
  * group of columns is read again for each band. */
-static ptrdiff_t band_rows(const chain_t *c) { return c->up + c->below > 12 ? 16 : 4; }
+static ptrdiff_t band_rows(const chain_t *c) {
+    if (has_long_box(c)) return TOGETHER;
+    return c->up + c->below > 12 ? 16 : 4;
+}
 
 /* What a tile's scratch holds; `divide` returns how many elements, of no scratch too. */
 typedef struct {
@@ -500,7 +606,7 @@ static real *some_rows(const chain_t *c, ptrdiff_t rows, real *scratch, ptrdiff_
 static ptrdiff_t divide(const chain_t *c, ptrdiff_t row0, tile_t *t, real *scratch) {
     const ptrdiff_t band = band_rows(c), halo = c->up + c->below;
     ptrdiff_t used = 0;
-    t->work = some_rows(c, 4, scratch, &used);
+    t->work = some_rows(c, has_long_box(c) ? 2 * TOGETHER : 4, scratch, &used);
     t->out = some_rows(c, band, scratch, &used), t->total = some_rows(c, band, scratch, &used);
     t->loaded = (rows_t){NULL, row0 - c->up, row0 - c->up, 2 * halo + band};
     t->loaded.cells = some_rows(c, t->loaded.most, scratch, &used);

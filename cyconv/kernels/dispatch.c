@@ -3,6 +3,7 @@
  * What has run: the baseline, AVX2 and AVX-512 on processors; NEON and the baseline of 64-bit Arm
  * only under qemu, kernel by kernel (tests/test_kernels.py). */
 #include "kernel_table.h"
+#include "last.h"
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #endif
@@ -12,13 +13,15 @@
     extern const kernels_t kernels_##isa##_f32, kernels_##isa##_f64, kernels_##isa##_u32, \
         kernels_##isa##_u64;                                                              \
     extern const chains_t chains_##isa##_f32, chains_##isa##_f64;                         \
+    extern const pairs_t pairs_##isa##_u32;                                               \
     static const kernel_table_t isa = {#isa,                                              \
                                        &kernels_##isa##_f32,                              \
                                        &kernels_##isa##_f64,                              \
                                        &kernels_##isa##_u32,                              \
                                        &kernels_##isa##_u64,                              \
                                        &chains_##isa##_f32,                               \
-                                       &chains_##isa##_f64};
+                                       &chains_##isa##_f64,                               \
+                                       &pairs_##isa##_u32};
 
 TABLE(baseline)
 #ifdef CYCONV_avx2
@@ -29,6 +32,14 @@ TABLE(avx512)
 #endif
 #ifdef CYCONV_neon
 TABLE(neon)
+#endif
+
+#ifdef CYCONV_avx2
+/* Whether there are conversions of f16: a bit that not every compiler's question knows. */
+static int has_f16c(void) {
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && c >> 29 & 1;
+}
 #endif
 
 /* Filled by the first call, which is that of the import: threads only read it. */
@@ -45,13 +56,35 @@ const kernel_table_t **kernel_tables(void) {
         found[n++] = &avx512;
 #endif
 #ifdef CYCONV_avx2
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found[n++] = &avx2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
+        found[n++] = &avx2;
 #endif
 #ifdef CYCONV_neon
     found[n++] = &neon;
 #endif
     found[n++] = &baseline;
     return found;
+}
+
+#define LAST(isa)                                                                              \
+    {                                                                                          \
+        extern const last_t last_##isa##_f32;                                                  \
+        extern const last_t last_##isa##_f64;                                                  \
+        if (!strcmp(name, #isa)) return itemsize == 4 ? &last_##isa##_f32 : &last_##isa##_f64; \
+    }
+
+const last_t *last_table(const char *name, int itemsize) {
+    LAST(baseline)
+#ifdef CYCONV_avx2
+    LAST(avx2)
+#endif
+#ifdef CYCONV_avx512
+    LAST(avx512)
+#endif
+#ifdef CYCONV_neon
+    LAST(neon)
+#endif
+    return NULL;
 }
 
 const kernel_table_t *kernel_table(const char *name) {

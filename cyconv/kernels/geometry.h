@@ -12,6 +12,9 @@
 
 enum { CYCONV_MAX_OUTER = 6 };
 
+/* What a cell of x or y is in memory: a `real`, or 16 bits where `real` is f32. */
+enum { CYCONV_REAL, CYCONV_F16, CYCONV_BF16 };
+
 typedef struct {
     ptrdiff_t in, out, kernel, stride, pad, dilation; /* pad: zeros before the first element */
     ptrdiff_t x_stride, y_stride;                     /* elements */
@@ -24,6 +27,7 @@ typedef struct {
     ptrdiff_t outer_rank;
     axis_t outer[CYCONV_MAX_OUTER], h, w;
     ptrdiff_t x_n, x_c, y_n, y_k; /* element strides of images, channels and filters */
+    int x_cells, y_cells;
 } geometry_t;
 
 /* Where slab `index` lies: fills planes[0..D) with pointers into x, returns the element offset of

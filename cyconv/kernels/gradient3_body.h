@@ -7,7 +7,7 @@
  * all planes d, in each by columns of one vector, from top to bottom, and are added lane by lane
  * at the end: l + LANES / 2, then l + LANES / 4, ... The last vector of a row of w lies over the
  * one before it, and what was counted there is masked. */
-#include "windows.h"
+#include "windows3.h"
 
 enum { GRADIENT3_WIDE = 512, GRADIENT3_ROWS = 16, MASKED = 8 };
 

@@ -9,7 +9,7 @@
  *
  * so that each output is one chain of multiply-adds in the order of the taps (r, s), as in
  * `stencil`. Above and below the image there is a row of zeros. */
-#include "windows.h"
+#include "windows3.h"
 
 enum { IMAGE3_VECTORS = 2, IMAGE3_WIDE = 512, IMAGE3_ROWS = 4, IMAGE3_COPIED = 32 };
 
@@ -18,7 +18,7 @@ typedef struct {
     real *y;
     ptrdiff_t x_row, y_row, in, top; /* rows of the image, and the first row of window 0 */
     ptrdiff_t columns;               /* of y */
-    lane_mask inside[3];             /* see windows.h */
+    lane_mask inside[3];             /* see windows3.h */
     const epilogue_t *e;
     ptrdiff_t filter;
 } image3_t;

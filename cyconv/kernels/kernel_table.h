@@ -41,6 +41,7 @@ typedef struct {
     double low, high; /* clamp bounds; -inf, inf for none */
     int clamp;
     const void *add, *y; /* NULL: no residual */
+    int cells;           /* of C in `multiply`; if not CYCONV_REAL, C is not accumulated */
 } epilogue_t;
 
 /* Whether there is a last step. */
@@ -143,11 +144,12 @@ typedef struct {
     ptrdiff_t (*gradient3_scratch)(const geometry_t *g);
     void (*gradient3)(const geometry_t *g, const void *x, const void *w, const ptrdiff_t *w_strides,
                       void *y, const epilogue_t *e, ptrdiff_t first, ptrdiff_t last, void *scratch);
-    /* panel[t * nr + j] = pixel j of tap t, the runs one after another, n <= nr pixels in all:
-     *     run i of tap t lies at source + runs[i].start + (offset ? offset[t] : t * ld).
-     * Unless `exact`, up to a vector past each run is read; up to one past the panel is written. */
-    void (*gather)(ptrdiff_t taps, const void *source, const ptrdiff_t *offset, ptrdiff_t ld,
-                   const run_t *runs, ptrdiff_t count, int exact, void *panel);
+    /* panel[t * nr + j] = pixel j of tap t, whose source has such cells, the runs one after
+     * another, n <= nr pixels in all: run i of tap t lies at source + runs[i].start + (offset ?
+     * offset[t] : t * ld). Unless `exact`, up to a vector past each run is read; up to one past the
+     * panel is written. */
+    void (*gather)(int cells, ptrdiff_t taps, const void *source, const ptrdiff_t *offset,
+                   ptrdiff_t ld, const run_t *runs, ptrdiff_t count, int exact, void *panel);
     /* panel[s * nr + j] = element s of kernel row j: rows[j][s * dilation] for begin[j] <= s <
      * end[j], zero for the other s < g->w.kernel and where rows[j] is NULL. `scratch` has room for
      * nr rows of whole vectors; up to a vector's count of rows past the panel's last is written. */
@@ -156,6 +158,12 @@ typedef struct {
     /* im2col: columns[(d * R + r) * S + s][l - l0] for pixels l in [l0, l1) of one slab. */
     void (*patches)(const geometry_t *g, const char *const *planes, ptrdiff_t l0, ptrdiff_t l1,
                     void *columns, ptrdiff_t ldc);
+    /* to[i * ld + j] = cell j * from_step of row i, j < n: no other cell is read. */
+    void (*widen)(int cells, ptrdiff_t rows, ptrdiff_t n, const void *from, ptrdiff_t from_row,
+                  ptrdiff_t from_step, void *to, ptrdiff_t ld);
+    /* Block (rows, ld), through the epilogue, rounded to cells at y: no other cell is written. */
+    void (*finish_rows)(int cells, ptrdiff_t rows, ptrdiff_t n, const void *block, ptrdiff_t ld,
+                        void *y, ptrdiff_t y_row, ptrdiff_t y_step, const epilogue_t *e);
     /* Copies block (K rows, ld) to pixels [l0, l1) of a slab's output, through the epilogue. */
     void (*store_pixels)(const geometry_t *g, const void *block, ptrdiff_t ld, ptrdiff_t l0,
                          ptrdiff_t l1, void *y, const epilogue_t *e);
@@ -166,11 +174,13 @@ typedef struct {
 } kernels_t;
 
 typedef struct chains chains_t; /* chain.h */
+typedef struct pairs pairs_t;   /* pairs.h */
 
 typedef struct {
     const char *name;
     const kernels_t *f32, *f64, *u32, *u64;
     const chains_t *chains_f32, *chains_f64;
+    const pairs_t *pairs;
 } kernel_table_t;
 
 /* dispatch.c */

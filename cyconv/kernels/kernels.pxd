@@ -1,6 +1,11 @@
 """The kernels' contract as Cython sees it; kernel_table.h is the text of it."""
 
 cdef extern from "geometry.h" nogil:
+    enum:
+        CYCONV_REAL
+        CYCONV_F16
+        CYCONV_BF16
+
     ctypedef struct axis_t:
         ptrdiff_t in_ "in"
         ptrdiff_t out, kernel, stride, pad, dilation, x_stride, y_stride
@@ -10,6 +15,7 @@ cdef extern from "geometry.h" nogil:
         axis_t outer[6]
         axis_t h, w
         ptrdiff_t x_n, x_c, y_n, y_k
+        int x_cells, y_cells
 
     void valid_range(ptrdiff_t shift, ptrdiff_t stride, ptrdiff_t in_, ptrdiff_t count,
                      ptrdiff_t *begin, ptrdiff_t *end)
@@ -23,7 +29,9 @@ cdef extern from "chain.h" nogil:
         CYCONV_SPARE
 
     ctypedef enum storage_t:
-        pass
+        CYCONV_U8
+        CYCONV_I8
+        CYCONV_I16
 
     ctypedef enum border_mode_t:
         pass
@@ -73,6 +81,7 @@ cdef extern from "kernel_table.h" nogil:
         int clamp
         const void *add
         const void *y
+        int cells
 
     bint epilogue_acts(const epilogue_t *e)
 
@@ -129,17 +138,24 @@ cdef extern from "kernel_table.h" nogil:
         void (*gradient3)(const geometry_t *, const void *, const void *, const ptrdiff_t *,
                           void *, const epilogue_t *, ptrdiff_t, ptrdiff_t,
                           void *) noexcept nogil
-        void (*gather)(ptrdiff_t, const void *, const ptrdiff_t *, ptrdiff_t, const run_t *,
+        void (*gather)(int, ptrdiff_t, const void *, const ptrdiff_t *, ptrdiff_t, const run_t *,
                        ptrdiff_t, int, void *) noexcept nogil
         void (*gather_columns)(const geometry_t *, const char **, const ptrdiff_t *,
                                const ptrdiff_t *, void *, void *) noexcept nogil
         void (*patches)(const geometry_t *, const char **, ptrdiff_t, ptrdiff_t, void *,
                         ptrdiff_t) noexcept nogil
+        void (*widen)(int, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, void *,
+                      ptrdiff_t) noexcept nogil
+        void (*finish_rows)(int, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *, ptrdiff_t,
+                            ptrdiff_t, const epilogue_t *) noexcept nogil
         void (*store_pixels)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                              void *, const epilogue_t *) noexcept nogil
         void (*spread_tiles)(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *, ptrdiff_t,
                              ptrdiff_t) noexcept nogil
         winograd_t winograd[3]
+
+    ctypedef struct pairs_t:
+        pass
 
     ctypedef struct kernel_table_t:
         const char *name
@@ -149,7 +165,55 @@ cdef extern from "kernel_table.h" nogil:
         const kernels_t *u64
         const chains_t *chains_f32
         const chains_t *chains_f64
+        const pairs_t *pairs
+
+cdef extern from "pairs.h" nogil:
+    ctypedef struct pair_source_t:
+        storage_t type
+        int zero
+        ptrdiff_t next
+
+    ctypedef struct pair_target_t:
+        storage_t type
+        const int *bias
+        const float *factor
+        int zero
+
+    struct pairs:
+        void (*multiply)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const void *, ptrdiff_t,
+                         ptrdiff_t, const ptrdiff_t *, void *, ptrdiff_t, ptrdiff_t, int,
+                         const epilogue_t *) noexcept nogil
+        void (*fill)(const geometry_t *, const strip_t *, const pair_source_t *, const char **,
+                     ptrdiff_t, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
+        int (*plane_fits)(const geometry_t *) noexcept nogil
+        ptrdiff_t (*plane_bytes)(const geometry_t *, ptrdiff_t) noexcept nogil
+        void (*plane_copy)(const geometry_t *, const pair_source_t *, const char *, ptrdiff_t,
+                           ptrdiff_t, void *) noexcept nogil
+        void (*plane)(const geometry_t *, const void *, const void *, ptrdiff_t,
+                      void *) noexcept nogil
+        void (*winograd_input)(const void **, ptrdiff_t, ptrdiff_t, void *,
+                               ptrdiff_t) noexcept nogil
+        void (*winograd_output)(const void *, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
+        void (*finish)(const epilogue_t *, ptrdiff_t, ptrdiff_t, const void *, void *,
+                       ptrdiff_t) noexcept nogil
+        void (*store)(const pair_target_t *, ptrdiff_t, ptrdiff_t, const void *, void *,
+                      ptrdiff_t) noexcept nogil
+
+    ptrdiff_t pair_row_bytes(const geometry_t *, const strip_t *, const pair_source_t *)
+
+cdef extern from "last.h" nogil:
+    ctypedef struct last_t:
+        int itemsize, lanes, nr
+        void (*multiply)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *,
+                         ptrdiff_t, void *, ptrdiff_t, int, const epilogue_t *) noexcept nogil
+        void (*pack)(const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*depthwise3)(const geometry_t *, ptrdiff_t, const void *, const void *, const void *,
+                           void *, const epilogue_t *, ptrdiff_t, ptrdiff_t) noexcept nogil
+
+    const last_t *last_table(const char *isa, int itemsize)
 
 
 cdef const kernels_t *kernels_for(str isa, dtype) except NULL
 cdef const chains_t *chains_for(bint double_precision) except NULL
+cdef const pairs *pairs_for(str isa) except NULL
+cdef const last_t *last_for(str isa, dtype) noexcept

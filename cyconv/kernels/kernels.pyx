@@ -2,7 +2,14 @@
 
 import os
 
-from cyconv.kernels.kernels cimport chains_t, kernel_table_t, kernels_t
+from cyconv.kernels.kernels cimport (
+    chains_t,
+    kernel_table_t,
+    kernels_t,
+    last_t,
+    last_table,
+    pairs,
+)
 
 
 cdef extern from "kernel_table.h" nogil:
@@ -77,8 +84,11 @@ set_isa(os.environ.get("CYCONV_ISA") or available()[0])
 
 
 cdef const kernels_t *kernels_for(str isa, dtype) except NULL:
-    """The kernels of instruction set `isa` for a float or integer dtype of 4 or 8 bytes."""
+    """The kernels of instruction set `isa` for a float or integer dtype of 4 or 8 bytes, or for
+    integers of fewer, whose sums have 4."""
     cdef const kernel_table_t *table = kernel_table(isa.encode())
+    if table != NULL and dtype.kind in "iu" and dtype.itemsize < 4:
+        return table.u32
     if table == NULL or dtype.kind not in "fiu" or dtype.itemsize not in (4, 8):
         raise ValueError(f"kernels: no table {isa!r} for {dtype}")
     if dtype.kind == "f":
@@ -90,6 +100,20 @@ cdef const chains_t *chains_for(bint double_precision) except NULL:
     """The image filters of the instruction set in use, summed in float32 or float64."""
     cdef const kernel_table_t *table = table_in_use()
     return table.chains_f64 if double_precision else table.chains_f32
+
+
+cdef const pairs *pairs_for(str isa) except NULL:
+    """What instruction set `isa` has for products of 16-bit integers."""
+    cdef const kernel_table_t *table = kernel_table(isa.encode())
+    if table == NULL:
+        raise ValueError(f"kernels: no table {isa!r}")
+    return <const pairs *>table.pairs
+
+
+cdef const last_t *last_for(str isa, dtype) noexcept:
+    """Those for channels that lie last, of a float dtype; NULL for others."""
+    name = isa.encode()
+    return last_table(name, dtype.itemsize) if dtype.kind == "f" else NULL
 
 
 def lanes(isa, dtype):

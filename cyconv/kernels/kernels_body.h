@@ -1,6 +1,6 @@
 /* One instruction set's kernels for one element type, as a table. A target file sets TARGET (its
  * name), VECTOR_BYTES and REGISTERS; the build sets ELEMENT_*, and PART_chains for the table of
- * image filters, an object of its own. */
+ * image filters, PART_pairs for that of 16-bit integers: objects of their own. */
 #include "kernel_table.h"
 #include "simd.h"
 
@@ -13,8 +13,39 @@
 extern const chains_t JOIN(chains, TARGET, ELEMENT);
 const chains_t JOIN(chains, TARGET, ELEMENT) = {
     .itemsize = REAL_BYTES, .lanes = LANES, .scratch = chain_scratch, .tile = chain_tile};
+#elif defined(PART_pairs)
+#include "pairs_body.h"
+#include "pairs_plane_body.h"
+#include "pairs_winograd_body.h"
+extern const pairs_t JOIN(pairs, TARGET, ELEMENT);
+const pairs_t JOIN(pairs, TARGET, ELEMENT) = {
+    .multiply = multiply,
+    .fill = fill_pairs,
+    .plane_fits = plane_fits,
+    .plane_bytes = plane_bytes,
+    .plane_copy = plane_copy,
+    .plane = plane_sums,
+    .winograd_input = winograd_input,
+    .winograd_output = winograd_output,
+    .finish = finish_sums,
+    .store = store_sums,
+};
+#elif defined(PART_last)
+#include "halves.h"
+#include "last.h"
+#pragma GCC diagnostic ignored "-Wunused-function" /* of it only the epilogue */
+#include "last_body.h"
+#include "multiply_body.h"
+extern const last_t JOIN(last, TARGET, ELEMENT);
+const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
+                                            .lanes = LANES,
+                                            .nr = LAST_NR,
+                                            .multiply = last_multiply,
+                                            .pack = last_pack,
+                                            .depthwise3 = last_depthwise};
 #else
 
+#include "halves.h"
 #include "multiply_body.h"
 
 #include "gradient3_body.h"
@@ -47,6 +78,8 @@ const kernels_t JOIN(kernels, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                                   .gather = gather,
                                                   .gather_columns = gather_columns,
                                                   .patches = patches,
+                                                  .widen = widen,
+                                                  .finish_rows = finish_rows,
                                                   .store_pixels = store_pixels,
                                                   WINOGRAD_FIELDS};
 #endif

@@ -15,16 +15,21 @@
 #define TILE_MAX 8 /* the most vectors in a row of a tile */
 #endif
 
-/* Where the residual of the output at y lies. */
-INLINE const real *residual(const epilogue_t *e, const real *y) {
-    return (const real *)e->add + (y - (const real *)e->y);
+/* Where the residual of the output at y lies: as many elements from its first. */
+INLINE const real *residual_of(const int cells, const epilogue_t *e, const void *y) {
+    return (const real *)e->add + ((const char *)y - (const char *)e->y) / cell_bytes(cells);
 }
 
-/* The last step of the output at y, and of a vector of them: the same operations in the same
- * order. */
-INLINE real finish(real sum, const epilogue_t *e, ptrdiff_t k, const real *y) {
+INLINE const real *residual(const epilogue_t *e, const real *y) {
+    return residual_of(CYCONV_REAL, e, y);
+}
+
+/* The last step of the output whose cell is at y, and of a vector of them: the same operations in
+ * the same order. */
+INLINE real finish_cell(const int cells, real sum, const epilogue_t *e, ptrdiff_t k,
+                        const void *y) {
     if (e && e->bias) sum += ((const real *)e->bias)[k];
-    if (e && e->add) sum += *residual(e, y);
+    if (e && e->add) sum += *residual_of(cells, e, y);
     if (e && e->clamp) {
         sum = sum < (real)e->low ? (real)e->low : sum;
         sum = sum > (real)e->high ? (real)e->high : sum;
@@ -32,11 +37,20 @@ INLINE real finish(real sum, const epilogue_t *e, ptrdiff_t k, const real *y) {
     return sum;
 }
 
-INLINE vec finish_vec(vec sum, const epilogue_t *e, ptrdiff_t k, const real *y) {
+INLINE vec finish_cells_vec(const int cells, vec sum, const epilogue_t *e, ptrdiff_t k,
+                            const void *y) {
     if (e && e->bias) sum += splat(((const real *)e->bias)[k]);
-    if (e && e->add) sum += load(residual(e, y));
+    if (e && e->add) sum += load(residual_of(cells, e, y));
     if (e && e->clamp) sum = clamp(sum, splat((real)e->low), splat((real)e->high));
     return sum;
+}
+
+INLINE real finish(real sum, const epilogue_t *e, ptrdiff_t k, const real *y) {
+    return finish_cell(CYCONV_REAL, sum, e, k, y);
+}
+
+INLINE vec finish_vec(vec sum, const epilogue_t *e, ptrdiff_t k, const real *y) {
+    return finish_cells_vec(CYCONV_REAL, sum, e, k, y);
 }
 
 /* The same of the first n outputs at y; what lies beyond them is not read. */
@@ -60,16 +74,79 @@ INLINE void finish_vecs(const int count, vec *sum, const epilogue_t *e, ptrdiff_
     }
 }
 
-/* A tile that hangs over the edge, or whose columns are not contiguous. */
+/* Rows of a block, through the epilogue, to cells at y; `row` is the first's place in the bias.
+ * Where there are vectors of results, the last of them overlaps the one before it. */
+INLINE void finish_rows_of(const int cells, ptrdiff_t rows, ptrdiff_t n, const real *block,
+                           ptrdiff_t ld, void *y, ptrdiff_t y_row, ptrdiff_t y_step,
+                           const epilogue_t *e, ptrdiff_t row) {
+    const int acts = epilogue_acts(e);
+    for (ptrdiff_t i = 0; i < rows; i++, row++, block += ld) {
+        char *to = (char *)y + i * y_row * cell_bytes(cells);
+        if (y_step != 1 || n < LANES) {
+            for (ptrdiff_t j = 0; j < n; j++, to += y_step * cell_bytes(cells))
+                store_cell(cells, to, finish_cell(cells, block[j], e, row, to));
+        } else if (acts) {
+            for (ptrdiff_t j = 0; j < n; j += LANES) {
+                const ptrdiff_t at = j + LANES <= n ? j : n - LANES;
+                char *out = to + at * cell_bytes(cells);
+                store_cells_at(cells, out, finish_cells_vec(cells, load(block + at), e, row, out));
+            }
+        } else {
+            ptrdiff_t j = 0;
+            for (; j + LANES <= n; j += LANES, to += LANES * cell_bytes(cells))
+                store_cells_at(cells, to, load(block + j));
+            if (j < n)
+                store_cells_at(cells, to - (j + LANES - n) * cell_bytes(cells),
+                               load(block + n - LANES));
+        }
+    }
+}
+
+static __attribute__((noinline)) void finish_rows_from(int cells, ptrdiff_t rows, ptrdiff_t n,
+                                                       const real *block, ptrdiff_t ld, void *y,
+                                                       ptrdiff_t y_row, ptrdiff_t y_step,
+                                                       const epilogue_t *e, ptrdiff_t row) {
+#define FINISH(cells) finish_rows_of(cells, rows, n, block, ld, y, y_row, y_step, e, row)
+    OF_CELLS(cells, FINISH)
+#undef FINISH
+}
+
+static void finish_rows(int cells, ptrdiff_t rows, ptrdiff_t n, const void *block, ptrdiff_t ld,
+                        void *y, ptrdiff_t y_row, ptrdiff_t y_step, const epilogue_t *e) {
+    if (!epilogue_acts(e) && y_step == 1 && y_row == n && ld == n) n *= rows, rows = 1;
+    finish_rows_from(cells, rows, n, block, ld, y, y_row, y_step, e, 0);
+}
+
+/* The cells of C in the last step. */
+INLINE int cells_of(const epilogue_t *e) {
+#ifdef ELEMENT_f32
+    return e ? e->cells : CYCONV_REAL;
+#else
+    (void)e;
+    return CYCONV_REAL;
+#endif
+}
+
+/* A tile that hangs over the edge, or whose columns are not contiguous, or whose cells are not
+ * those of sums. */
 static __attribute__((noinline)) void store_edge(ptrdiff_t m, ptrdiff_t n, const real *sum,
                                                  ptrdiff_t ld, real *C, ptrdiff_t c_row,
                                                  ptrdiff_t c_column, int accumulate,
                                                  const epilogue_t *e, ptrdiff_t row) {
+    if (cells_of(e) != CYCONV_REAL) {
+        finish_rows_from(cells_of(e), m, n, sum, ld, C, c_row, c_column, e, row);
+        return;
+    }
     for (ptrdiff_t i = 0; i < m; i++)
         for (ptrdiff_t j = 0; j < n; j++) {
             real *c = C + i * c_row + j * c_column;
             *c = finish(accumulate ? sum[i * ld + j] + *c : sum[i * ld + j], e, row + i, c);
         }
+}
+
+/* Element i of C. */
+INLINE real *c_at(const epilogue_t *e, real *C, ptrdiff_t i) {
+    return (real *)((char *)C + i * cell_bytes(cells_of(e)));
 }
 
 INLINE void tile_tap(const int m, const int v, const real *A, const real *B, vec sum[][TILE_MAX]) {
@@ -80,7 +157,7 @@ INLINE void tile_tap(const int m, const int v, const real *A, const real *B, vec
     for (int i = 0; i < m; i++) {
         const vec a = splat(A[i]);
 #pragma GCC unroll 8
-        for (int k = 0; k < v; k++) sum[i][k] += a * b[k];
+        for (int k = 0; k < v; k++) sum[i][k] = multiply_add(a, b[k], sum[i][k]);
     }
 }
 
@@ -89,7 +166,7 @@ INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const re
                  ptrdiff_t c_column, int accumulate, const epilogue_t *e, ptrdiff_t row) {
     vec sum[CYCONV_MR][TILE_MAX];
 #pragma GCC unroll 6
-    for (int i = 0; i < m; i++) __builtin_prefetch(C + i * c_row, 1);
+    for (int i = 0; i < m; i++) __builtin_prefetch(c_at(e, C, i * c_row), 1);
 #pragma GCC unroll 6
     for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
@@ -98,7 +175,7 @@ INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const re
         for (ptrdiff_t t = 0; t < taps; t++, A += m) tile_tap(m, v, A, B + offset[t], sum);
     else
         for (ptrdiff_t t = 0; t < taps; t++, A += m, B += ldb) tile_tap(m, v, A, B, sum);
-    if (n < v * LANES || c_column != 1) {
+    if (n < v * LANES || c_column != 1 || cells_of(e) != CYCONV_REAL) {
         real edge[CYCONV_MR * TILE_MAX * LANES];
 #pragma GCC unroll 6
         for (int i = 0; i < m; i++)
@@ -238,7 +315,7 @@ INLINE void few_tap(const int panels, const int n, const real *A, ptrdiff_t pane
         for (int v = 0; v < PANEL_VECTORS; v++) {
             const vec w = load(A + i * panel + (v < PANEL_VECTORS - 1 ? v * LANES : LAST));
 #pragma GCC unroll 4
-            for (int j = 0; j < n; j++) sum[i][v][j] += w * b[j];
+            for (int j = 0; j < n; j++) sum[i][v][j] = multiply_add(w, b[j], sum[i][v][j]);
         }
 }
 
@@ -268,8 +345,8 @@ INLINE void few_columns(const int panels, const int n, ptrdiff_t taps, const rea
 #pragma GCC unroll 3
             for (int v = 0; v < PANEL_VECTORS; v++)
                 store(edge + (v < PANEL_VECTORS - 1 ? v * LANES : LAST), sum[i][v][j]);
-            store_edge(CYCONV_MR, 1, edge, 1, C + i * CYCONV_MR * c_row + j * c_column, c_row, 1,
-                       accumulate, e, row + i * CYCONV_MR);
+            store_edge(CYCONV_MR, 1, edge, 1, c_at(e, C, i * CYCONV_MR * c_row + j * c_column),
+                       c_row, 1, accumulate, e, row + i * CYCONV_MR);
         }
 }
 
@@ -280,11 +357,11 @@ INLINE ptrdiff_t few_filters(const int n, ptrdiff_t m, ptrdiff_t taps, const rea
     const ptrdiff_t step = FEW_PANELS(n) * CYCONV_MR;
     ptrdiff_t i = 0;
     for (; i + step <= m; i += step)
-        few_columns(FEW_PANELS(n), n, taps, A + i * taps, B, ldb, offset, C + i * c_row, c_row,
-                    c_column, accumulate, e, i);
+        few_columns(FEW_PANELS(n), n, taps, A + i * taps, B, ldb, offset, c_at(e, C, i * c_row),
+                    c_row, c_column, accumulate, e, i);
     for (; i + CYCONV_MR <= m; i += CYCONV_MR)
-        few_columns(1, n, taps, A + i * taps, B, ldb, offset, C + i * c_row, c_row, c_column,
-                    accumulate, e, i);
+        few_columns(1, n, taps, A + i * taps, B, ldb, offset, c_at(e, C, i * c_row), c_row,
+                    c_column, accumulate, e, i);
     return i;
 }
 
@@ -340,16 +417,16 @@ static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, co
                 const ptrdiff_t columns = whole - j < most * LANES ? whole - j : most * LANES;
                 tile_table[rows][(columns + LANES - 1) / LANES](
                     columns, taps, a + i * taps, b + j / NR * b_panel + j % NR, ldb, offset,
-                    c + i * c_row + j * c_column, c_row, c_column, accumulate, e, i);
+                    c_at(e, c, i * c_row + j * c_column), c_row, c_column, accumulate, e, i);
             }
         }
     if (few) {
         b += whole / NR * b_panel + whole % NR;
-        c += whole * c_column;
+        c = c_at(e, c, whole * c_column);
         const ptrdiff_t i =
             few_table[few](m, taps, a, b, ldb, offset, c, c_row, c_column, accumulate, e);
         if (i < m)
-            tile_table[m - i][1](few, taps, a + i * taps, b, ldb, offset, c + i * c_row, c_row,
-                                 c_column, accumulate, e, i);
+            tile_table[m - i][1](few, taps, a + i * taps, b, ldb, offset, c_at(e, c, i * c_row),
+                                 c_row, c_column, accumulate, e, i);
     }
 }

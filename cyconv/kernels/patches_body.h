@@ -59,20 +59,21 @@ static void pack_scattered(const void *weights, const scattered_t *s, ptrdiff_t 
 }
 
 /* row[j] = from[(j - begin) * stride] for begin <= j < end, zero for the other j < n. */
-INLINE void bordered_row(real *row, ptrdiff_t n, const real *from, ptrdiff_t stride,
-                         ptrdiff_t begin, ptrdiff_t end) {
+INLINE void bordered_row(const int cells, real *row, ptrdiff_t n, const void *from,
+                         ptrdiff_t stride, ptrdiff_t begin, ptrdiff_t end) {
     if (begin) zero_row(row, begin);
-    if (end > begin) copy_row(row + begin, from, stride, end - begin);
+    if (end > begin) copy_cells(cells, row + begin, from, stride, end - begin);
     if (end < n) zero_row(row + end, n - end);
 }
 
 /* row[j] = from[j * stride + shift], j < n, zero where that index is outside [0, in). */
-INLINE void gather_row(real *row, ptrdiff_t n, const real *from, ptrdiff_t from_stride,
-                       ptrdiff_t shift, ptrdiff_t stride, ptrdiff_t in) {
+INLINE void gather_row(const int cells, real *row, ptrdiff_t n, const void *from,
+                       ptrdiff_t from_stride, ptrdiff_t shift, ptrdiff_t stride, ptrdiff_t in) {
     ptrdiff_t begin, end;
     valid_range(shift, stride, in, n, &begin, &end);
-    const real *first = end > begin ? from + (begin * stride + shift) * from_stride : NULL;
-    bordered_row(row, n, first, stride * from_stride, begin, end);
+    const void *first =
+        end > begin ? cell_at(cells, from, (begin * stride + shift) * from_stride) : NULL;
+    bordered_row(cells, row, n, first, stride * from_stride, begin, end);
 }
 
 /* Rows of one plane that are in the image, in whole vectors: for each phase, zeros before `begin`
@@ -82,26 +83,30 @@ typedef struct {
     ptrdiff_t begin, end, first; /* `first`: the element of an image row for row[begin] */
 } border_t;
 
-INLINE ptrdiff_t fill_rows(const int stride, ptrdiff_t rows, ptrdiff_t phases, ptrdiff_t pitch,
-                           const border_t *border, const real *from, ptrdiff_t from_step,
-                           const real *limit, real *row) {
+INLINE ptrdiff_t fill_rows(const int cells, const int stride, ptrdiff_t rows, ptrdiff_t phases,
+                           ptrdiff_t pitch, const border_t *border, const void *from,
+                           ptrdiff_t from_step, const void *limit, real *row) {
     const vec zero = {0};
-    for (ptrdiff_t i = 0; i < rows; i++, from += from_step)
+    for (ptrdiff_t i = 0; i < rows; i++, from = cell_at(cells, from, from_step))
         for (ptrdiff_t b = 0; b < phases; b++, row += pitch) {
             const ptrdiff_t begin = border[b].begin, n = border[b].end - begin;
-            const real *x = from + border[b].first;
-            if (n > 0 && x + ((n - 1) / LANES * LANES + LANES - 1) * stride >= limit) return i;
+            const void *x = cell_at(cells, from, border[b].first);
+            const ptrdiff_t last = ((n - 1) / LANES * LANES + LANES - 1) * stride;
+            if (n > 0 && cell_at(cells, x, last) >= limit) return i;
             ptrdiff_t j = 0;
             for (; j < begin; j += LANES) store(row + j, zero);
             for (j = 0; j < n; j += LANES)
-                store(row + begin + j, stride == 1 ? load(x + j) : every_second(x + 2 * j));
+                store(row + begin + j, stride == 1
+                                           ? load_cells_at(cells, cell_at(cells, x, j))
+                                           : every_second_cell(cells, cell_at(cells, x, 2 * j)));
             for (j = begin + (n > 0 ? n : 0); j < pitch; j += LANES) store(row + j, zero);
         }
     return rows;
 }
 
-static void fill_strip(const geometry_t *g, const strip_t *s, const char *const *planes,
-                       ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0, void *strip) {
+INLINE void fill_strip_of(const int cells, const geometry_t *g, const strip_t *s,
+                          const char *const *planes, ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0,
+                          real *row) {
     enum { KNOWN = 2 };
     const ptrdiff_t step = g->w.stride * g->w.x_stride, width = s->column_phases * s->pitch;
     const int vectors = s->column_phases <= KNOWN && g->w.x_stride == 1 && g->h.x_stride >= 0 &&
@@ -112,27 +117,28 @@ static void fill_strip(const geometry_t *g, const strip_t *s, const char *const 
         valid_range(shift, step, g->w.in, s->pitch, &border[b].begin, &border[b].end);
         border[b].first = border[b].begin * step + shift;
     }
-    real *row = strip;
     for (ptrdiff_t d = 0; d < count; d++)
         for (ptrdiff_t a = 0; a < s->row_phases; a++) {
-            const real *plane = (const real *)planes[d];
+            const void *plane = planes[d];
             const ptrdiff_t shift = p0 * g->h.stride + s->row_phase[a] - g->h.pad;
             ptrdiff_t i, begin = s->filled, end = s->filled;
             if (plane) valid_range(shift, g->h.stride, g->h.in, s->filled, &begin, &end);
             for (i = 0; i < begin; i++, row += width) zero_row(row, width);
             if (vectors && end > begin) {
-                const real *from = plane + (begin * g->h.stride + shift) * g->h.x_stride;
-                const real *limit = plane + (g->h.in - 1) * g->h.x_stride + g->w.in;
+                const void *from =
+                    cell_at(cells, plane, (begin * g->h.stride + shift) * g->h.x_stride);
+                const void *limit = cell_at(cells, plane, (g->h.in - 1) * g->h.x_stride + g->w.in);
                 const ptrdiff_t down = g->h.stride * g->h.x_stride;
-                i += step == 1 ? fill_rows(1, end - begin, s->column_phases, s->pitch, border, from,
-                                           down, limit, row)
-                               : fill_rows(2, end - begin, s->column_phases, s->pitch, border, from,
-                                           down, limit, row);
+                i += step == 1 ? fill_rows(cells, 1, end - begin, s->column_phases, s->pitch,
+                                           border, from, down, limit, row)
+                               : fill_rows(cells, 2, end - begin, s->column_phases, s->pitch,
+                                           border, from, down, limit, row);
                 row += (i - begin) * width;
             }
             for (; i < end; i++)
                 for (ptrdiff_t b = 0; b < s->column_phases; b++, row += s->pitch)
-                    gather_row(row, s->pitch, plane + (i * g->h.stride + shift) * g->h.x_stride,
+                    gather_row(cells, row, s->pitch,
+                               cell_at(cells, plane, (i * g->h.stride + shift) * g->h.x_stride),
                                g->w.x_stride, q0 * g->w.stride + s->column_phase[b] - g->w.pad,
                                g->w.stride, g->w.in);
             for (; i < s->filled; i++, row += width) zero_row(row, width);
@@ -140,30 +146,45 @@ static void fill_strip(const geometry_t *g, const strip_t *s, const char *const 
         }
 }
 
-static void gather(ptrdiff_t taps, const void *source, const ptrdiff_t *offset, ptrdiff_t ld,
-                   const run_t *runs, ptrdiff_t count, int exact, void *panel) {
-    real *to = panel;
+static void fill_strip(const geometry_t *g, const strip_t *s, const char *const *planes,
+                       ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0, void *strip){
+#define FILL(cells) fill_strip_of(cells, g, s, planes, count, p0, q0, strip)
+    OF_CELLS(g -> x_cells, FILL)
+#undef FILL
+}
+
+INLINE void gather_of(const int cells, ptrdiff_t taps, const void *source, const ptrdiff_t *offset,
+                      ptrdiff_t ld, const run_t *runs, ptrdiff_t count, int exact, real *to) {
     if (count == 1 && runs->length == NR) {
-        const real *first = (const real *)source + runs->start;
+        const void *first = cell_at(cells, source, runs->start);
         for (ptrdiff_t t = 0; t < taps; t++, to += NR) {
-            const real *from = first + (offset ? offset[t] : t * ld);
-            __builtin_prefetch(from + NR);
+            const void *from = cell_at(cells, first, offset ? offset[t] : t * ld);
+            __builtin_prefetch(cell_at(cells, from, NR));
 #pragma GCC unroll 4
-            for (int j = 0; j < NR; j += LANES) store(to + j, load(from + j));
+            for (int j = 0; j < NR; j += LANES)
+                store(to + j, load_cells_at(cells, cell_at(cells, from, j)));
         }
         return;
     }
     for (ptrdiff_t t = 0; t < taps; t++, to += NR) {
-        const real *tap = (const real *)source + (offset ? offset[t] : t * ld);
+        const void *tap = cell_at(cells, source, offset ? offset[t] : t * ld);
         real *at = to;
         for (ptrdiff_t i = 0; i < count; at += runs[i++].length) {
-            const real *from = tap + runs[i].start;
+            const void *from = cell_at(cells, tap, runs[i].start);
             if (exact)
-                copy_row(at, from, 1, runs[i].length);
+                copy_cells(cells, at, from, 1, runs[i].length);
             else /* what is written past a run is written again by the next one */
-                for (ptrdiff_t j = 0; j < runs[i].length; j += LANES) store(at + j, load(from + j));
+                for (ptrdiff_t j = 0; j < runs[i].length; j += LANES)
+                    store(at + j, load_cells_at(cells, cell_at(cells, from, j)));
         }
     }
+}
+
+static void gather(int cells, ptrdiff_t taps, const void *source, const ptrdiff_t *offset,
+                   ptrdiff_t ld, const run_t *runs, ptrdiff_t count, int exact, void *panel) {
+#define GATHER(cells) gather_of(cells, taps, source, offset, ld, runs, count, exact, panel)
+    OF_CELLS(cells, GATHER)
+#undef GATHER
 }
 
 /* One kernel row for each column of a panel, transposed: copied first, with its zero border, unless
@@ -181,7 +202,8 @@ static void gather_columns(const geometry_t *g, const char *const *rows, const p
         if (whole)
             copy_row(row, (const real *)rows[j] + whole, 1, S - whole);
         else if (rows[j])
-            bordered_row(row, S, (const real *)rows[j] + begin[j] * step, step, begin[j], end[j]);
+            bordered_row(CYCONV_REAL, row, S, (const real *)rows[j] + begin[j] * step, step,
+                         begin[j], end[j]);
         else
             zero_row(row, S);
     }
@@ -198,9 +220,8 @@ static void gather_columns(const geometry_t *g, const char *const *rows, const p
         }
 }
 
-static void patches(const geometry_t *g, const char *const *planes, ptrdiff_t l0, ptrdiff_t l1,
-                    void *columns, ptrdiff_t ld) {
-    real *row = columns;
+INLINE void patches_of(const int cells, const geometry_t *g, const char *const *planes,
+                       ptrdiff_t l0, ptrdiff_t l1, real *row, ptrdiff_t ld) {
     const ptrdiff_t Q = g->w.out;
     for (ptrdiff_t d = 0; d < g->D; d++)
         for (ptrdiff_t r = 0; r < g->h.kernel; r++)
@@ -212,7 +233,7 @@ static void patches(const geometry_t *g, const char *const *planes, ptrdiff_t l0
                     const ptrdiff_t n = Q - q < l1 - l ? Q - q : l1 - l;
                     const ptrdiff_t h = p * g->h.stride + r * g->h.dilation - g->h.pad;
                     if (planes[d] && h >= 0 && h < g->h.in)
-                        gather_row(to, n, (const real *)planes[d] + h * g->h.x_stride,
+                        gather_row(cells, to, n, cell_at(cells, planes[d], h * g->h.x_stride),
                                    g->w.x_stride, q * g->w.stride + shift, g->w.stride, g->w.in);
                     else
                         memset(to, 0, (size_t)n * sizeof(real));
@@ -222,23 +243,31 @@ static void patches(const geometry_t *g, const char *const *planes, ptrdiff_t l0
             }
 }
 
+static void patches(const geometry_t *g, const char *const *planes, ptrdiff_t l0, ptrdiff_t l1,
+                    void *columns, ptrdiff_t ld) {
+#define PATCHES(cells) patches_of(cells, g, planes, l0, l1, columns, ld)
+    OF_CELLS(g->x_cells, PATCHES)
+#undef PATCHES
+}
+
+static void widen(int cells, ptrdiff_t rows, ptrdiff_t n, const void *from, ptrdiff_t from_row,
+                  ptrdiff_t from_step, void *to, ptrdiff_t ld) {
+    if (from_step == 1 && from_row == n && ld == n) n *= rows, rows = 1;
+#define WIDEN(cells)                     \
+    for (ptrdiff_t i = 0; i < rows; i++) \
+    copy_cells(cells, (real *)to + i * ld, cell_at(cells, from, i * from_row), from_step, n)
+    OF_CELLS(cells, WIDEN)
+#undef WIDEN
+}
+
 static void store_pixels(const geometry_t *g, const void *block, ptrdiff_t ld, ptrdiff_t l0,
                          ptrdiff_t l1, void *y, const epilogue_t *e) {
     const ptrdiff_t Q = g->w.out;
-    for (ptrdiff_t k = 0; k < g->K; k++) {
-        const real *from = (const real *)block + k * ld;
-        for (ptrdiff_t l = l0; l < l1;) {
-            const ptrdiff_t p = l / Q, q = l % Q;
-            const ptrdiff_t n = Q - q < l1 - l ? Q - q : l1 - l;
-            real *to = (real *)y + k * g->y_k + p * g->h.y_stride + q * g->w.y_stride;
-            ptrdiff_t j = 0;
-            if (g->w.y_stride == 1)
-                for (; j + LANES <= n; j += LANES)
-                    store(to + j, finish_vec(load(from + j), e, k, to + j));
-            for (; j < n; j++)
-                to[j * g->w.y_stride] = finish(from[j], e, k, to + j * g->w.y_stride);
-            from += n;
-            l += n;
-        }
+    for (ptrdiff_t l = l0, n; l < l1; l += n) {
+        const ptrdiff_t p = l / Q, q = l % Q;
+        n = Q - q < l1 - l ? Q - q : l1 - l;
+        finish_rows(g->y_cells, g->K, n, (const real *)block + l - l0, ld,
+                    (char *)y + (p * g->h.y_stride + q * g->w.y_stride) * cell_bytes(g->y_cells),
+                    g->y_k, g->w.y_stride, e);
     }
 }

@@ -42,6 +42,10 @@ typedef real vec_unaligned
 INLINE vec load(const real *p) { return *(const vec_unaligned *)p; }
 INLINE void store(real *p, vec v) { *(vec_unaligned *)p = v; }
 INLINE vec splat(real a) { return a - (vec){0}; } /* a - 0 keeps -0.0 */
+/* That of pairs is in pairs_body.h. */
+#ifndef PART_pairs
+INLINE vec multiply_add(vec a, vec b, vec sum) { return sum + a * b; }
+#endif
 INLINE vec choose(lane_mask mask, vec a, vec b) {
     return (vec)((mask & (lane_mask)a) | (~mask & (lane_mask)b));
 }

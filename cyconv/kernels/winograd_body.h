@@ -124,23 +124,31 @@ INLINE void winograd_weights(const int m, const int r, const int n, const int s,
 enum { SPAN = (LANES + 4) * 8 }; /* elements of one row of LANES tiles, rounded up */
 
 /* A copy of `rows` rows of `span` pixels from (h, w) of a plane, zero outside it. */
-static __attribute__((noinline)) void copy_bordered(ptrdiff_t rows, ptrdiff_t span,
-                                                    const geometry_t *g, const real *plane,
-                                                    ptrdiff_t h, ptrdiff_t w, real *copy) {
+INLINE void copy_bordered_of(const int cells, ptrdiff_t rows, ptrdiff_t span, const geometry_t *g,
+                             const void *plane, ptrdiff_t h, ptrdiff_t w, real *copy) {
     for (ptrdiff_t i = 0; i < rows; i++, h++, copy += span)
         if (plane && h >= 0 && h < g->h.in)
-            gather_row(copy, span, plane + h * g->h.x_stride, g->w.x_stride, w, 1, g->w.in);
+            gather_row(cells, copy, span, cell_at(cells, plane, h * g->h.x_stride), g->w.x_stride,
+                       w, 1, g->w.in);
         else
             zero_row(copy, span);
 }
 
+static __attribute__((noinline)) void copy_bordered(ptrdiff_t rows, ptrdiff_t span,
+                                                    const geometry_t *g, const void *plane,
+                                                    ptrdiff_t h, ptrdiff_t w, real *copy){
+#define COPY(cells) copy_bordered_of(cells, rows, span, g, plane, h, w, copy)
+    OF_CELLS(g -> x_cells, COPY)
+#undef COPY
+}
+
 /* Those rows: where they lie, or a copy. */
-INLINE const real *bordered_rows(int rows, int span, const geometry_t *g, const real *plane,
+INLINE const real *bordered_rows(int rows, int span, const geometry_t *g, const void *plane,
                                  ptrdiff_t h, ptrdiff_t w, real *copy, ptrdiff_t *stride) {
-    if (plane && g->w.x_stride == 1 && h >= 0 && h + rows <= g->h.in && w >= 0 &&
-        w + span <= g->w.in) {
+    if (plane && g->x_cells == CYCONV_REAL && g->w.x_stride == 1 && h >= 0 && h + rows <= g->h.in &&
+        w >= 0 && w + span <= g->w.in) {
         *stride = g->h.x_stride;
-        return plane + h * g->h.x_stride + w;
+        return (const real *)plane + h * g->h.x_stride + w;
     }
     *stride = span;
     copy_bordered(rows, span, g, plane, h, w, copy);
@@ -196,7 +204,7 @@ WINOGRAD_AXES(WINOGRAD_HALVES)
  * copies at the border are made one step ahead: a load that spans two recent stores stalls. */
 INLINE void winograd_input(const int m, const int r, const int n, const int s,
                            column_function *columns, row_function *across_rows, const geometry_t *g,
-                           const real *plane, const real *after, ptrdiff_t row, ptrdiff_t column,
+                           const void *plane, const void *after, ptrdiff_t row, ptrdiff_t column,
                            ptrdiff_t tiles, real *V, ptrdiff_t xi_stride) {
     const int down = m + r - 1, across = n + s - 1;
     const int span = ((LANES - 1) * n + across + LANES - 1) / LANES * LANES;
@@ -213,8 +221,9 @@ INLINE void winograd_input(const int m, const int r, const int n, const int s,
         if (after && h0 >= 0 && h0 + down <= g->h.in && w0 + t * n < g->w.in)
             for (int i = 0; i < down; i++)
                 for (int k = LANES; k < span; k += 64 / REAL_BYTES)
-                    __builtin_prefetch(after + (h0 + i) * g->h.x_stride +
-                                       (w0 + t * n + k) * g->w.x_stride);
+                    __builtin_prefetch((const char *)after + ((h0 + i) * g->h.x_stride +
+                                                              (w0 + t * n + k) * g->w.x_stride) *
+                                                                 cell_bytes(g->x_cells));
         if (across == 1) {
             columns(x, x_row, LANES, V + t, xi_stride);
         } else if (down == 1) {
@@ -248,12 +257,14 @@ static __attribute__((noinline)) void copy_pixels(real *to, ptrdiff_t stride, co
 
 INLINE int winograd_output(const int m, const int r, const int n, const int s, transform ATH,
                            transform ATW, const geometry_t *g, const real *M, ptrdiff_t xi_stride,
-                           ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, real *y,
+                           ptrdiff_t row, ptrdiff_t column, ptrdiff_t tiles, void *y,
                            const epilogue_t *e) {
-    const int down = m + r - 1, across = n + s - 1;
+    const int down = m + r - 1, across = n + s - 1, halves = g->y_cells != CYCONV_REAL;
     const ptrdiff_t rows = g->h.out - row * m < m ? g->h.out - row * m : m;
     const vec bias = splat(e && e->bias ? *(const real *)e->bias : 0);
     const int clamped = e && e->clamp && !e->add; /* else with the residual */
+    epilogue_t residual_only = e ? *e : (epilogue_t){0};
+    residual_only.bias = NULL;
     vec check = {0};
     for (ptrdiff_t t = 0; t < tiles; t += LANES) {
         const ptrdiff_t valid = tiles - t < LANES ? tiles - t : LANES;
@@ -285,7 +296,15 @@ INLINE int winograd_output(const int m, const int r, const int n, const int s, t
         check += sum - sum;                                   /* 0, or NaN */
         const int whole = columns == n * LANES && g->w.y_stride == 1;
         for (ptrdiff_t i = 0; i < rows; i++) {
-            real *to = y + (row * m + i) * g->h.y_stride + q0 * g->w.y_stride;
+            const ptrdiff_t at = (row * m + i) * g->h.y_stride + q0 * g->w.y_stride;
+            if (halves) {
+                real line[MAX_ALPHA * LANES];
+                join_tiles(n, out + i * n, line);
+                finish_rows(g->y_cells, 1, columns, line, 0, (half_t *)y + at, 0, g->w.y_stride,
+                            &residual_only);
+                continue;
+            }
+            real *to = (real *)y + at;
             if (e && e->add) {
                 vec add[MAX_ALPHA];
                 residual_tiles(n, residual(e, to), g->w.y_stride, columns, add);

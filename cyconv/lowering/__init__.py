@@ -23,10 +23,10 @@ and how their results make the problem's (``run``). Rules are tried in the order
 from cyconv.lowering.borders import Border, BorderAdjoint
 from cyconv.lowering.gradients import GradInput, GradWeight, ImageByImage
 from cyconv.lowering.rule import Rule
-from cyconv.lowering.types import KERNEL_DTYPES, Cast, Complex, ComplexStrict
+from cyconv.lowering.types import KERNEL_DTYPES, Cast, Complex, ComplexStrict, Stored, is_narrow
 from cyconv.lowering.views import ChannelsLast, Flip, OneAxis, Unbatched
 
-__all__ = ["KERNEL_DTYPES", "RULES", "ImageByImage", "lower", "primitives"]
+__all__ = ["KERNEL_DTYPES", "RULES", "ImageByImage", "Stored", "is_narrow", "lower", "primitives"]
 
 
 class NoFilters(Rule):
@@ -45,26 +45,31 @@ class NoFilters(Rule):
 
 RULES = (
     NoFilters, Unbatched, ChannelsLast, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis,
-    ImageByImage, GradWeight, GradInput,
+    ImageByImage, GradWeight, GradInput, Stored,
 )  # fmt: skip
 
 
-def lower(problem, strict=False, without=()):
+def lower(problem, strict=False, without=(), narrow=True):
     """The first rule that applies to `problem`, or None if it is primitive.
 
-    `strict` forbids rewrites that add to the error, `without` the rules that it holds.
+    `strict` forbids rewrites that add to the error, `without` the rules that it holds; `narrow`
+    says that algorithms read integers of 8 and 16 bits.
     """
+    last = Stored not in without and Stored.applies(problem)  # to convert is left to the kernels
+    narrow = narrow and is_narrow(problem)
     for rule in RULES:
-        if rule not in without and rule.applies(problem):
+        if rule in without or (rule is Cast and (last or narrow)):
+            continue
+        if rule.applies(problem):
             return (ComplexStrict if strict and rule is Complex else rule)(problem)
     return None
 
 
-def primitives(problem, without=()):
+def primitives(problem, without=(), narrow=True):
     """The primitive problems that `problem` becomes."""
-    rule = lower(problem, without=without)
+    rule = lower(problem, without=without, narrow=narrow)
     if rule is None:
         yield problem
     else:
         for child in rule.children:
-            yield from primitives(child, without)
+            yield from primitives(child, without, narrow)

@@ -16,11 +16,14 @@ class Rule:
         How many of the last children are solved only to repair a result.
     phases : sequence of tuple of Phase
         Which cells of the result each child fills, axis by axis, if that is what it does.
+    stored : bool
+        Whether all it does is to convert, which the child's algorithm may do as well.
     """
 
     epilogue = True
     spares = 0
     phases = ()
+    stored = False
 
     def __init__(self, problem, *children):
         self.problem = problem

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from cyconv.lowering.rule import Views
+from cyconv.lowering.types import is_narrow
 from cyconv.problem.operands import Residual, deliver, finish, strided
 
 
@@ -13,6 +15,7 @@ class Leaf:
     def __init__(self, problem, algorithm, seconds):
         self.problem, self.algorithm, self.seconds = problem, algorithm, seconds
         self.clamps = problem.dtype.kind == "f"  # in the kernels
+        self.narrow = is_narrow(problem)
 
     def leaves(self):
         """The primitive problems with their algorithms."""
@@ -28,6 +31,8 @@ class Leaf:
 
     def pack(self, w, once=False):
         """The weights as `run` reads them; if only `once`, perhaps packed as they are read."""
+        if self.narrow and not self.algorithm.stored:
+            w = w.astype(self.algorithm.dtype)
         return self.algorithm.lend(w) if once else self.algorithm.pack(w)
 
     def run(self, x, packed, y, bias, clamp, threads, add=None):
@@ -35,9 +40,25 @@ class Leaf:
         if not y.size:
             return
         now = clamp if self.clamps else None
+        if self.narrow and x.dtype not in self.algorithm.stored:
+            x = x.astype(self.algorithm.dtype)
         self.algorithm.run(strided(x), packed, y, bias, now, threads, self.seconds, add)
         if clamp is not now:
             finish(y, None, clamp)
+
+
+def seen_by_leaf(node, packed, x, y):
+    """The leaf below rules that only look at the arrays in another way, its weights, and x and y
+    as it sees them; None where a rule does more.
+    """
+    while isinstance(node, Branch):
+        if isinstance(node.rule, Views):
+            x, y = node.rule.view("x", x), node.rule.view("y", y)
+        else:
+            return None
+        (packed,), _ = packed
+        (node,) = node.children
+    return node, packed, x, y
 
 
 class Branch:
@@ -51,6 +72,9 @@ class Branch:
         if not all(isinstance(child, Leaf) for child in self.children):
             return None
         algorithms = [child.algorithm for child in self.children]
+        if self.rule.stored:
+            stores, problem = getattr(algorithms[0], "stores", None), self.rule.problem
+            return algorithms[0] if stores and stores(problem.dtype, problem.out_dtype) else None
         kinds = set(map(type, algorithms))
         together = getattr(kinds.pop(), "together", None) if len(kinds) == 1 else None
         return together and together(self.rule, algorithms)
@@ -93,7 +117,7 @@ class Branch:
             # Kernels write rows that follow each other: in short, scattered ones lanes are empty.
             scattered = self.rule.phases and y.shape != target.shape
             part = np.empty(y.shape, y.dtype) if scattered else y
-            residual = inner_add and inner_add.of(y)
+            residual = inner_add and inner_add.of(y, target)
             if residual and scattered:
                 residual = Residual(residual.at(y), part)
             self.children[i].run(x, packed[i], part, *inner, threads, residual)
@@ -103,7 +127,8 @@ class Branch:
             self.rule.run(x, target, solve)
         elif y.size:
             seconds = sum(child.seconds for child in self.children)
-            self.together.run(strided(x), packed, target, *inner, threads, seconds, inner_add)
+            operand = packed[0] if self.rule.stored else packed
+            self.together.run(strided(x), operand, target, *inner, threads, seconds, inner_add)
         if unsound is not None:
             self.rule.mend(x, target, unsound)
         if not early:

@@ -3,10 +3,21 @@
 import numpy as np
 
 from cyconv.lowering.rule import Rule
+from cyconv.runtime.halves import cast, is_half
 
 KERNEL_DTYPES = tuple(
     np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint32", "uint64")
 )
+NARROW = ("int8", "uint8", "int16")
+
+
+def is_narrow(problem):
+    """Whether its integers, of 8 or 16 bits, may stay as they are stored: sums are in int32."""
+    return (
+        problem.direction == "forward"
+        and problem.dtype.name in NARROW
+        and problem.out_dtype == "int32"
+    )
 
 
 class Cast(Rule):
@@ -21,17 +32,37 @@ class Cast(Rule):
         return not problem.dtype == problem.sum_dtype == problem.out_dtype
 
     def second(self, b):
-        return (b.astype(self.dtype, copy=False),)
+        return (_cast(b, self.dtype),)
 
     def run(self, a, out, solve):
         sums = out if out.dtype == self.dtype else np.empty_like(out, self.dtype)
-        solve(0, a.astype(self.dtype, copy=False), sums)
+        solve(0, _cast(a, self.dtype), sums)
         if sums is not out:
-            with np.errstate(over="ignore"):  # to infinity, as rounding does
-                out[...] = sums
+            out[...] = _cast(sums, out.dtype)
 
     def __str__(self):
         return f"{self.problem.dtype} -> sums in {self.dtype}, rounded once"
+
+
+def _cast(array, dtype):
+    """`array` as `dtype`, where it lies."""
+    return cast(array, dtype) if type(array) is np.ndarray else array.astype(dtype, copy=False)
+
+
+class Stored(Cast):
+    """storage dtype of 16 bits -> the dtype of the sums, where kernels copy x and write y."""
+
+    stored = True
+
+    @staticmethod
+    def applies(problem):
+        dtypes = problem.dtype, problem.out_dtype
+        return (
+            problem.direction == "forward"
+            and problem.sum_dtype == np.float32
+            and any(map(is_half, dtypes))
+            and all(is_half(dtype) or dtype == np.float32 for dtype in dtypes)
+        )
 
 
 class Complex(Rule):

@@ -5,8 +5,10 @@ from copy import copy
 import numpy as np
 
 from cyconv.lowering.transposed import transposed
-from cyconv.planning.plan import plan
+from cyconv.planning.plan import PackedConv, plan
 from cyconv.problem import Problem
+from cyconv.problem.operands import check_bias
+from cyconv.quantized import layer
 
 PLANS = 8  # input sizes whose packed weights a layer keeps
 
@@ -41,7 +43,10 @@ class Packed:
         packed, beyond = found
         if add is not None and add.shape != packed.plan.problem.output_shape:
             return self._broadcast(x, add)
-        return packed(x if beyond is None else np.pad(x, beyond), add=add)
+        return self._solved(packed, x if beyond is None else np.pad(x, beyond), add)
+
+    def _solved(self, packed, x, add):
+        return packed(x, add=add)
 
     def _broadcast(self, x, add):
         """The layer's result where the residual has another shape than the convolution's."""
@@ -62,13 +67,37 @@ class Packed:
         problem, beyond = self._problem(shape)
         made = plan(problem, accuracy=self.accuracy, threads=self.threads)
         needed = beyond if any(n for pair in beyond for n in pair) else None
-        return made.pack(self.weight, self.bias, self.clamp), needed
+        return self._made(made), needed
+
+    def _made(self, plan):
+        return plan.pack(self.weight, self.bias, self.clamp)
 
     def _problem(self, shape):
-        dtype = self.weight.dtype
-        sums = dtype if dtype.kind in "iu" else None
-        return Problem(shape, self.weight.shape, dtype, *self.geometry, out_dtype=sums,
-                       operation=self.operation), ()  # fmt: skip
+        return Problem(
+            shape, self.weight.shape, self.weight.dtype, *self.geometry, operation=self.operation
+        ), ()  # fmt: skip
+
+
+class PackedIntegers(Packed):
+    """Sums of integers less their zero points, or what they become."""
+
+    def __init__(self, operation, geometry, weight, bias, dtype, zero, target=None,
+                 **options):  # fmt: skip
+        super().__init__(operation, geometry, weight, bias, **options)
+        self.dtype, self.zero, self.target = dtype, zero, target
+
+    def _solved(self, packed, x, add):
+        """No residual is joined to a sum of integers."""
+        return layer(packed, x, self.zero, self.target)
+
+    def _problem(self, shape):
+        return Problem(
+            shape, self.weight.shape, self.dtype, *self.geometry, out_dtype="int32",
+            operation=self.operation,
+        ), ()  # fmt: skip
+
+    def _made(self, plan):
+        return PackedConv(plan, self.weight, check_bias(plan.problem, self.bias), None)
 
 
 class PackedTranspose(Packed):

@@ -7,8 +7,8 @@ import numpy as np
 
 from cyconv.onnx.attributes import geometry
 from cyconv.onnx.folding import Chain
-from cyconv.onnx.packed import Packed, PackedTranspose
-from cyconv.quantized import less, multiplier, output_zero_point, requantised, zero_point
+from cyconv.onnx.packed import Packed, PackedIntegers, PackedTranspose
+from cyconv.quantized import Target, centred, multiplier, narrowest, output_zero_point, zero_point
 
 GEOMETRY = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
@@ -112,30 +112,28 @@ def _floats(chain, options):
 
 def _integer(node, options, w, x_zero=None, w_zero=None):
     """ConvInteger of x."""
-    layer, sums = _sums("conv_integer", node, options, x_zero, w, w_zero)
-    return Step(layer, lambda x: (sums(x),), [node.input[0]], list(node.output), [node.op_type])
+    return _sums("conv_integer", node, options, x_zero, w, w_zero)
 
 
 def _qlinear(node, options, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias=None):
     """QLinearConv of x."""
     op = "qlinear_conv"
-    layer, sums = _sums(op, node, options, x_zero, w, w_zero, bias)
     factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
     zero, dtype = output_zero_point(op, y_zero, None, None)
-
-    def call(x):
-        return (requantised(sums(x), 1, factor, zero, dtype),)
-
-    return Step(layer, call, [node.input[0]], list(node.output), [node.op_type])
+    target = Target(zero, factor, dtype)
+    return _sums(op, node, options, x_zero, w, w_zero, bias, target)
 
 
-def _sums(operation, node, options, x_zero, w, w_zero, bias=None):
-    """The packed weights less their zero points, and x's sums with them as a function of x."""
+def _sums(operation, node, options, x_zero, w, w_zero, bias=None, target=None):
+    """The step with packed weights less their zero points."""
+    size = 1 if x_zero is None else x_zero.dtype.itemsize  # ConvInteger's x has 8 bits
     x_zero, w_zero = (np.zeros((), w.dtype) if zero is None else zero for zero in (x_zero, w_zero))
     w_zero = zero_point(operation, "w_zero_point", w_zero, w.dtype, w.shape[:1])
     x_zero = zero_point(operation, "x_zero_point", x_zero, x_zero.dtype)
-    layer = Packed(operation, _geometry(node, w), less(w, w_zero), bias, **options)
-    return layer, lambda x: layer(less(x, x_zero))
+    dtype = narrowest(np.dtype(f"i{size}"), x_zero, w.dtype, w_zero)
+    layer = PackedIntegers(operation, _geometry(node, w), centred(w, w_zero, dtype), bias, dtype,
+                           int(x_zero), target, **options)  # fmt: skip
+    return Step(layer, lambda x: (layer(x),), [node.input[0]], list(node.output), [node.op_type])
 
 
 def _geometry(node, weight):

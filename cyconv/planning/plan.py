@@ -8,7 +8,7 @@ from itertools import count as counter
 
 import cyconv.kernels
 from cyconv import lowering
-from cyconv.lowering.tree import Branch, Leaf
+from cyconv.lowering.tree import Branch, Leaf, seen_by_leaf
 from cyconv.planning import cost, registry, tuning
 from cyconv.planning.estimates import estimates_of
 from cyconv.planning.explanation import Candidate, Explanation
@@ -21,6 +21,7 @@ from cyconv.problem.operands import (
     check_operand,
     check_out,
     deliver,
+    strided,
 )
 from cyconv.runtime.parallel import SLICE, check_threads
 
@@ -117,7 +118,7 @@ class Plan:
             return self._branch(rule, [self._build(child) for child in rule.children])
         allowed = cost.allowed(problem, self.accuracy)
         if self._requested != "auto":
-            cls = self._registry.get(self._requested)
+            cls = self._class(self._requested, problem)
             algorithm, kind, reason = self._laid_out(cls, problem)
             if algorithm is None:
                 raise kind(f"{problem.operation}: algorithm={cls.name!r}: {reason}")
@@ -139,8 +140,11 @@ class Plan:
         leaf.measured, leaf.source = measured, source if measured else "estimate"
         return leaf
 
-    def _classes(self):
-        return [self._registry.get(name) for name in self._registry.names()]
+    def _class(self, name, problem):
+        return self._registry.get(name, problem.dtype)
+
+    def _classes(self, problem):
+        return [self._class(name, problem) for name in self._registry.names()]
 
     def _laid_out(self, cls, problem):
         """(the algorithm for the problem, None, None), or (None, kind of error, reason)."""
@@ -161,7 +165,7 @@ class Plan:
         those may depend neither on the number of threads nor on the batch an image is in.
         """
         allowed, one = cost.allowed(problem, self.accuracy), cost.one_image(problem)
-        able = [cls for cls in self._classes() if cls.supports(problem) is None]
+        able = [cls for cls in self._classes(problem) if cls.supports(problem) is None]
         for cls in sorted(able, key=lambda cls: cls.cost(one, 1, allowed)):
             if cls.error_bound(problem, allowed) <= allowed:
                 algorithm, _, _ = self._laid_out(cls, problem)
@@ -170,7 +174,7 @@ class Plan:
 
     def _refusal(self, problem):
         """The error where no algorithm keeps both the accuracy and the limit."""
-        found = [self._laid_out(cls, problem) for cls in self._classes()]
+        found = [self._laid_out(cls, problem) for cls in self._classes(problem)]
         if any(algorithm is not None for algorithm, _, _ in found):
             return ValueError(
                 f"{problem.operation}: accuracy={self.accuracy!r} is beyond every algorithm for "
@@ -232,7 +236,8 @@ class Plan:
         leaf, candidates, over = next(self._root.leaves(), None), (), ()
         if leaf is not None:  # else nothing to compute
             with estimates_of(self._isa):
-                candidates = tuple(self._candidate(cls, leaf) for cls in self._classes())
+                classes = self._classes(leaf.problem)
+                candidates = tuple(self._candidate(cls, leaf) for cls in classes)
                 if self._requested == "auto":
                     names = (algorithm.name for algorithm in self._fitting(leaf.problem))
                     over = tuple(name for name in names if name != leaf.algorithm.name)
@@ -358,6 +363,36 @@ class PackedConv:
         plan._root.run(x, self._packed, target, self._bias, self._clamp, count, add)
         return deliver(out, target)
 
+    def of_stored(self, x, zero, y, target=None):
+        """Fill `y` for an x of integers, of which `zero` stands for 0, as it is stored.
+
+        Parameters
+        ----------
+        x : array of the problem's shape, of uint8, int8 or int16
+        zero : int, or None
+            None for an x of any integers, less its zero point, that any algorithm takes.
+        y : array of the output's shape
+        target : (zero, factor), optional
+            What y's type is requantised with: y = clip(round(sum * factor) + zero).
+
+        Returns
+        -------
+        bool
+            Whether the plan's algorithm can: nothing is written where not.
+        """
+        plan = self.plan
+        if zero is None:
+            plan._root.run(x, self._packed, y, self._bias, None, plan._count)
+            return True
+        seen = seen_by_leaf(plan._root, self._packed, x, y)
+        if seen is None or x.dtype not in seen[0].algorithm.stored:
+            return False
+        leaf, packed, x, y = seen
+        if y.size:
+            leaf.algorithm.run(strided(x), packed, y, self._bias, None, plan._count,
+                               leaf.seconds, None, zero, target)  # fmt: skip
+        return True
+
     def repeated(self, x, out):
         """A function of no arguments that computes the same again, to be timed."""
         return lambda: self(x, out=out)
@@ -367,7 +402,7 @@ class PackedConv:
 
 
 def _pack_again(plan, w, bias, clamp):
-    return plan.pack(w, bias, clamp)
+    return PackedConv(plan, w, bias, clamp)
 
 
 class _Cache:
@@ -528,5 +563,6 @@ def algorithms(problem):
     reasons = dict.fromkeys(registry.names())
     for primitive in lowering.primitives(problem):
         for name in registry.names():
-            reasons[name] = reasons[name] or registry.get(name).supports(primitive)
+            cls = registry.get(name, primitive.dtype)
+            reasons[name] = reasons[name] or cls.supports(primitive)
     return reasons

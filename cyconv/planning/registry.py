@@ -23,9 +23,14 @@ def names():
 
 
 @cache
-def get(name):
-    """The class of algorithm `name`; the caller has checked it with :func:`check_name`."""
-    return import_module(f"cyconv.algorithms.{name}").Algorithm
+def get(name, dtype=None):
+    """The class of algorithm `name`; the caller has checked it with :func:`check_name`.
+
+    Some have another one for integers of 8 and 16 bits.
+    """
+    cls = import_module(f"cyconv.algorithms.{name}").Algorithm
+    narrow = dtype is not None and dtype.kind in "iu" and dtype.itemsize < 4
+    return getattr(cls, "of_narrow", cls) if narrow else cls
 
 
 def devices():

@@ -154,14 +154,14 @@ class Residual:
 
     Attributes
     ----------
-    array, result : arrays of one shape, dtype and strides
+    array, result : arrays of one shape, and of the same steps in elements
     """
 
     __slots__ = ("array", "result")
 
     def __init__(self, array, result):
         if not lie_alike(array, result):
-            array, given = np.empty_like(result), array
+            array, given = np.empty_like(result, array.dtype), array
             array[...] = given
         self.array, self.result = array, result
 
@@ -169,11 +169,14 @@ class Residual:
         """The residual of a view of the result."""
         return counterpart(part, self.result, self.array)
 
-    def of(self, y):
-        """The Residual of `y`: a part of the result, or an array in the stead of all of it."""
+    def of(self, y, whole=None):
+        """The Residual of `y`: a part of the result, or an array in the stead of `whole`.
+
+        `whole` is all of the result, looked at in whatever way.
+        """
         if not y.size or may_overlap(y, self.result):
             return self
-        return Residual(self.array, y)
+        return Residual(self.array if whole is None else self.at(whole), y)
 
 
 def check_activation(problem, activation):

@@ -21,6 +21,8 @@ cdef class Sizes:
         self.dtype = problem.dtype
         self.rank, self.itemsize = len(kernel), self.dtype.itemsize
         self.integer = self.dtype.kind in "iu"
+        if self.integer:  # as the kernels hold them
+            self.itemsize = max(4, self.itemsize)
         self.N, self.G = problem.batch, problem.groups
         self.C, self.K = problem.channels // problem.groups, problem.filters // problem.groups
         self.outer, self.taps = 1, self.C

@@ -70,21 +70,28 @@ def in_elements(cnp.ndarray array):
 
 
 def lie_alike(cnp.ndarray a, cnp.ndarray b):
-    """Whether two arrays of one shape and dtype have the same steps along every axis."""
+    """Whether two arrays of one shape have the same steps along every axis, in elements."""
+    cdef cnp.npy_intp a_size = cnp.PyArray_ITEMSIZE(a), b_size = cnp.PyArray_ITEMSIZE(b)
     cdef int i
     for i in range(cnp.PyArray_NDIM(a)):
-        if cnp.PyArray_DIM(a, i) > 1 and cnp.PyArray_STRIDE(a, i) != cnp.PyArray_STRIDE(b, i):
+        if cnp.PyArray_DIM(a, i) > 1 and (
+                cnp.PyArray_STRIDE(a, i) * b_size != cnp.PyArray_STRIDE(b, i) * a_size):
             return False
     return True
 
 
 def counterpart(cnp.ndarray part, cnp.ndarray whole, cnp.ndarray other):
     """The cells of `other` that `part`, a view of `whole`, is of it; the two lie alike."""
+    cdef cnp.npy_intp size = cnp.PyArray_ITEMSIZE(part), of = cnp.PyArray_ITEMSIZE(other)
+    cdef cnp.npy_intp strides[cnp.NPY_MAXDIMS]
     cdef char *first = cnp.PyArray_BYTES(other) + (
-        cnp.PyArray_BYTES(part) - cnp.PyArray_BYTES(whole))
+        cnp.PyArray_BYTES(part) - cnp.PyArray_BYTES(whole)) // size * of
+    cdef int i
+    for i in range(cnp.PyArray_NDIM(part)):
+        strides[i] = cnp.PyArray_STRIDE(part, i) // size * of
     cdef cnp.ndarray cells = cnp.PyArray_New(
         cnp.ndarray, cnp.PyArray_NDIM(part), cnp.PyArray_DIMS(part), cnp.PyArray_TYPE(other),
-        cnp.PyArray_STRIDES(part), first, 0, cnp.NPY_ARRAY_ALIGNED, None)
+        strides, first, 0, cnp.NPY_ARRAY_ALIGNED, None)
     cnp.set_array_base(cells, other)
     return cells
 

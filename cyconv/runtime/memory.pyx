@@ -2,16 +2,27 @@
 
 import threading
 
-from libc.stdlib cimport free
-
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void **memory, size_t alignment, size_t size)
-
 cdef extern from *:
     """
+    #include <stdlib.h>
     #ifdef __linux__
     #include <sys/mman.h>
     #endif
+    #ifdef _WIN32
+    #include <malloc.h>
+    #define free_aligned _aligned_free
+    #else
+    #define free_aligned free
+    #endif
+    /* NULL where there is no memory. */
+    static void *new_aligned(size_t alignment, size_t size) {
+    #ifdef _WIN32
+        return _aligned_malloc(size, alignment);
+    #else
+        void *memory;
+        return posix_memalign(&memory, alignment, size) ? NULL : memory;
+    #endif
+    }
     /* Ask for pages of 2 MiB, where the system has them: fewer faults, fewer address misses. */
     static void in_large_pages(void *memory, size_t size) {
     #ifdef MADV_HUGEPAGE
@@ -27,6 +38,8 @@ cdef extern from *:
         return __atomic_exchange_n(&spare, block, __ATOMIC_ACQ_REL);
     }
     """
+    void *new_aligned(size_t alignment, size_t size) nogil
+    void free_aligned(void *memory) nogil
     void in_large_pages(void *memory, size_t size) nogil
     void *exchange_spare(void *block) nogil
 
@@ -42,7 +55,7 @@ cdef void release(void *data, size_t size) noexcept:
     if 2 * LARGE_PAGE <= size <= KEPT:
         (<size_t *>data)[0] = size
         data = exchange_spare(data)
-    free(data)
+    free_aligned(data)
 
 
 cdef void *take_spare(size_t *size) noexcept:
@@ -55,21 +68,21 @@ cdef void *take_spare(size_t *size) noexcept:
     if whole // 2 < size[0] <= whole:
         size[0] = whole
         return data
-    free(exchange_spare(data))  # back again; another thread may have left one since
+    free_aligned(exchange_spare(data))  # back again; another thread may have left one since
     return NULL
 
 
 cdef void *allocated(size_t alignment, size_t size, str what) except NULL:
     """New memory, or a MemoryError that names `what`."""
-    cdef void *memory = NULL
-    if posix_memalign(&memory, alignment, size):
+    cdef void *memory = new_aligned(alignment, size)
+    if memory == NULL:
         raise MemoryError(f"cyconv: cannot allocate {size} bytes of {what}")
     return memory
 
 
 cdef check_free(size_t size, str what):
     """MemoryError, which names `what`, unless `size` bytes can be had. They are not kept."""
-    free(allocated(ALIGNMENT, size, what))
+    free_aligned(allocated(ALIGNMENT, size, what))
 
 
 cdef class Buffer:

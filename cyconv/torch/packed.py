@@ -67,13 +67,13 @@ class PackedConvolution(nn.Module):
         if last and x.shape[1] < FEW_CHANNELS:
             x, last = x.contiguous(), False
         to, back = moved(last)
-        packed = self._packed(x, last, extra)
+        packed = self._packed(x, last, extra, self.threads_now())
         if add is not None:
             residual = to(as_array(add)) if add.dim() == x.dim() else None
             if residual is None or residual.shape != packed.plan.problem.output_shape:
                 return self._differentiable(x, extra, add)  # torch broadcasts it
             add = residual
-        return as_tensor(back(packed(to(as_array(x)), threads=self.threads_now(), add=add)))
+        return as_tensor(back(packed(to(as_array(x)), add=add)))
 
     def threads_now(self):
         """The threads of a call: this layer's, else torch's at this moment."""
@@ -106,7 +106,7 @@ class PackedConvolution(nn.Module):
             or x.dtype is not self._buffers["weight"].dtype
         )
 
-    def _packed(self, x, last, extra):
+    def _packed(self, x, last, extra, threads):
         """The packed weights for inputs like `x`; packed again if the weights were written to."""
         weight, bias = tensors = self._buffers["weight"], self._buffers["bias"]
         if weight is not self._of[0] or bias is not self._of[1]:
@@ -117,13 +117,15 @@ class PackedConvolution(nn.Module):
             x.shape,
             last,
             extra,
+            threads,
             weight.data_ptr(),
             bias is not None and bias.data_ptr(),
             *[t._version for t in self._versioned],
         )
         found = self._packs.pop(key, None)
         if found is None:
-            found = plan(self._problem(x, last, extra), accuracy=self.accuracy).pack(
+            problem = self._problem(x, last, extra)
+            found = plan(problem, threads=threads, accuracy=self.accuracy).pack(
                 as_array(self.weight),
                 None if self.bias is None else as_array(self.bias),
                 self.clamp,

@@ -11,17 +11,26 @@
 #define CHECK_H
 #include "chain.h"
 #include "kernel_table.h"
+#include "last.h"
 #include <stdint.h>
+#include <stdio.h>
 
 enum { SLOTS = 6, SLOT_BYTES = 1 << 20, MARGIN = 2048, POISON = 0xFB };
+
+#ifdef __MINGW_PRINTF_FORMAT /* with __USE_MINGW_ANSI_STDIO: C's formats, not those of its system \
+                              */
+#define PRINTF __MINGW_PRINTF_FORMAT
+#else
+#define PRINTF printf
+#endif
 
 /* A buffer of so many bytes in place of the slot's last one. */
 void *guarded(int slot, ptrdiff_t bytes);
 
 /* The case that the next failure names; every case counts. */
-void begin(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void begin(const char *format, ...) __attribute__((format(PRINTF, 1, 2)));
 /* Prints the case and what is wrong with it, and ends the process. */
-_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void fail(const char *format, ...) __attribute__((format(PRINTF, 1, 2)));
 
 uint64_t random_bits(void);                         /* the same in every run */
 ptrdiff_t between(ptrdiff_t first, ptrdiff_t last); /* a random number, both included */
@@ -34,4 +43,11 @@ void check_u64(const kernels_t *k);
 
 /* Those of image filters, from check_chains.c. */
 void check_chains(const chains_t *k);
+
+/* Those of products of 16-bit integers, from check_pairs.c; nr is that of
+ * kernels_t for u32. */
+void check_pairs(const pairs_t *k, ptrdiff_t nr);
+/* Those of channels last, from check_last.c. */
+void check_last_f32(const last_t *k);
+void check_last_f64(const last_t *k);
 #endif

@@ -105,6 +105,9 @@ static real pixel(const geometry_t *g, const char *plane, ptrdiff_t h, ptrdiff_t
 #include "pixels.h"
 #include "products.h"
 #include "winograd.h"
+#ifdef ELEMENT_f32
+#include "cells.h"
+#endif
 
 void CHECK(const kernels_t *k) {
     if (k->itemsize != sizeof(real) || k->lanes < 1 || k->nr % k->lanes)
@@ -122,4 +125,8 @@ void CHECK(const kernels_t *k) {
     check_patches(k);
     check_store_pixels(k);
     check_winograd(k);
+#ifdef ELEMENT_f32
+    check_widen(k);
+    check_finish_rows(k);
+#endif
 }

@@ -4,13 +4,12 @@
  *
  * tests/test_kernels.py builds it with the kernels' own objects and runs it. */
 #include "check.h"
+#include "pages.h"
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 static const char *table_name, *element_name;
 static char current[400];
@@ -19,17 +18,12 @@ static uint64_t state;
 static unsigned char *slot_end[SLOTS];
 
 static void make_slots(void) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), each = SLOT_BYTES + page;
-    unsigned char *all =
-        mmap(NULL, SLOTS * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (all == MAP_FAILED) {
-        perror("mmap");
-        exit(2);
-    }
+    const size_t page = page_bytes(), each = SLOT_BYTES + page;
+    unsigned char *all = pages(SLOTS * each);
     for (int i = 0; i < SLOTS; i++) {
         slot_end[i] = all + i * each + SLOT_BYTES;
-        if (mprotect(slot_end[i], page, PROT_NONE)) {
-            perror("mprotect");
+        if (!all || !closed(slot_end[i], page)) {
+            fputs("no memory with pages that cannot be touched\n", stderr);
             exit(2);
         }
     }
@@ -57,7 +51,8 @@ _Noreturn void fail(const char *format, ...) {
     vfprintf(stderr, format, values);
     va_end(values);
     fputc('\n', stderr);
-    _exit(1);
+    fflush(NULL);
+    _Exit(1);
 }
 
 static void no_access(int number) {
@@ -94,16 +89,30 @@ static void check_filters(const char *element, const chains_t *k) {
     finish();
 }
 
+static void check_last(const char *element, void (*checks)(const last_t *), const last_t *k) {
+    start(element);
+    checks(k);
+    finish();
+}
+
 static void check(const char *element, void (*checks)(const kernels_t *), const kernels_t *k) {
     start(element);
     checks(k);
     finish();
 }
 
+static void check_products(const char *element, const pairs_t *k, ptrdiff_t nr) {
+    start(element);
+    check_pairs(k, nr);
+    finish();
+}
+
 int main(void) {
     make_slots();
     signal(SIGSEGV, no_access);
+#ifdef SIGBUS
     signal(SIGBUS, no_access);
+#endif
     for (const kernel_table_t **table = kernel_tables(); *table; table++) {
         table_name = (*table)->name;
         check("f32", check_f32, (*table)->f32);
@@ -112,6 +121,9 @@ int main(void) {
         check("u64", check_u64, (*table)->u64);
         check_filters("chains_f32", (*table)->chains_f32);
         check_filters("chains_f64", (*table)->chains_f64);
+        check_products("pairs_u32", (*table)->pairs, (*table)->u32->nr);
+        check_last("last_f32", check_last_f32, last_table(table_name, 4));
+        check_last("last_f64", check_last_f64, last_table(table_name, 8));
     }
     return 0;
 }

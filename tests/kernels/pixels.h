@@ -74,7 +74,8 @@ static void check_gather(const kernels_t *k) {
         const real *source = random_buffer(INPUT, end + (exact ? 0 : k->lanes));
         const ptrdiff_t size = taps * nr + k->lanes;
         real *got = buffer(GOT, size), *want = buffer(WANT, size);
-        k->gather(taps, source, by_offset ? offset : NULL, ld, runs, count, exact, got);
+        k->gather(CYCONV_REAL, taps, source, by_offset ? offset : NULL, ld, runs, count, exact,
+                  got);
         for (ptrdiff_t t = 0; t < taps; t++) {
             real *at = want + t * nr;
             for (ptrdiff_t i = 0; i < count; at += runs[i++].length)

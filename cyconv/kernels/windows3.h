@@ -1,8 +1,8 @@
 /* Rows of windows of 3 columns, read from an image itself: what image3_body.h and gradient3_body.h
  * share. Columns of the border are made zeros: shifted in, or masked where the row is narrower than
  * a vector. No element outside the row is read, unless it is narrow. */
-#ifndef CYCONV_WINDOWS_H
-#define CYCONV_WINDOWS_H
+#ifndef CYCONV_WINDOWS3_H
+#define CYCONV_WINDOWS3_H
 #include "geometry.h"
 #include "simd.h"
 

@@ -1,0 +1,272 @@
+/* Pairs of 16-bit integers: each kernel against plain loops, modulo 2^32. Compiled once. */
+#include "check.h"
+#include "pairs.h"
+#include <math.h>
+#include <string.h>
+
+enum { INPUT, WEIGHTS, GOT, WANT, OTHER }; /* slots */
+
+static uint32_t product(uint32_t a, uint32_t b) {
+    const uint32_t low = (uint32_t)((int32_t)(int16_t)a * (int16_t)b);
+    return low + (uint32_t)((int32_t)(int16_t)(a >> 16) * (int16_t)(b >> 16));
+}
+
+/* Any bits, most of all the least number of 16 bits twice, whose products have the largest sum. */
+static uint32_t *random_pairs(int slot, ptrdiff_t n) {
+    uint32_t *at = guarded(slot, 4 * n);
+    for (ptrdiff_t i = 0; i < n; i++) at[i] = between(0, 2) ? (uint32_t)random_bits() : 0x80008000u;
+    return at;
+}
+
+static void same(const void *got, const void *want, ptrdiff_t bytes) {
+    const unsigned char *g = got, *w = want;
+    for (ptrdiff_t i = -MARGIN; i < bytes; i++)
+        if (g[i] != w[i]) fail("byte %td of %td is %d, not %d", i, bytes, g[i], w[i]);
+}
+
+static void check_multiply(const pairs_t *k, ptrdiff_t nr) {
+    enum { ROWS = 27, COLUMNS = 70 };
+    for (ptrdiff_t m = 1; m <= ROWS; m++)
+        for (ptrdiff_t n = 1; n <= COLUMNS; n += 1 + n / 20) {
+            const ptrdiff_t taps = between(1, 20), ldb = n + between(0, 5), c_row = n;
+            const int accumulate = (int)between(0, 1);
+            begin("multiply m %td n %td taps %td accumulate %d", m, n, taps, accumulate);
+            const uint32_t *B = random_pairs(INPUT, taps * ldb + CYCONV_OVERREAD);
+            const uint32_t *A = random_pairs(WEIGHTS, m * taps + 16);
+            uint32_t *got = guarded(GOT, 4 * m * n), *want = guarded(WANT, 4 * m * n);
+            for (ptrdiff_t i = 0; i < m; i++)
+                for (ptrdiff_t j = 0; j < n; j++) {
+                    const ptrdiff_t first = i / CYCONV_MR * CYCONV_MR;
+                    const ptrdiff_t rows = m - first < CYCONV_MR ? m - first : CYCONV_MR;
+                    uint32_t sum = 0;
+                    if (accumulate) sum = got[i * n + j] = (uint32_t)random_bits();
+                    for (ptrdiff_t t = 0; t < taps; t++)
+                        sum += product(A[first * taps + t * rows + i - first], B[t * ldb + j]);
+                    want[i * n + j] = sum;
+                }
+            k->multiply(m, n, taps, A, B, ldb, nr, NULL, got, c_row, 1, accumulate, NULL);
+            same(got, want, 4 * m * n);
+        }
+}
+
+static const storage_t types[] = {CYCONV_U8, CYCONV_I8, CYCONV_I16};
+
+static int stored(storage_t type, const char *x, ptrdiff_t i) {
+    if (type == CYCONV_U8) return ((const uint8_t *)x)[i];
+    return type == CYCONV_I8 ? ((const int8_t *)x)[i] : ((const int16_t *)x)[i];
+}
+
+/* Planes of stored pixels, and what their geometry says beside the sizes. */
+static char *random_planes(geometry_t *g, pair_source_t *from, ptrdiff_t planes) {
+    from->type = types[between(0, 2)];
+    from->zero = from->type == CYCONV_I16 ? 0 : (int)between(-128, 127);
+    if (from->type == CYCONV_U8) from->zero += 128;
+    const ptrdiff_t size = from->type == CYCONV_I16 ? 2 : 1;
+    g->w.x_stride = between(0, 3) ? 1 : 2;
+    g->h.x_stride = g->w.in * g->w.x_stride + (between(0, 1) ? 0 : 3);
+    g->x_c = g->h.in * g->h.x_stride;
+    const ptrdiff_t last = (planes - 1) * g->x_c + (g->h.in - 1) * g->h.x_stride;
+    const ptrdiff_t n = size * (last + (g->w.in - 1) * g->w.x_stride + 1);
+    unsigned char *x = guarded(INPUT, n);
+    for (ptrdiff_t i = 0; i < n; i++) x[i] = (unsigned char)random_bits();
+    return (char *)x;
+}
+
+/* Pixel (h, w) of a plane less the zero point; 0 outside, or where there is no plane. */
+static int16_t pixel(const geometry_t *g, const pair_source_t *from, const char *plane, ptrdiff_t h,
+                     ptrdiff_t w) {
+    if (!plane || h < 0 || h >= g->h.in || w < 0 || w >= g->w.in) return 0;
+    const int x = stored(from->type, plane, h * g->h.x_stride + w * g->w.x_stride);
+    return (int16_t)(x - from->zero);
+}
+
+static void check_fill(const pairs_t *k) {
+    enum { PLANES = 4 };
+    for (int turn = 0; turn < 600; turn++) {
+        static const ptrdiff_t all[] = {0, 1, 2};
+        geometry_t g = {.h = {.in = between(1, 9), .stride = between(1, 3), .pad = between(0, 3)},
+                        .w = {.in = between(1, 40), .stride = between(1, 3), .pad = between(0, 3)}};
+        const ptrdiff_t rows = between(1, 5);
+        const strip_t s = {.row_phases = between(1, g.h.stride),
+                           .column_phases = between(1, g.w.stride),
+                           .rows = rows + between(0, 1),
+                           .filled = rows,
+                           .pitch = between(1, 50),
+                           .row_phase = all,
+                           .column_phase = all};
+        pair_source_t from = {.next = between(0, 1) ? 0 : between(1, 3)};
+        const ptrdiff_t count = between(1, 2), p0 = between(0, 2), q0 = between(0, 9);
+        const char *x = random_planes(&g, &from, PLANES);
+        const ptrdiff_t size = from.type == CYCONV_I16 ? 2 : 1;
+        const char *planes[PLANES];
+        for (int i = 0; i < PLANES; i++) planes[i] = between(0, 5) ? x + i * g.x_c * size : NULL;
+        begin("fill %td pairs, next %td, planes %td x %td, strides %td %td pads %td %td pitch %td",
+              count, from.next, g.h.in, g.w.in, g.h.stride, g.w.stride, g.h.pad, g.w.pad, s.pitch);
+        const ptrdiff_t n = count * s.row_phases * s.rows * s.column_phases * s.pitch;
+        uint32_t *got = guarded(GOT, 4 * n), *want = guarded(WANT, 4 * n);
+        void *scratch = guarded(OTHER, pair_row_bytes(&g, &s, &from));
+        uint32_t *to = want;
+        for (ptrdiff_t d = 0; d < count; d++)
+            for (ptrdiff_t a = 0; a < s.row_phases; a++)
+                for (ptrdiff_t i = 0; i < s.rows; i++)
+                    for (ptrdiff_t b = 0; b < s.column_phases; b++)
+                        for (ptrdiff_t j = 0; j < s.pitch; j++, to++) {
+                            if (i >= s.filled) continue;
+                            const ptrdiff_t h = (p0 + i) * g.h.stride + a - g.h.pad;
+                            const ptrdiff_t w = (q0 + j) * g.w.stride + b - g.w.pad;
+                            const char *first = planes[from.next ? d : 2 * d];
+                            const char *second = from.next ? first : planes[2 * d + 1];
+                            const int16_t low = pixel(&g, &from, first, h, w);
+                            const int16_t high = pixel(&g, &from, second, h, w + from.next);
+                            *to = (uint16_t)low | (uint32_t)(uint16_t)high << 16;
+                        }
+        k->fill(&g, &s, &from, planes, count, p0, q0, scratch, got);
+        same(got, want, 4 * n);
+    }
+}
+
+static void check_plane(const pairs_t *k) {
+    for (int turn = 0; turn < 800; turn++) {
+        const ptrdiff_t R = between(1, 4), S = between(1, 3), stride = between(1, 2);
+        geometry_t g = {.D = 1,
+                        .h = {.in = between(1, 9),
+                              .kernel = R,
+                              .stride = between(1, 3),
+                              .pad = between(0, 3),
+                              .dilation = between(1, 2)},
+                        .w = {.in = between(1, 60),
+                              .kernel = S,
+                              .stride = stride,
+                              .pad = between(0, 3),
+                              .dilation = 2,
+                              .out = between(1, 50)}};
+        pair_source_t from = {.next = 1};
+        const ptrdiff_t rows = between(1, 6), p0 = between(0, 3), n = rows * g.w.out;
+        const char *x = random_planes(&g, &from, 1);
+        begin("plane %td x %td, %td x %td pairs, strides %td %td pads %td %td, %td x %td outputs",
+              g.h.in, g.w.in, R, S, g.h.stride, stride, g.h.pad, g.w.pad, rows, g.w.out);
+        if (!k->plane_fits(&g)) fail("does not fit");
+        const uint32_t *w = random_pairs(WEIGHTS, R * S);
+        void *copy = guarded(OTHER, k->plane_bytes(&g, rows));
+        const ptrdiff_t open = CYCONV_OVERREAD; /* past the end */
+        uint32_t *got = guarded(GOT, 4 * (n + open)), *want = guarded(WANT, 4 * (n + open));
+        k->plane_copy(&g, &from, x, p0, rows, copy);
+        k->plane(&g, copy, w, rows, got);
+        memcpy(want, got, (size_t)(4 * (n + open)));
+        for (ptrdiff_t p = 0; p < rows; p++)
+            for (ptrdiff_t q = 0; q < g.w.out; q++) {
+                uint32_t sum = 0;
+                for (ptrdiff_t r = 0; r < R; r++)
+                    for (ptrdiff_t s = 0; s < 2 * S; s++) {
+                        const ptrdiff_t h = (p0 + p) * g.h.stride + r * g.h.dilation - g.h.pad;
+                        const int16_t a = pixel(&g, &from, x, h, q * stride + s - g.w.pad);
+                        const uint32_t pair = w[r * S + s / 2];
+                        const int16_t b = (int16_t)(s % 2 ? pair >> 16 : pair);
+                        sum += (uint32_t)((int32_t)a * b);
+                    }
+                want[p * g.w.out + q] = sum;
+            }
+        same(got, want, 4 * (n + open));
+    }
+}
+
+/* One row of tiles of one pair of planes: both outputs' sums of 3 x 3 weights, by the transforms,
+ * beside the definition. */
+static void check_winograd(const pairs_t *k) {
+    enum { MOST = 40, PITCH = MOST + 72, XI = MOST + 32 };
+    static const int G[4][3] = {{2, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 2}};
+    for (ptrdiff_t tiles = 1; tiles <= MOST; tiles++) {
+        begin("winograd of %td tiles", tiles);
+        int16_t x[2][4][2 * PITCH], w[2][3][3]; /* [plane][row][column] */
+        for (int d = 0; d < 2; d++) {
+            for (int i = 0; i < 4; i++)
+                for (int j = 0; j < 2 * PITCH; j++)
+                    x[d][i][j] = (int16_t)(between(0, 1) ? between(-255, 255) : 255);
+            for (int i = 0; i < 9; i++)
+                w[d][i / 3][i % 3] = (int16_t)(between(0, 1) ? between(-255, 255) : -255);
+        }
+        uint32_t *strip = guarded(INPUT, 4 * 4 * 2 * PITCH);
+        const void *rows[4];
+        for (int i = 0; i < 4; i++) {
+            rows[i] = strip + i * 2 * PITCH;
+            for (int j = 0; j < 2 * PITCH; j++)
+                strip[i * 2 * PITCH + j % 2 * PITCH + j / 2] =
+                    (uint16_t)x[0][i][j] | (uint32_t)(uint16_t)x[1][i][j] << 16;
+        }
+        uint32_t *V = guarded(GOT, 4 * 16 * XI), *M = guarded(OTHER, 4 * 16 * XI);
+        k->winograd_input(rows, PITCH, tiles, V, XI);
+        for (int xi = 0; xi < 16; xi++) {
+            uint32_t pair = 0;
+            for (int d = 0; d < 2; d++) {
+                int u = 0;
+                for (int i = 0; i < 9; i++)
+                    u += G[xi / 4][i / 3] * G[xi % 4][i % 3] * w[d][i / 3][i % 3];
+                pair |= (uint32_t)(uint16_t)u << 16 * d;
+            }
+            for (ptrdiff_t t = 0; t < XI; t++) M[xi * XI + t] = product(pair, V[xi * XI + t]);
+        }
+        uint32_t *y[2] = {guarded(GOT, 4 * 2 * XI), guarded(WANT, 4 * 2 * XI)};
+        k->winograd_output(M, XI, tiles, y[0], y[1]);
+        for (int p = 0; p < 2; p++)
+            for (ptrdiff_t q = 0; q < 2 * tiles; q++) {
+                int sum = 0;
+                for (int d = 0; d < 2; d++)
+                    for (int i = 0; i < 9; i++)
+                        sum += w[d][i / 3][i % 3] * x[d][p + i / 3][q + i % 3];
+                if (y[p][q] != (uint32_t)sum)
+                    fail("output %d, %td is %d, not %d", p, q, (int)y[p][q], sum);
+            }
+    }
+}
+
+static double clipped(double v, double low, double high) { return fmin(fmax(v, low), high); }
+
+static void check_store(const pairs_t *k) {
+    static const double low[] = {0, -128, -32768}, high[] = {255, 127, 32767};
+    for (int turn = 0; turn < 600; turn++) {
+        const int which = (int)between(0, 2), size = which == 2 ? 2 : 1;
+        const ptrdiff_t n = between(1, 90), step = between(0, 2) ? 1 : between(2, 3);
+        int32_t bias[2] = {0, (int32_t)between(-9999, 9999)};
+        float factor[2] = {0, ldexpf((float)between(1, 99), -(int)between(0, 20))};
+        const pair_target_t to = {types[which], between(0, 1) ? bias : NULL, factor,
+                                  (int)between((ptrdiff_t)low[which], (ptrdiff_t)high[which])};
+        begin("store of type %d, %td outputs, step %td zero %d factor %g bias %d", which, n, step,
+              to.zero, (double)factor[1], to.bias ? bias[1] : 0);
+        const ptrdiff_t bytes = size * ((n - 1) * step + 1);
+        int32_t *sums = guarded(INPUT, 4 * n);
+        char *got = guarded(GOT, bytes), *want = guarded(WANT, bytes);
+        for (ptrdiff_t j = 0; j < n; j++) {
+            sums[j] = between(0, 3) ? (int32_t)between(-99999, 99999) : (int32_t)random_bits();
+            const int32_t sum = (int32_t)((uint32_t)sums[j] + (to.bias ? (uint32_t)bias[1] : 0u));
+            const float v = (float)sum * factor[1];
+            const int y = (int)clipped(rint((double)v) + to.zero, low[which], high[which]);
+            memcpy(want + size * j * step, &(int16_t){(int16_t)y}, (size_t)size);
+        }
+        k->store(&to, 1, n, sums, got, step);
+        same(got, want, bytes);
+    }
+}
+
+static void check_finish(const pairs_t *k) {
+    for (ptrdiff_t n = 1; n < 70; n++) {
+        const ptrdiff_t step = between(1, 2), size = (n - 1) * step + 1;
+        const uint32_t bias[2] = {0, (uint32_t)random_bits()}, *sums = random_pairs(INPUT, n);
+        const uint32_t *add = random_pairs(OTHER, size);
+        uint32_t *got = guarded(GOT, 4 * size), *want = guarded(WANT, 4 * size);
+        const epilogue_t e = {.bias = bias, .add = between(0, 1) ? add : NULL, .y = got};
+        begin("finish of %td outputs, step %td", n, step);
+        for (ptrdiff_t j = 0; j < n; j++)
+            want[j * step] = sums[j] + bias[1] + (e.add ? add[j * step] : 0);
+        k->finish(&e, 1, n, sums, got, step);
+        same(got, want, 4 * size);
+    }
+}
+
+void check_pairs(const pairs_t *k, ptrdiff_t nr) {
+    check_multiply(k, nr);
+    check_fill(k);
+    check_plane(k);
+    check_winograd(k);
+    check_store(k);
+    check_finish(k);
+}
