@@ -16,9 +16,7 @@ const chains_t JOIN(chains, TARGET, ELEMENT) = {
 #elif defined(PART_last)
 #include "halves.h"
 #include "last.h"
-#pragma GCC diagnostic ignored "-Wunused-function" /* of it only the epilogue */
 #include "last_body.h"
-#include "multiply_body.h"
 extern const last_t JOIN(last, TARGET, ELEMENT);
 const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                             .lanes = LANES,
