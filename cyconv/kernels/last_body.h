@@ -1,5 +1,4 @@
-/* Channels last: see the contract in last.h. Of the micro-kernel's file only the epilogue is used.
- */
+/* Channels last: see the contract in last.h. Of the micro-kernel only its epilogue is used. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 #include "multiply_body.h"
 
