@@ -33,9 +33,7 @@ const pairs_t JOIN(pairs, TARGET, ELEMENT) = {
 #elif defined(PART_last)
 #include "halves.h"
 #include "last.h"
-#pragma GCC diagnostic ignored "-Wunused-function" /* of it only the epilogue */
 #include "last_body.h"
-#include "multiply_body.h"
 extern const last_t JOIN(last, TARGET, ELEMENT);
 const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                             .lanes = LANES,
