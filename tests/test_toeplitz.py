@@ -155,7 +155,7 @@ def test_operator_takes_many_columns_at_once(x_shape, count):
     np.testing.assert_array_equal(op.matmat(np.asfortranarray(x)), dense @ x)
     np.testing.assert_array_equal(op.rmatmat(g), dense.T @ g)
     if count == 1:
-        np.testing.assert_array_equal(op.matvec(x), dense @ x)
+        np.testing.assert_array_equal(op.matvec(x[:, 0]), dense @ x[:, 0])
         np.testing.assert_array_equal(op.rmatvec(g[:, 0]), dense.T @ g[:, 0])
 
 
@@ -305,7 +305,10 @@ def test_operator_has_the_spectrum_of_the_kernel():
     spectrum = np.sort(abs(np.fft.fft2(w, (6, 7))).ravel())
     v0 = np.random.default_rng(SEED).standard_normal(42)
     largest = np.sort(svds(op, 3, return_singular_vectors=False, v0=v0))
-    np.testing.assert_allclose(largest, spectrum[-3:], rtol=1e-10)
+    np.testing.assert_allclose(largest[-1], spectrum[-1], rtol=1e-10)
+    # Of a value that is there twice, as the second one is, Lanczos' method may find only one.
+    for value in largest:
+        np.testing.assert_allclose(abs(spectrum - value).min(), 0, atol=1e-9)
     gram = eigsh(op.H @ op, 1, return_eigenvectors=False, v0=v0)
     np.testing.assert_allclose(gram, spectrum[-1:] ** 2, rtol=1e-10)
 
