@@ -9,7 +9,7 @@ from math import prod, sqrt
 
 import numpy as np
 
-from .peers import Made, onnxruntime_session
+from .peers import Made, onnxruntime_node
 
 _DEVIATION = 256 / sqrt(12)  # of all numbers of 8 bits, each as likely
 _RESULTS = 50  # of y
@@ -124,4 +124,4 @@ def by_onnxruntime(task):
         pads=[of.padding] * (2 * rank), group=of.groups, kernel_shape=task.w.shape[2:],
     )  # fmt: skip
     kept = [numpy_helper.from_array(np.asarray(a), name) for name, a in constants.items()]
-    return onnxruntime_session(task, node, kept)
+    return onnxruntime_node(task, node, kept)

@@ -103,10 +103,10 @@ def make_onnxruntime(task):
         group=layer.groups,
         kernel_shape=task.w.shape[2:],
     )
-    return onnxruntime_session(task, node, [numpy_helper.from_array(task.w, "w")])
+    return onnxruntime_node(task, node, [numpy_helper.from_array(task.w, "w")])
 
 
-def onnxruntime_session(task, node, constants):
+def onnxruntime_node(task, node, constants):
     """A session of one node that makes y of x, bound to its arrays."""
     import onnxruntime as ort
     from onnx import helper

@@ -111,7 +111,7 @@ static __attribute__((noinline)) void finish_rows_from(int cells, ptrdiff_t rows
 #undef FINISH
 }
 
-static void finish_rows(int cells, ptrdiff_t rows, ptrdiff_t n, const void *block, ptrdiff_t ld,
+INLINE void finish_rows(int cells, ptrdiff_t rows, ptrdiff_t n, const void *block, ptrdiff_t ld,
                         void *y, ptrdiff_t y_row, ptrdiff_t y_step, const epilogue_t *e) {
     if (!epilogue_acts(e) && y_step == 1 && y_row == n && ld == n) n *= rows, rows = 1;
     finish_rows_from(cells, rows, n, block, ld, y, y_row, y_step, e, 0);
