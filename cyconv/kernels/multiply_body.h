@@ -102,10 +102,9 @@ INLINE void finish_rows_of(const int cells, ptrdiff_t rows, ptrdiff_t n, const r
     }
 }
 
-static __attribute__((noinline)) void finish_rows_from(int cells, ptrdiff_t rows, ptrdiff_t n,
-                                                       const real *block, ptrdiff_t ld, void *y,
-                                                       ptrdiff_t y_row, ptrdiff_t y_step,
-                                                       const epilogue_t *e, ptrdiff_t row) {
+static __attribute__((noinline)) void
+finish_rows_from(int cells, ptrdiff_t rows, ptrdiff_t n, const real *block, ptrdiff_t ld, void *y,
+                 ptrdiff_t y_row, ptrdiff_t y_step, const epilogue_t *e, ptrdiff_t row){
 #define FINISH(cells) finish_rows_of(cells, rows, n, block, ld, y, y_row, y_step, e, row)
     OF_CELLS(cells, FINISH)
 #undef FINISH
