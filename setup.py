@@ -30,12 +30,18 @@ ISA_FLAGS = {
     "x86_64": {
         "baseline": [],
         "avx2": ["-mavx2", "-mfma", "-mf16c"],
-        "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma",
-                   "-mprefer-vector-width=512"],
+        "avx512": [
+            "-mavx512f",
+            "-mavx512dq",
+            "-mavx512vl",
+            "-mavx512bw",
+            "-mfma",
+            "-mprefer-vector-width=512",
+        ],
     },
     "aarch64": {"baseline": [], "neon": []},
     "other": {"baseline": []},
-}  # fmt: skip
+}
 FAMILY = {"amd64": "x86_64", "x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 
 # Fused multiply-adds are wanted; -ffast-math is not: it would change the process's float mode.

@@ -32,14 +32,18 @@ def report(results):
             ratios.setdefault(name, []).append(taken[name] / predicted[name])
         if loss > 1.1:
             times = ", ".join(f"{n} {taken[n] * 1e6:.0f} ({predicted[n] * 1e6:.0f})" for n in taken)
-            print(f"{auto} for {best}, {loss:.2f} x: {problem.x_shape} * {problem.w_shape} "
-                  f"{problem.dtype} stride {problem.stride} dilation {problem.dilation}: "
-                  f"{times} us (predicted)")  # fmt: skip
+            print(
+                f"{auto} for {best}, {loss:.2f} x: {problem.x_shape} * {problem.w_shape} "
+                f"{problem.dtype} stride {problem.stride} dilation {problem.dilation}: "
+                f"{times} us (predicted)"
+            )
     for name, values in sorted(ratios.items()):
         spread = exp(median(abs(log(value)) for value in values))
         print(f"{name}: {median(values):.2f} of the prediction, half within {spread:.2f} x")
-    print(f"within 10% of the best: {fitting.score(results)[1]:.1%} of {len(results)}; "
-          f"more than 10% behind im2col: {behind}")  # fmt: skip
+    print(
+        f"within 10% of the best: {fitting.score(results)[1]:.1%} of {len(results)}; "
+        f"more than 10% behind im2col: {behind}"
+    )
 
 
 def main():

@@ -79,10 +79,16 @@ def conv_integer(
     array([[-2,  3]], dtype=int32)
     """
     packed, x, zero = _packed(
-        "conv_integer", x, x_zero_point, w, w_zero_point, None,
-        (stride, padding, dilation, groups), data_format,
+        "conv_integer",
+        x,
+        x_zero_point,
+        w,
+        w_zero_point,
+        None,
+        (stride, padding, dilation, groups),
+        data_format,
         (algorithm, "cpu", threads, "balanced", workspace_limit),
-    )  # fmt: skip
+    )
     return layer(packed, x, zero, out=out)
 
 
@@ -155,14 +161,35 @@ def qlinear_conv(
     zero, dtype = output_zero_point(op, y_zero_point, out_dtype, x.dtype)
     factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
     packed, x, x_zero = _packed(
-        op, x, x_zero_point, w, w_zero_point, bias, (stride, padding, dilation, groups),
-        data_format, (algorithm, "cpu", threads, "balanced", workspace_limit),
-    )  # fmt: skip
+        op,
+        x,
+        x_zero_point,
+        w,
+        w_zero_point,
+        bias,
+        (stride, padding, dilation, groups),
+        data_format,
+        (algorithm, "cpu", threads, "balanced", workspace_limit),
+    )
     return layer(packed, x, x_zero, Target(zero, factor, dtype))
 
 
-def prepared(x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias, stride, padding,
-             dilation, groups, threads=None):  # fmt: skip
+def prepared(
+    x,
+    x_scale,
+    x_zero,
+    w,
+    w_scale,
+    w_zero,
+    y_scale,
+    y_zero,
+    bias,
+    stride,
+    padding,
+    dilation,
+    groups,
+    threads=None,
+):
     """:func:`qlinear_conv` with its weights packed: a function of an x like this one, and the name
     of its algorithm.
     """
@@ -170,9 +197,16 @@ def prepared(x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias, stri
     zero, dtype = output_zero_point(op, y_zero, None, x.dtype)
     factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
     packed, _, x_zero = _packed(
-        op, x, x_zero, w, w_zero, bias, (stride, padding, dilation, groups), "channels_first",
+        op,
+        x,
+        x_zero,
+        w,
+        w_zero,
+        bias,
+        (stride, padding, dilation, groups),
+        "channels_first",
         ("auto", "cpu", threads, "balanced", None),
-    )  # fmt: skip
+    )
     target = Target(zero, factor, dtype)
     return (lambda x: layer(packed, x, x_zero, target)), packed.plan.algorithm
 
@@ -239,8 +273,9 @@ def layer(packed, x, zero, target=None, out=None):
 def less(array, zero, dtype):
     """`array` - `zero` in `dtype`; one zero point, or one for each of the first axis."""
     zero = np.asarray(zero, dtype)
-    return np.subtract(array, zero.reshape(zero.shape + (1,) * (array.ndim - 1) * zero.ndim),
-                       dtype=dtype)  # fmt: skip
+    return np.subtract(
+        array, zero.reshape(zero.shape + (1,) * (array.ndim - 1) * zero.ndim), dtype=dtype
+    )
 
 
 def zero_point(operation, name, value, dtype, per_filter=()):

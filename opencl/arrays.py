@@ -195,19 +195,35 @@ def combine(operation, a, b, out, low=-inf, high=inf):
     if out.size:
         wide = precision(a.dtype, b.dtype, out.dtype)
         kernel = out.device.kernel(
-            "arrays", "combine", OP=operation, A=ELEMENTS[a.dtype.name], B=ELEMENTS[b.dtype.name],
-            Y=ELEMENTS[out.dtype.name], **wide, **counted(out.size),
-        )  # fmt: skip
-        a, b = (View(v.device, v.buffer, np.broadcast_to(v.ghost, out.shape), v._start)
-                for v in (a, b))  # fmt: skip
+            "arrays",
+            "combine",
+            OP=operation,
+            A=ELEMENTS[a.dtype.name],
+            B=ELEMENTS[b.dtype.name],
+            Y=ELEMENTS[out.dtype.name],
+            **wide,
+            **counted(out.size),
+        )
+        a, b = (
+            View(v.device, v.buffer, np.broadcast_to(v.ghost, out.shape), v._start) for v in (a, b)
+        )
         sizes, strides = merged(a, b, out)
         real = np.float64 if wide else np.float32
         group = out.device.group(GROUP)
         out.device.launch(
-            kernel, (-(-out.size // group) * group,), (group,), a.buffer, b.buffer, out.buffer,
-            *(np.int64(v.offset) for v in (a, b, out)), long8(sizes, 1),
-            *(long8(step) for step in strides), np.uint64(out.size), real(low), real(high),
-        )  # fmt: skip
+            kernel,
+            (-(-out.size // group) * group,),
+            (group,),
+            a.buffer,
+            b.buffer,
+            out.buffer,
+            *(np.int64(v.offset) for v in (a, b, out)),
+            long8(sizes, 1),
+            *(long8(step) for step in strides),
+            np.uint64(out.size),
+            real(low),
+            real(high),
+        )
     return out
 
 
@@ -283,15 +299,28 @@ def pad(a, widths, mode):
     if out.size:
         element = ELEMENTS[a.dtype.name]
         kernel = a.device.kernel(
-            "arrays", "border", MODE=mode, A=element, Y=element, **precision(a.dtype),
+            "arrays",
+            "border",
+            MODE=mode,
+            A=element,
+            Y=element,
+            **precision(a.dtype),
             **counted(out.size),
-        )  # fmt: skip
+        )
         group = a.device.group(GROUP)
         a.device.launch(
-            kernel, (-(-out.size // group) * group,), (group,), a.buffer, out.buffer,
-            np.int64(a.offset), long8(out.shape[::-1], 1), long8([lo for lo, _ in widths[::-1]]),
-            long8(a.shape[::-1], 1), long8(a.strides[::-1]), np.uint64(out.size),
-        )  # fmt: skip
+            kernel,
+            (-(-out.size // group) * group,),
+            (group,),
+            a.buffer,
+            out.buffer,
+            np.int64(a.offset),
+            long8(out.shape[::-1], 1),
+            long8([lo for lo, _ in widths[::-1]]),
+            long8(a.shape[::-1], 1),
+            long8(a.strides[::-1]),
+            np.uint64(out.size),
+        )
     return out
 
 

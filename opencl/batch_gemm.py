@@ -57,10 +57,13 @@ class Algorithm(base.Algorithm):
         spans = (
             kernel * dilation + stride * out + 2 * dilation
             for out, stride, dilation, kernel in zip(
-                problem.output_spatial, problem.stride, problem.dilation, problem.kernel,
+                problem.output_spatial,
+                problem.stride,
+                problem.dilation,
+                problem.kernel,
                 strict=True,
             )
-        )  # fmt: skip
+        )
         return problem.batch * problem.channels * prod(spans)
 
     @classmethod
@@ -136,23 +139,50 @@ class Algorithm(base.Algorithm):
         across = self._whole(-(-columns // self.choice["COLUMNS"]))
         blocks = p.groups * -(-filters // self.choice["ROWS"])
         device.launch(
-            kernel, (across, blocks, self.chunks), (self.group, 1, 1), buffer, laid.buffer, offsets,
+            kernel,
+            (across, blocks, self.chunks),
+            (self.group, 1, 1),
             buffer,
-            long8([filters, columns, self.segments, self.per_plane, SEGMENT, self.row, self.chunk,
-                   depth * self.row]),
+            laid.buffer,
+            offsets,
+            buffer,
+            long8(
+                [
+                    filters,
+                    columns,
+                    self.segments,
+                    self.per_plane,
+                    SEGMENT,
+                    self.row,
+                    self.chunk,
+                    depth * self.row,
+                ]
+            ),
             long8([s.plane, depth * s.plane, p.channels * s.plane, self.columns]),
             np.int64(partial.offset),
-        )  # fmt: skip
+        )
         kernel = self._kernel(device, "add_chunks")
         sizes = three(p.output_spatial, 1)
         device.launch(
-            kernel, (self._whole(columns), p.filters), (self.group, 1), buffer, y.buffer, x.buffer,
-            w.buffer, volume(x), volume(w), volume(y), long8([*three(p.spatial, 1), depth]),
-            long8([*sizes, p.filters, filters, self.chunks, images]), long8(three(p.kernel, 1)),
-            long8(three(p.stride, 1)), long8(three(p.dilation, 1)),
-            long8(three((lo for lo, _ in p.padding), 0)), np.int64(partial.offset),
+            kernel,
+            (self._whole(columns), p.filters),
+            (self.group, 1),
+            buffer,
+            y.buffer,
+            x.buffer,
+            w.buffer,
+            volume(x),
+            volume(w),
+            volume(y),
+            long8([*three(p.spatial, 1), depth]),
+            long8([*sizes, p.filters, filters, self.chunks, images]),
+            long8(three(p.kernel, 1)),
+            long8(three(p.stride, 1)),
+            long8(three(p.dilation, 1)),
+            long8(three((lo for lo, _ in p.padding), 0)),
+            np.int64(partial.offset),
             *self.epilogue(bias, clamp, add),
-        )  # fmt: skip
+        )
 
     def _kernel(self, device, name):
         macros = self.macros(LANES=self.lanes, **self.choice)

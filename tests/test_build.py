@@ -69,8 +69,8 @@ MODULE = ["dispatch", "kernels", "kernels"]  # two objects, and the library
 
 
 def kernel_objects(isa):
-    # Of four element types, filters of images for two, and pairs of integers.
-    return [f"target_{isa}"] * 7
+    # Of four element types, filters of images and channels last for two, and pairs of integers.
+    return [f"target_{isa}"] * 9
 
 
 EVERYTHING = [*MODULE, *kernel_objects("avx2"), *kernel_objects("baseline")]

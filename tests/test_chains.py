@@ -154,8 +154,9 @@ def test_saturation_rounds_to_nearest_even_and_clips(target, wide):
     values = [0.5, 1.5, 2.5, -0.5, -1.5, 2.49, 1e30, -1e30, np.inf, -np.inf]
     values += [float(limits.max) * 0.75, float(limits.min) * 0.75]
     x = np.array(values, np.float64 if wide else np.float32).reshape(1, -1, 1)
-    y = run(x, target, (((chains.line([1.0], 0), False),),), ("nearest",) * 2, 0.0, wide,
-            saturate=True)[0]  # fmt: skip
+    y = run(
+        x, target, (((chains.line([1.0], 0), False),),), ("nearest",) * 2, 0.0, wide, saturate=True
+    )[0]
     finite = np.clip(x.astype(np.float64), -1e30, 1e30)
     np.testing.assert_array_equal(y, cast(finite, target, saturate=True))
 

@@ -79,13 +79,17 @@ def random_call(rng):
     x = [*spatial, groups * depth] if last else x
     batch = [int(rng.integers(1, 4))] if rng.random() < 0.8 else []
     keywords = {
-        "stride": tuple(rng.integers(1, 5, rank).tolist()), "dilation": dilation,
-        "padding": str(rng.choice(["same", "valid", "same_lower"])) if rng.random() < 0.3
+        "stride": tuple(rng.integers(1, 5, rank).tolist()),
+        "dilation": dilation,
+        "padding": str(rng.choice(["same", "valid", "same_lower"]))
+        if rng.random() < 0.3
         else tuple(padding),
-        "groups": groups, "padding_mode": mode, "flip": bool(rng.random() < 0.3),
+        "groups": groups,
+        "padding_mode": mode,
+        "flip": bool(rng.random() < 0.3),
         "data_format": "channels_last" if last else "channels_first",
         "activation": [None, "relu", (-1, 2)][rng.integers(3)],
-    }  # fmt: skip
+    }
     return (*batch, *x), (filters, depth, *kernel), keywords
 
 
@@ -122,8 +126,17 @@ def test_random_chunkings_of_random_transposes_and_gradients(seed):
     assert_equals(result, expected, gain, context)
     if dtype.kind == "f":
         keywords["activation"] = activation
-    bias = None if rng.random() < 0.5 else np.arange(x_shape[-1 if keywords["data_format"]
-        == "channels_last" else len(x_shape) - len(w_shape) + 1]).astype(dtype)  # fmt: skip
+    bias = (
+        None
+        if rng.random() < 0.5
+        else np.arange(
+            x_shape[
+                -1
+                if keywords["data_format"] == "channels_last"
+                else len(x_shape) - len(w_shape) + 1
+            ]
+        ).astype(dtype)
+    )
     widest = np.maximum(keywords["stride"], keywords["dilation"])
     keywords["output_padding"] = tuple(int(rng.integers(n)) for n in widest)
     try:
@@ -154,20 +167,27 @@ def test_chunks_of_a_transpose_are_those_of_the_array_times_the_stride():
     x = da.zeros((3, 5, 40, 60), chunks=(1, 2, (10, 30), 20), dtype="f4")
     w = np.zeros((5, 2, 2, 2), "f4")
     assert door.conv_transpose2d(x, w, stride=2).chunks == (
-        (1, 1, 1), (2,), (20, 60), (40, 40, 40),
-    )  # fmt: skip
+        (1, 1, 1),
+        (2,),
+        (20, 60),
+        (40, 40, 40),
+    )
 
 
 def test_refusals_of_transposes():
     x, w = da.ones((1, 2, 6), chunks=3), np.ones((2, 3, 2))
     for function, args, keywords, message in (
-        (door.conv_transpose1d, (x, w), {"padding": 1, "padding_mode": "reflect"},
-         "padding_mode must be 'zeros' for a dask array, got 'reflect'"),
+        (
+            door.conv_transpose1d,
+            (x, w),
+            {"padding": 1, "padding_mode": "reflect"},
+            "padding_mode must be 'zeros' for a dask array, got 'reflect'",
+        ),
         (door.conv_transpose2d, (x, w), {}, "w must have 4 axes"),
         (door.conv_transpose1d, (x, w), {"threads": 2}, "threads must be None or 1"),
         (door.conv_grad_input, ((1, 3, 9), w, x), {}, r"grad_output must have shape \(1, 2, 8\)"),
         (door.conv_transpose1d, (x, w), {"algorithm": "winograd"}, "algorithm='winograd'"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ValueError, match=f"^{function.__name__}: {message}"):
             function(*args, **keywords)
     y = da.ones((1, 3, 7), chunks=3)
@@ -440,8 +460,12 @@ def test_an_array_of_four_times_the_memory_from_zarr_to_zarr(tmp_path, record_pr
     few = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, str(tmp_path), str(size), str(limit)],
-        env={**os.environ, **few}, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+        env={**os.environ, **few},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     peak = int(done.stdout) / 1024
     print(f"{size} MB filtered, {peak:.0f} MB of address space at most, {limit} MB allowed")

@@ -245,9 +245,17 @@ def test_the_three_directions_are_adjoint(seed):
         )
     )
     y = cyconv.conv_transpose(
-        g, w, None, stride, pairs, extra, case.groups, dilation,
-        padding_mode=case.padding_mode, flip=case.flip,
-    )  # fmt: skip
+        g,
+        w,
+        None,
+        stride,
+        pairs,
+        extra,
+        case.groups,
+        dilation,
+        padding_mode=case.padding_mode,
+        flip=case.flip,
+    )
     assert y.shape == x.shape
     assert inner(x, y) == value
 

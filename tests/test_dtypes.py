@@ -15,9 +15,15 @@ from .variants import WAYS, forced, label, reason
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
 SUMS = {
-    "int8": "int32", "uint8": "int32", "int16": "int32", "uint16": "int64", "int32": "int64",
-    "int64": "int64", "uint32": "uint64", "uint64": "uint64",
-}  # fmt: skip
+    "int8": "int32",
+    "uint8": "int32",
+    "int16": "int32",
+    "uint16": "int64",
+    "int32": "int64",
+    "int64": "int64",
+    "uint32": "uint64",
+    "uint64": "uint64",
+}
 INTEGERS = tuple(SUMS)
 HALVES = ("float16", "bfloat16")
 REALS = ("float32", "float64")

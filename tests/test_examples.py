@@ -111,10 +111,12 @@ def test_train_digits_has_the_gradient_of_its_loss():
         ahead, behind = (
             digits.loss_and_gradients(
                 [p + h * s * v if j == i else p for j, p in enumerate(parameters)],
-                x, labels, drop,
+                x,
+                labels,
+                drop,
             )[0]
             for s in (1, -1)
-        )  # fmt: skip
+        )
         assert (ahead - behind) / (2 * h) == pytest.approx((gradient * v).sum(), rel=1e-6, abs=1e-8)
 
 

@@ -110,13 +110,22 @@ def settings(rng, transposed):
         taps = rng.integers(1, 5, 2).tolist()
         stride, padding, dilation = rng.integers((1, 0, 1), (4, 3, 3)).tolist()
         more = int(rng.integers(0, max(stride, dilation))) if transposed else 0
-        found = {"rows": rows, "columns": columns, "kernel_rows": taps[0],
-                 "kernel_columns": taps[1], "stride": stride, "padding": padding,
-                 "dilation": dilation, "output_padding": more}  # fmt: skip
+        found = {
+            "rows": rows,
+            "columns": columns,
+            "kernel_rows": taps[0],
+            "kernel_columns": taps[1],
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "output_padding": more,
+        }
         spans = [dilation * (k - 1) + 1 for k in taps]
         if transposed:
-            sizes = [(n - 1) * stride + k - 2 * padding + more
-                     for n, k in zip((rows, columns), spans, strict=True)]  # fmt: skip
+            sizes = [
+                (n - 1) * stride + k - 2 * padding + more
+                for n, k in zip((rows, columns), spans, strict=True)
+            ]
         else:
             sizes = [n + 2 * padding - k + 1 for n, k in zip((rows, columns), spans, strict=True)]
         if min(sizes) >= 1:
@@ -177,8 +186,15 @@ def test_a_kernel_that_does_not_fit_is_said(page):
 )
 def test_im2col_is_unfold(page, size, kernel, stride, padding):
     browser = page("im2col")
-    put(browser, rows=size[0], columns=size[1], kernel_rows=kernel[0], kernel_columns=kernel[1],
-        stride=stride, padding=padding)  # fmt: skip
+    put(
+        browser,
+        rows=size[0],
+        columns=size[1],
+        kernel_rows=kernel[0],
+        kernel_columns=kernel[1],
+        stride=stride,
+        padding=padding,
+    )
     put(browser, position=2)
     x, w = (np.array(table(browser, name)[0], int) for name in ("image", "kernel"))
     columns = cyconv.unfold(x[None], kernel, padding=padding, stride=stride)

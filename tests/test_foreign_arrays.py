@@ -36,9 +36,10 @@ class Converting(Foreign):
 def views():
     """Arrays of several strides."""
     return {
-        "plain": X, "channels last": np.moveaxis(np.ascontiguousarray(np.moveaxis(X, 1, 3)), 3, 1),
+        "plain": X,
+        "channels last": np.moveaxis(np.ascontiguousarray(np.moveaxis(X, 1, 3)), 3, 1),
         "every other column": np.repeat(X, 2, 3)[..., ::2],
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("view", views())

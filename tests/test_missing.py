@@ -41,9 +41,14 @@ def holes(rng, shape, dtype, share=0.2):
 @pytest.mark.parametrize("mode", [*MODES, "zeros"])
 @pytest.mark.parametrize(
     ("shape", "kernel", "channels"),
-    [((19, 23), (5, 3), False), ((17, 14, 3), (3, 3), True), ((40,), (7,), False),
-     ((9, 8, 7), (3, 3, 3), False), ((12, 13), (9, 9), False)],
-)  # fmt: skip
+    [
+        ((19, 23), (5, 3), False),
+        ((17, 14, 3), (3, 3), True),
+        ((40,), (7,), False),
+        ((9, 8, 7), (3, 3, 3), False),
+        ((12, 13), (9, 9), False),
+    ],
+)
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_the_mean_of_what_is_there(dtype, shape, kernel, channels, mode, seed):
     rng = np.random.default_rng([seed, len(shape)])
@@ -148,7 +153,7 @@ def test_the_gradient_is_the_adjoint(shape, kernel, channels, mode, seed):
         (lambda x: filters.normalized(x, "box", device="cpu"), TypeError, "is called device"),
         (lambda x: filters.normalized_grad(x[1:], x, "box"), ValueError, "grad_output must have"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named(call, error, says):
     with pytest.raises(error, match=says):
         call(np.arange(30.0).reshape(5, 6))

@@ -177,8 +177,11 @@ def test_truncation_is_scipys_where_the_exact_sum_is_an_integer(dtype, output):
 
 def test_uint64_is_exact_below_2_to_the_53():
     x = np.random.default_rng(0).integers(0, 2**40, (7, 9), dtype=np.uint64)
-    for name, args in [("correlate", ([[1, 2], [3, 4]],)), ("uniform_filter", (4,)),
-                       ("gaussian_filter", (1.3,))]:  # fmt: skip
+    for name, args in [
+        ("correlate", ([[1, 2], [3, 4]],)),
+        ("uniform_filter", (4,)),
+        ("gaussian_filter", (1.3,)),
+    ]:
         ours, theirs = (getattr(m, name)(x, *args) for m in (ndi, peer))
         np.testing.assert_array_equal(ours, theirs, name)
 
@@ -354,8 +357,13 @@ def test_a_non_finite_cell_reaches_what_scipy_lets_it_reach(value):
     x = np.random.default_rng(6).normal(size=(12, 13))
     x[5, 6] = value
     cross = np.array([[0, 1, 0], [1, -4, 1], [0, 1e-17, 0]])
-    for name, args in [("correlate", (cross,)), ("convolve", (cross,)), ("correlate", (THREE,)),
-                       ("correlate1d", ([0, 1, 0, 2],)), ("gaussian_filter", (1.0,))]:  # fmt: skip
+    for name, args in [
+        ("correlate", (cross,)),
+        ("convolve", (cross,)),
+        ("correlate", (THREE,)),
+        ("correlate1d", ([0, 1, 0, 2],)),
+        ("gaussian_filter", (1.0,)),
+    ]:
         with np.errstate(invalid="ignore"):
             ours, theirs = (getattr(m, name)(x, *args) for m in (ndi, peer))
         np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(theirs), name)

@@ -87,8 +87,11 @@ def test_published_cases(node, inputs, outputs):
 def test_the_published_cases_are_found():
     assert len(PUBLISHED) >= 19
     assert {case.values[0].op_type for case in PUBLISHED} == {
-        "Conv", "ConvTranspose", "ConvInteger", "QLinearConv",
-    }  # fmt: skip
+        "Conv",
+        "ConvTranspose",
+        "ConvInteger",
+        "QLinearConv",
+    }
 
 
 # ---- random nodes ------------------------------------------------------------------------------
@@ -103,9 +106,11 @@ def model(node, inputs, output):
         )
 
     graph = helper.make_graph(
-        [node], "one", [info(n, a) for n, a in zip(node.input, inputs, strict=True)],
+        [node],
+        "one",
+        [info(n, a) for n, a in zip(node.input, inputs, strict=True)],
         [helper.make_tensor_value_info("y", output, None)],
-    )  # fmt: skip
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
 
 
@@ -179,10 +184,13 @@ def test_output_shape(seed, auto_pad):
     full = [
         (n - 1) * s + d * (k - 1) + 1
         for n, s, d, k in zip(
-            inputs[0].shape[2:], given["strides"], given["dilations"], inputs[1].shape[2:],
+            inputs[0].shape[2:],
+            given["strides"],
+            given["dilations"],
+            inputs[1].shape[2:],
             strict=True,
         )
-    ]  # fmt: skip
+    ]
     given["output_shape"] = [int(rng.integers((n + 1) // 2, n + 1)) for n in full]
     if auto_pad != "NOTSET":
         given["auto_pad"] = auto_pad
@@ -225,8 +233,17 @@ def test_qlinear_conv(seed, auto_pad, dtype):
     x, bias = any_of(x.shape), rng.integers(-5000, 5000, bias.shape).astype("i4")
     w = rng.integers(-63, 64, w.shape).astype("i1")
     filters = (len(w),) if each else ()
-    inputs = [x, scale(), any_of(), w, scale(filters), np.zeros(filters, "i1"),
-              scale(), any_of(), bias]  # fmt: skip
+    inputs = [
+        x,
+        scale(),
+        any_of(),
+        w,
+        scale(filters),
+        np.zeros(filters, "i1"),
+        scale(),
+        any_of(),
+        bias,
+    ]
     names = ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"]
     node = helper.make_node("QLinearConv", names, ["y"], **attributes(node))
     y = run_node(node, *inputs)

@@ -33,10 +33,12 @@ def network(nodes, inputs, constants, outputs=("y",), opset=20):
         )
 
     graph = helper.make_graph(
-        nodes, "net", [info(n, a) for n, a in inputs.items()],
+        nodes,
+        "net",
+        [info(n, a) for n, a in inputs.items()],
         [helper.make_empty_tensor_value_info(n) for n in outputs],
         [numpy_helper.from_array(a, n) for n, a in constants.items()],
-    )  # fmt: skip
+    )
     net = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
     return onnx.shape_inference.infer_shapes(net)
 
@@ -193,11 +195,15 @@ def test_a_sum_of_two_convolutions(order):
         "a": node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
     }
     nodes = [
-        *(both[name] for name in order), node("Add", ["c", "a"], ["s"]), node("Relu", ["s"], ["r"]),
-        node("Conv", ["r", "v"], ["d"]), node("Neg", ["r"], ["n"]), node("Add", ["n", "d"], ["e"]),
+        *(both[name] for name in order),
+        node("Add", ["c", "a"], ["s"]),
+        node("Relu", ["s"], ["r"]),
+        node("Conv", ["r", "v"], ["d"]),
+        node("Neg", ["r"], ["n"]),
+        node("Add", ["n", "d"], ["e"]),
         node("Mul", ["e", "two"], ["m"]),  # after a residual no product joins
         node("Relu", ["m"], ["y"]),
-    ]  # fmt: skip
+    ]
     constants = {"w": w, "v": v[:, :, None, None], "two": np.float32(-2)}
     net = network(nodes, {"x": x}, constants)
     prepared = door.prepare(net)
@@ -274,8 +280,10 @@ def test_a_graph_within_reads_what_is_around_it():
     net = network(nodes, {"x": x}, {"w": w, "one": np.float32(1)})
     prepared = door.prepare(net)
     for scale in (1, 1e-3):
-        assert_equal(prepared.run(scale * x.astype("f4")),
-                     ReferenceEvaluator(net).run(None, {"x": scale * x}))  # fmt: skip
+        assert_equal(
+            prepared.run(scale * x.astype("f4")),
+            ReferenceEvaluator(net).run(None, {"x": scale * x}),
+        )
 
 
 def test_functions_of_the_model():
@@ -283,10 +291,13 @@ def test_functions_of_the_model():
     x, w = (rng.standard_normal(s).astype("f4") for s in ((1, 2, 5, 5), (4, 2, 3, 3)))
     opset = [helper.make_opsetid("", 20)]
     block = helper.make_function(
-        "own", "Block", ["a", "b"], ["d"],
+        "own",
+        "Block",
+        ["a", "b"],
+        ["d"],
         [helper.make_node("Conv", ["a", "b"], ["c"]), helper.make_node("Relu", ["c"], ["d"])],
         opset,
-    )  # fmt: skip
+    )
     net = network([helper.make_node("Relu", ["x"], ["y"])], {"x": x}, {"w": w})
     net.graph.node[0].CopyFrom(helper.make_node("Block", ["x", "w"], ["y"], domain="own"))
     for dimension in net.graph.output[0].type.tensor_type.shape.dim:

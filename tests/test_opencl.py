@@ -145,12 +145,16 @@ def random_problem(seed):
     channels, filters = (groups * int(n) for n in rng.integers(1, 6, 2))
     mode = str(rng.choice(["zeros", "zeros", "reflect", "replicate", "circular", "symmetric"]))
     return Case(
-        f"seed_{seed}", (int(rng.integers(1, 4)), channels, *spatial),
+        f"seed_{seed}",
+        (int(rng.integers(1, 4)), channels, *spatial),
         (filters, channels // groups, *kernel),
         stride=tuple(int(n) for n in rng.integers(1, 4, rank)),
         padding=tuple((int(a), int(b)) for a, b in rng.integers(0, 4, (rank, 2))),
-        dilation=dilation, groups=groups, padding_mode=mode, flip=bool(rng.integers(2)),
-    )  # fmt: skip
+        dilation=dilation,
+        groups=groups,
+        padding_mode=mode,
+        flip=bool(rng.integers(2)),
+    )
 
 
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
@@ -304,10 +308,17 @@ def test_the_scratch_is_kept_within_the_limit(device):
     x = rng.integers(-8, 9, (7, 4, 20, 20)).astype(np.float32)
     w = rng.integers(-8, 9, (5, 4, 3, 3)).astype(np.float32)
     how = {"padding": 1, "device": device, "algorithm": "implicit_gemm"}
-    one = cyconv.plan(cyconv.Problem((1, *x.shape[1:]), w.shape, padding=1), device=device,
-                      algorithm="implicit_gemm").workspace_bytes  # fmt: skip
-    plan = cyconv.plan(cyconv.Problem(x.shape, w.shape, padding=1), device=device,
-                       algorithm="implicit_gemm", workspace_limit=2 * one)  # fmt: skip
+    one = cyconv.plan(
+        cyconv.Problem((1, *x.shape[1:]), w.shape, padding=1),
+        device=device,
+        algorithm="implicit_gemm",
+    ).workspace_bytes
+    plan = cyconv.plan(
+        cyconv.Problem(x.shape, w.shape, padding=1),
+        device=device,
+        algorithm="implicit_gemm",
+        workspace_limit=2 * one,
+    )
     assert plan.workspace_bytes == 2 * one
     np.testing.assert_array_equal(plan(x, w), cyconv.conv2d(x, w, padding=1))
     with pytest.raises(MemoryError, match=f"needs {one} bytes of workspace, limit {one - 1}"):

@@ -60,12 +60,16 @@ def test_gradients(dtype, there, device):
     how = {"device": device, "accuracy": "strict"}
     with cyconv.opencl.log() as events:
         results = [
-            (cyconv.conv_grad_input(x.shape, there(w), there(g), **how),
-             cyconv.conv_grad_input(x.shape, w, g)),
-            (cyconv.conv_grad_weight(there(x), w.shape, there(g), **how),
-             cyconv.conv_grad_weight(x, w.shape, g)),
+            (
+                cyconv.conv_grad_input(x.shape, there(w), there(g), **how),
+                cyconv.conv_grad_input(x.shape, w, g),
+            ),
+            (
+                cyconv.conv_grad_weight(there(x), w.shape, there(g), **how),
+                cyconv.conv_grad_weight(x, w.shape, g),
+            ),
             (cyconv.conv_grad_bias(there(g), device=device), cyconv.conv_grad_bias(g)),
-        ]  # fmt: skip
+        ]
     assert stays(events)
     for got, expected in results:
         assert isinstance(got, array.Array)
@@ -78,9 +82,15 @@ def test_gradients(dtype, there, device):
         np.testing.assert_array_equal(got.get(), expected)
 
 
-DTYPES = [("float32", "float64"), ("float16", "float32"), ("float32", "complex64"),
-          ("int16", "float32"), ("uint8", "float32"), ("int32", "float64"),
-          ("complex64", "complex128")]  # fmt: skip
+DTYPES = [
+    ("float32", "float64"),
+    ("float16", "float32"),
+    ("float32", "complex64"),
+    ("int16", "float32"),
+    ("uint8", "float32"),
+    ("int32", "float64"),
+    ("complex64", "complex128"),
+]
 
 
 @pytest.mark.parametrize(("mine", "other"), DTYPES)
@@ -118,12 +128,17 @@ def test_filters(dtype, colours, there, device):
     with cyconv.opencl.log() as events:
         results = [
             (filters.apply(there(image), "sharpen", **how), filters.apply(image, "sharpen")),
-            (filters.apply(there(image), "gaussian", mode="zeros", **how),
-             filters.apply(image, "gaussian", mode="zeros")),
-            *zip(filters.gradient(there(image), "scharr", **how),
-                 filters.gradient(image, "scharr"), strict=True),
+            (
+                filters.apply(there(image), "gaussian", mode="zeros", **how),
+                filters.apply(image, "gaussian", mode="zeros"),
+            ),
+            *zip(
+                filters.gradient(there(image), "scharr", **how),
+                filters.gradient(image, "scharr"),
+                strict=True,
+            ),
             (filters.gradient_magnitude(there(image), **how), filters.gradient_magnitude(image)),
-        ]  # fmt: skip
+        ]
     assert stays(events)
     for got, expected in results:
         assert isinstance(got, array.Array)

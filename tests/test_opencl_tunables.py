@@ -122,8 +122,12 @@ def test_a_tile_is_within_the_limits(group, local, wide, device):
     best = implicit_gemm.TUNABLES.candidates(limited, wide)[0]
     if group >= 256 and not wide:
         assert best == {
-            "TILE_K": 128, "TILE_P": 128, "TILE_T": 8, "THREAD_K": 8, "THREAD_P": 8,
-        }  # fmt: skip
+            "TILE_K": 128,
+            "TILE_P": 128,
+            "TILE_T": 8,
+            "THREAD_K": 8,
+            "THREAD_P": 8,
+        }
 
 
 @pytest.mark.parametrize("group", [1, 12, 32, 64])

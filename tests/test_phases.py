@@ -17,7 +17,7 @@ SEEDS = 150
 def random_case(seed):
     """A layer whose groups have one filter and few channels, of any size, stride and border."""
     rng = np.random.default_rng(seed)
-    draw = lambda low, high: tuple(int(n) for n in rng.integers(low, high + 1, 2))  # noqa: E731
+    draw = lambda low, high: tuple(int(n) for n in rng.integers(low, high + 1, 2))
     kernel = (3, 3) if rng.random() < 0.4 else draw(1, 7)
     strides = [(1, 2), (2, 1), (2, 2), (2, 2), (3, 2), (2, 3)]
     stride = strides[rng.integers(len(strides))]
@@ -31,9 +31,14 @@ def random_case(seed):
     groups = int(rng.integers(1, 5))
     channels = groups * int(rng.choice([1, 1, 1, 2, 3]))
     return Case(
-        f"seed_{seed}", (int(rng.integers(1, 3)), channels, *spatial),
-        (groups, channels // groups, *kernel), stride, padding, dilation, groups,
-    )  # fmt: skip
+        f"seed_{seed}",
+        (int(rng.integers(1, 3)), channels, *spatial),
+        (groups, channels // groups, *kernel),
+        stride,
+        padding,
+        dilation,
+        groups,
+    )
 
 
 def plan_of(case, dtype="float32", **options):

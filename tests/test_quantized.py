@@ -10,9 +10,10 @@ from .cases import GEOMETRIES, GROUPS, LINES, SHAPES, VOLUMES, seeds
 
 TYPES = ("uint8", "int8", "int16")
 CASES = [
-    case for case in SHAPES + GEOMETRIES + GROUPS + LINES + VOLUMES
+    case
+    for case in SHAPES + GEOMETRIES + GROUPS + LINES + VOLUMES
     if not {"padding_mode", "flip"} & case.geometry.keys()
-]  # fmt: skip
+]
 
 
 def numbers(rng, shape, dtype):
@@ -80,8 +81,11 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "direct", "implicit_gemm", "winograd"])
-@pytest.mark.parametrize("types", [("uint8", "int8"), ("int8", "int8"), ("uint8", "uint8"),
-                                   ("int16", "int16")], ids="-".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "types",
+    [("uint8", "int8"), ("int8", "int8"), ("uint8", "uint8"), ("int16", "int16")],
+    ids="-".join,
+)
 @pytest.mark.parametrize(("x_shape", "w_shape", "geometry"), LAYERS)
 def test_bytes_at_the_ends_of_their_range(x_shape, w_shape, geometry, types, algorithm):
     """Zero points at one end, numbers at the other: the largest differences there are."""
@@ -99,9 +103,19 @@ def test_bytes_at_the_ends_of_their_range(x_shape, w_shape, geometry, types, alg
     np.testing.assert_array_equal(y, wrapped(expected))
     for threads in 1, 2:
         y = cyconv.qlinear_conv(
-            x, 1, zeros[0], w, 1, zeros[1], 2.0**20, 3, **geometry, algorithm=algorithm,
-            threads=threads, out_dtype="int16",
-        )  # fmt: skip
+            x,
+            1,
+            zeros[0],
+            w,
+            1,
+            zeros[1],
+            2.0**20,
+            3,
+            **geometry,
+            algorithm=algorithm,
+            threads=threads,
+            out_dtype="int16",
+        )
         right = np.rint(np.float32(wrapped(expected)) * np.float32(2.0**-20)) + 3
         np.testing.assert_array_equal(y, np.clip(right, -(2**15), 2**15 - 1))
 
@@ -119,11 +133,22 @@ def test_conv2d_of_stored_integers_with_a_residual_into_scattered_cells():
     for kernel, groups in ((w, 1), (numbers(rng, (6, 1, 3, 3), "u1"), 6)):
         padding = kernel.shape[-1] // 2
         here, k = out[:, : len(kernel)], len(kernel)
-        y = cyconv.conv2d(x, kernel, bias[:k], 1, padding, 1, groups, out=here, add=add[:, :k],
-                          activation=(-1000, 10**6))  # fmt: skip
+        y = cyconv.conv2d(
+            x,
+            kernel,
+            bias[:k],
+            1,
+            padding,
+            1,
+            groups,
+            out=here,
+            add=add[:, :k],
+            activation=(-1000, 10**6),
+        )
         assert y is here
-        sums = oracle.conv(x.astype("i8"), kernel.astype("i8"), None, padding=padding,
-                           groups=groups, dtype="i8")  # fmt: skip
+        sums = oracle.conv(
+            x.astype("i8"), kernel.astype("i8"), None, padding=padding, groups=groups, dtype="i8"
+        )
         right = sums + bias[:k].reshape(-1, 1, 1) + add[:, :k]
         np.testing.assert_array_equal(y, np.clip(right, -1000, 10**6))
 
@@ -142,8 +167,10 @@ def rounded(sums, factor, zero, dtype):
     info = np.iinfo(dtype)
     exact = sums.astype("f8") * factor  # 32 bits by 24: rounded in the 53rd
     error = 2.0**-22 * abs(exact)
-    return [np.clip(np.rint(exact + e) + zero, info.min, info.max).astype(dtype)
-            for e in (-error, error)]  # fmt: skip
+    return [
+        np.clip(np.rint(exact + e) + zero, info.min, info.max).astype(dtype)
+        for e in (-error, error)
+    ]
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
@@ -166,9 +193,18 @@ def test_random_layers(seed, x_dtype, y_dtype, each, last):
     axis = 1 if batched else 0
     options = {"data_format": "channels_last"} if last else {}
     y = cyconv.qlinear_conv(
-        np.moveaxis(x, axis, -1) if last else x, x_scale, x_zero, w, w_scale, w_zero, y_scale,
-        y_zero, bias, **case.geometry, **options,
-    )  # fmt: skip
+        np.moveaxis(x, axis, -1) if last else x,
+        x_scale,
+        x_zero,
+        w,
+        w_scale,
+        w_zero,
+        y_scale,
+        y_zero,
+        bias,
+        **case.geometry,
+        **options,
+    )
     assert y.dtype == y_dtype
     factor = (x_scale * w_scale / y_scale).astype("f8").reshape(-1, *(1,) * (w.ndim - 2))
     low, high = rounded(sums, factor, int(y_zero), y_dtype)
@@ -233,15 +269,22 @@ WRONG_SUMS = [
     ({"w_zero_point": -129}, ValueError, "w_zero_point must be within -128 to 127, as int8 is"),
     ({"x_zero_point": 0.5}, TypeError, "x_zero_point must hold integers, got float64"),
     ({"x_zero_point": [1, 2]}, ValueError, r"x_zero_point must be one number, got shape \(2,\)"),
-    ({"w_zero_point": [1, 2]}, ValueError,
-     r"w_zero_point must be one number or have shape \(3,\), got shape \(2,\)"),
+    (
+        {"w_zero_point": [1, 2]},
+        ValueError,
+        r"w_zero_point must be one number or have shape \(3,\), got shape \(2,\)",
+    ),
     ({"stride": 0}, ValueError, r"stride\[0\] must be >= 1, got 0"),
     ({"groups": 2}, ValueError, ".*groups"),
-]  # fmt: skip
+]
 LAYER = SUMS | {
-    "x_scale": 1.0, "x_zero_point": 0, "w_scale": 1.0, "w_zero_point": 0, "y_scale": 1.0,
+    "x_scale": 1.0,
+    "x_zero_point": 0,
+    "w_scale": 1.0,
+    "w_zero_point": 0,
+    "y_scale": 1.0,
     "y_zero_point": 0,
-}  # fmt: skip
+}
 WRONG_LAYERS = [
     *((change, *rest) for change, *rest in WRONG_SUMS),
     ({"x_scale": 0.0}, ValueError, "x_scale must be > 0 and finite, got 0.0"),
@@ -255,7 +298,7 @@ WRONG_LAYERS = [
     ({"out_dtype": "float32"}, TypeError, "out_dtype must be one of uint8, int8, int16, got flo"),
     ({"bias": [0.5, 1, 2]}, TypeError, "bias must be safe to cast to int32, got float64"),
     ({"bias": [1, 2]}, ValueError, r"bias must have shape \(3,\), got \(2,\)"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("change", "error", "message"), WRONG_SUMS)

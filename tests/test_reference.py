@@ -13,8 +13,13 @@ import cyconv
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 NEEDS = {"torch": "torch", "dask": "dask.array", "onnx": "onnx", "opencl": "pyopencl"}
-MODULES = ["cyconv", *(f"cyconv.{room}" for room in (
-    "filters", "toeplitz", "ndimage", "signal", "dask", "onnx", "torch", "opencl"))]  # fmt: skip
+MODULES = [
+    "cyconv",
+    *(
+        f"cyconv.{room}"
+        for room in ("filters", "toeplitz", "ndimage", "signal", "dask", "onnx", "torch", "opencl")
+    ),
+]
 #: Submodules that a module's __all__ lists, and which have no page of their own.
 ROOMS = {"cyconv.dask": {"ndimage", "signal"}}
 

@@ -20,9 +20,14 @@ DTYPES = (
     ">f4", ">i2", "g", "G",
 )  # fmt: skip
 FUNCTIONS = (
-    "convolve", "correlate", "fftconvolve", "oaconvolve", "convolve2d", "correlate2d",
+    "convolve",
+    "correlate",
+    "fftconvolve",
+    "oaconvolve",
+    "convolve2d",
+    "correlate2d",
     "choose_conv_method",
-)  # fmt: skip
+)
 
 
 def operand(rng, shape, dtype):
@@ -217,8 +222,11 @@ def test_refusals_are_scipys(name, args, keywords):
 @pytest.mark.parametrize("name", ["convolve", "correlate"])
 def test_what_numpy_sums_along_one_axis_is_summed(name):
     numbers = np.array([Decimal("0.1"), Decimal("0.2"), Decimal("0.3")])
-    for a, b in [(numbers, numbers[:2]), (np.array([True, False, True]), np.array([True, False])),
-                 (np.arange(5, dtype=np.float16), np.ones(3, np.float16))]:  # fmt: skip
+    for a, b in [
+        (numbers, numbers[:2]),
+        (np.array([True, False, True]), np.array([True, False])),
+        (np.arange(5, dtype=np.float16), np.ones(3, np.float16)),
+    ]:
         for mode in MODES:
             ours, theirs = (getattr(m, name)(a, b, mode) for m in (signal, peer))
             assert ours.dtype == theirs.dtype

@@ -174,9 +174,10 @@ def test_a_non_finite_cell_stays_in_its_windows(value):
 def test_an_infinite_tap_is_not_multiplied_with_what_lies_outside():
     h, x = np.array([np.inf, 1.0, 2.0]), np.arange(1.0, 9)
     for m, name, args in [
-        (peer, "upfirdn", (h, x, 3, 2)), (peer, "lfilter", (h, 1.0, x)),
+        (peer, "upfirdn", (h, x, 3, 2)),
+        (peer, "lfilter", (h, 1.0, x)),
         (peer, "lfilter", ([1.0, 2.0], 0.0, x)),
-    ]:  # fmt: skip
+    ]:
         ours, theirs = (outcome(getattr(n, name), *args) for n in (signal, m))
         np.testing.assert_array_equal(ours, theirs)
     ours, theirs = (m.resample_poly(x, 2, 3, window=h) for m in (signal, peer))

@@ -67,8 +67,9 @@ def test_conjugate_transpose_is_the_gradient(case, form):
     g = integers(np.random.default_rng(SEED), t.shape[0])
     adjoint = t.T @ g
     assert_same(form, (t @ x.ravel()) @ g, x.ravel() @ adjoint)
-    expected = oracle.grad_input(x.shape, w, g.reshape(case.expected(x, w, None).shape),
-                                 **case.geometry)  # fmt: skip
+    expected = oracle.grad_input(
+        x.shape, w, g.reshape(case.expected(x, w, None).shape), **case.geometry
+    )
     assert_same(form, adjoint, expected.ravel())
 
 
@@ -91,8 +92,14 @@ def test_small_cases_hold_every_feature():
 def test_every_padding_mode_and_side(mode, padding, form):
     rng = np.random.default_rng(SEED)
     x, w = integers(rng, (4, 5, 6)), integers(rng, (2, 2, 3, 2))
-    geometry = {"stride": (2, 1), "padding": padding, "dilation": (1, 2), "groups": 2,
-                "padding_mode": mode, "flip": True}  # fmt: skip
+    geometry = {
+        "stride": (2, 1),
+        "padding": padding,
+        "dilation": (1, 2),
+        "groups": 2,
+        "padding_mode": mode,
+        "flip": True,
+    }
     t = form(w, x.shape, **geometry)
     np.testing.assert_array_equal(t @ x.ravel(), oracle.conv(x, w, **geometry).ravel())
 
@@ -291,8 +298,9 @@ def test_lsqr_deconvolves(mode, form):
     w = np.array([[0.25, 0.5, 0], [0.25, 10, 0.25], [0, 0.5, 0.25]])[None, None]
     x = rng.standard_normal((1, 12, 13))
     a = form(w, x.shape, padding=1, padding_mode=mode)
-    found, stopped, *_ = lsqr(a, cyconv.conv2d(x, w, padding=1, padding_mode=mode).ravel(),
-                              atol=1e-13, btol=1e-13)  # fmt: skip
+    found, stopped, *_ = lsqr(
+        a, cyconv.conv2d(x, w, padding=1, padding_mode=mode).ravel(), atol=1e-13, btol=1e-13
+    )
     assert stopped in (1, 2)
     # The residual is at most (atol cond + btol) |b|, about, and |b| at most 12 |x|.
     assert np.linalg.norm(found - x.ravel()) < 1e-10 * np.linalg.norm(x), f"seed {SEED}"
@@ -338,8 +346,9 @@ def test_a_wrong_argument_is_named(name, w, x_shape, geometry, error, message):
 
 
 @FORM
-@pytest.mark.parametrize("w", [np.ones((1, 1, 3), bool), np.full((1, 1, 3), "a"),
-                               np.ma.ones((1, 1, 3))])  # fmt: skip
+@pytest.mark.parametrize(
+    "w", [np.ones((1, 1, 3), bool), np.full((1, 1, 3), "a"), np.ma.ones((1, 1, 3))]
+)
 def test_weights_that_are_no_numbers_are_refused(w, form):
     with pytest.raises(TypeError, match=r"^toeplitz\.\w+: "):
         form(w, (1, 5))

@@ -140,8 +140,16 @@ def test_border_modes_and_their_gradients(seed, mode):
         for k, n, pair, d in zip(case.w[2:], case.x[-rank:], pairs, case.dilation, strict=True)
     )
     x_shape = (1, *case.x[-rank - 1 :])
-    case = Case(case.name, x_shape, (*case.w[:2], *kernel), case.stride, pairs, case.dilation,
-                case.groups, mode)  # fmt: skip
+    case = Case(
+        case.name,
+        x_shape,
+        (*case.w[:2], *kernel),
+        case.stride,
+        pairs,
+        case.dilation,
+        case.groups,
+        mode,
+    )
     rng = np.random.default_rng(seed)
     x, w, g = (integers(rng, s, dtype) for s in (case.x, case.w, out_shape(case)))
     leaves = [tensor(a).requires_grad_() for a in (x, w)]

@@ -20,9 +20,13 @@ NAMES = [f"conv{kind}{rank}d" for kind in ("", "_transpose") for rank in (1, 2, 
 EXACT = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 HALVES = (torch.float16, torch.bfloat16)
 TOLERANCE = {
-    torch.float32: 2e-5, torch.complex64: 2e-5, torch.float64: 1e-12, torch.complex128: 1e-12,
-    torch.float16: 5e-3, torch.bfloat16: 5e-2,
-}  # fmt: skip
+    torch.float32: 2e-5,
+    torch.complex64: 2e-5,
+    torch.float64: 1e-12,
+    torch.complex128: 1e-12,
+    torch.float16: 5e-3,
+    torch.bfloat16: 5e-2,
+}
 # What torch's own compilers say of Python and of themselves.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -123,10 +127,13 @@ def test_samples_compiled(name):
 
 GEOMETRIES = {
     "plain": ((2, 3, 7, 6), (4, 3, 3, 2), {}),
-    "all": ((2, 4, 9, 8), (6, 2, 3, 2), {"stride": (2, 3), "padding": 1, "dilation": 2,
-                                         "groups": 2}),
+    "all": (
+        (2, 4, 9, 8),
+        (6, 2, 3, 2),
+        {"stride": (2, 3), "padding": 1, "dilation": 2, "groups": 2},
+    ),
     "depthwise": ((2, 4, 5, 5), (8, 1, 3, 3), {"groups": 4, "padding": "same"}),
-}  # fmt: skip
+}
 
 
 def operands(x, w, dtype=torch.float64):
@@ -139,7 +146,7 @@ def operands(x, w, dtype=torch.float64):
 def test_gradcheck(geometry, dtype):
     x, w, rest = GEOMETRIES[geometry]
     inputs = operands(x, w, dtype)
-    call = lambda *a: door.conv2d(*a, **rest)  # noqa: E731
+    call = lambda *a: door.conv2d(*a, **rest)
     assert torch.autograd.gradcheck(call, inputs, fast_mode=True, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(call, inputs, fast_mode=True)
 
@@ -147,17 +154,20 @@ def test_gradcheck(geometry, dtype):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=str)
 @pytest.mark.parametrize(
     "rest",
-    [{}, {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2},
-     {"stride": (1, 2), "dilation": 3, "output_padding": (2, 2)}],
+    [
+        {},
+        {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2},
+        {"stride": (1, 2), "dilation": 3, "output_padding": (2, 2)},
+    ],
     ids=["plain", "groups", "beyond"],
-)  # fmt: skip
+)
 def test_gradcheck_transposed(rest, dtype):
     groups = rest.get("groups", 1)
     inputs = [
         torch.randn(s, dtype=dtype, requires_grad=True)
         for s in ((2, 4, 4, 3), (4, 3, 3, 2), (3 * groups,))
     ]
-    call = lambda *a: door.conv_transpose2d(*a, **rest)  # noqa: E731
+    call = lambda *a: door.conv_transpose2d(*a, **rest)
     close(call(*inputs), F.conv_transpose2d(*inputs, **rest))
     assert torch.autograd.gradcheck(call, inputs, fast_mode=True, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(call, inputs, fast_mode=True)
@@ -345,7 +355,7 @@ def test_gradients_of_each_sample():
     x, w = torch.randn(4, 3, 6, 6), torch.randn(2, 3, 3, 3)
 
     def each(library):
-        loss = lambda w, x: library.conv2d(x[None], w, stride=2).pow(2).sum()  # noqa: E731
+        loss = lambda w, x: library.conv2d(x[None], w, stride=2).pow(2).sum()
         return torch.vmap(torch.func.grad(loss), (None, 0))(w, x)
 
     torch.testing.assert_close(each(door), each(F), rtol=1e-4, atol=1e-4)
@@ -356,11 +366,11 @@ def test_transformations_of_functions(name):
     x, w = torch.randn(2, 2, 5, dtype=torch.float64), torch.randn(2, 2, 3, dtype=torch.float64)
 
     def hessian(library):
-        loss = lambda w: getattr(library, name)(x, w).pow(3).sum()  # noqa: E731
+        loss = lambda w: getattr(library, name)(x, w).pow(3).sum()
         return torch.func.jacrev(torch.func.grad(loss))(w)
 
     def both(library):
-        call = lambda x, w: getattr(library, name)(x, w).sin()  # noqa: E731
+        call = lambda x, w: getattr(library, name)(x, w).sin()
         y, pull = torch.func.vjp(call, x, w)
         return pull(y)
 
@@ -414,12 +424,15 @@ def test_threads_are_those_of_torch(monkeypatch):
         (lambda x, w: door.conv2d(x, w, None, 2, "same"), ValueError, "stride must be 1"),
         (lambda x, w: door.conv2d(x, w, groups=2), ValueError, "groups must divide"),
         (lambda x, w: door.conv_transpose2d(x, w), ValueError, "input's 3 channels, got 4"),
-        (lambda x, w: door.conv_transpose2d(x, w[:3], None, 1, 0, 1), ValueError,
-         "output_padding.0. must be"),
+        (
+            lambda x, w: door.conv_transpose2d(x, w[:3], None, 1, 0, 1),
+            ValueError,
+            "output_padding.0. must be",
+        ),
         (lambda x, w: door.conv_transpose2d(x, w[:3], None, 1, 9), ValueError, "axis 0 must be"),
         (lambda x, w: door.conv2d(x.to_sparse(), w), NotImplementedError, "cyconv::conv"),
     ],
-)  # fmt: skip
+)
 def test_errors_name_what_is_wrong(call, error, says):
     with pytest.raises(error, match=says):
         call(torch.ones(1, 3, 5, 5), torch.ones(4, 3, 3, 3))

@@ -81,10 +81,12 @@ def resnet():
 
 def mobilenet():
     return nn.Sequential(
-        *block(3, 8, nn.ReLU6, stride=2), *block(8, 8, nn.ReLU6, groups=8),
+        *block(3, 8, nn.ReLU6, stride=2),
+        *block(8, 8, nn.ReLU6, groups=8),
         *block(8, 16, lambda: nn.Hardtanh(-0.5, 0.75), kernel_size=1, padding=0),
-        *block(16, 16, nn.ReLU6, groups=16, dilation=2), *block(16, 12, nn.Hardswish, groups=4),
-    )  # fmt: skip
+        *block(16, 16, nn.ReLU6, groups=16, dilation=2),
+        *block(16, 12, nn.Hardswish, groups=4),
+    )
 
 
 class UNet(nn.Module):
@@ -108,23 +110,31 @@ def generator():
         return nn.ConvTranspose2d(inputs, outputs, **rest), nn.BatchNorm2d(outputs), nn.ReLU()
 
     return nn.Sequential(
-        *up(6, 16, stride=1, padding=0), *up(16, 8, 4, bias=False), *up(8, 8, output_padding=1),
-        nn.ConvTranspose2d(8, 3, 3, padding=1), nn.Tanh(),
-    )  # fmt: skip
+        *up(6, 16, stride=1, padding=0),
+        *up(16, 8, 4, bias=False),
+        *up(8, 8, output_padding=1),
+        nn.ConvTranspose2d(8, 3, 3, padding=1),
+        nn.Tanh(),
+    )
 
 
 def signals():
     return nn.Sequential(
-        nn.Conv1d(2, 8, 9, padding=4, padding_mode="circular"), nn.BatchNorm1d(8), nn.ReLU(),
-        nn.ConvTranspose1d(8, 4, 4, 2), nn.Conv1d(4, 1, 3),
-    )  # fmt: skip
+        nn.Conv1d(2, 8, 9, padding=4, padding_mode="circular"),
+        nn.BatchNorm1d(8),
+        nn.ReLU(),
+        nn.ConvTranspose1d(8, 4, 4, 2),
+        nn.Conv1d(4, 1, 3),
+    )
 
 
 def volumes():
     return nn.Sequential(
-        nn.Conv3d(1, 4, 3, padding=1), nn.BatchNorm3d(4, affine=False), nn.ReLU(),
+        nn.Conv3d(1, 4, 3, padding=1),
+        nn.BatchNorm3d(4, affine=False),
+        nn.ReLU(),
         nn.ConvTranspose3d(4, 2, 2, 2),
-    )  # fmt: skip
+    )
 
 
 # Model, example, others' sizes, how many convolutions, and how many layers join them.
@@ -453,8 +463,11 @@ def test_few_sizes_are_kept():
 
 
 def test_gradients_flow_to_the_input():
-    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"), nn.ReLU6(),
-                          nn.ConvTranspose2d(4, 2, 3, 2, 1, 1)).eval()  # fmt: skip
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"),
+        nn.ReLU6(),
+        nn.ConvTranspose2d(4, 2, 3, 2, 1, 1),
+    ).eval()
     ours = optimize(model, torch.randn(1, 3, 8, 8))
     x = torch.randn(1, 3, 8, 8, requires_grad=True)
     grads = [torch.autograd.grad(m(x).pow(2).sum(), x)[0] for m in (ours, model)]

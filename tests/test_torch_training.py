@@ -34,9 +34,12 @@ class Residual(nn.Module):
     def __init__(self, conv, inputs, outputs, stride):
         super().__init__()
         self.body = nn.Sequential(
-            conv(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
-            conv(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs),
-        )  # fmt: skip
+            conv(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            conv(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
         self.shortcut = nn.Identity()
         if stride > 1:
             self.shortcut = nn.Sequential(

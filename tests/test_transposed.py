@@ -114,9 +114,11 @@ def test_weights_that_are_not_finite_touch_what_they_reach(seed):
     if not expected.size:
         return
     problem = cyconv.Problem(
-        expected.shape, w.shape, direction="grad_input",
+        expected.shape,
+        w.shape,
+        direction="grad_input",
         **{name: value for name, value in geometry.items() if name != "output_padding"},
-    )  # fmt: skip
+    )
     for name, why in cyconv.algorithms(problem).items():
         if why is None:
             y = transpose(x, w, bias, **geometry, algorithm=name)

@@ -28,8 +28,12 @@ def main(argv=None):
     add("--bench", default=configuration.SUBSET, help="what to measure (default: the subset)")
     add("--output", type=Path, default=configuration.FOLDER / "html", help="the folder to write")
     add("--config", type=Path, help="another asv.conf.json, with its own results")
-    add("--reports", type=Path, default=configuration.FOLDER / "history" / "bench",
-        help="a folder of files that cyconv bench --json wrote")  # fmt: skip
+    add(
+        "--reports",
+        type=Path,
+        default=configuration.FOLDER / "history" / "bench",
+        help="a folder of files that cyconv bench --json wrote",
+    )
     add("--port", type=int, default=8000, help="of the server on this machine (default: 8000)")
     add("--no-serve", action="store_true", help="only write the folder")
     args = parser.parse_args(argv)

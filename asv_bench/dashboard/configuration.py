@@ -36,8 +36,9 @@ def write(target, html, config=None, results=None):
     if config is None:
         found["results_dir"] = str(results or FOLDER / "history")
     found |= {"html_dir": str(html), "show_commit_url": "commits/"}
-    found["branches"] = [name if _exists(found["repo"], name) else "HEAD"
-                         for name in found["branches"]]  # fmt: skip
+    found["branches"] = [
+        name if _exists(found["repo"], name) else "HEAD" for name in found["branches"]
+    ]
     target.write_text(json.dumps(found, indent=2), encoding="utf-8")
     return found
 

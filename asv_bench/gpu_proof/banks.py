@@ -39,9 +39,11 @@ def accesses(defines, wave):
     panel = words((i * wide_w for i in ids), wide_w)
     plane = words((i // beside * p + i % beside * wide_x for i in ids), wide_x)
     return {
-        "row": cycles(row), "column": cycles(column), "put weights": cycles(panel),
+        "row": cycles(row),
+        "column": cycles(column),
+        "put weights": cycles(panel),
         "put cells": cycles(plane),
-    }  # fmt: skip
+    }
 
 
 def clocks_of_chunk(defines, wave):

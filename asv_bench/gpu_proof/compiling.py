@@ -95,9 +95,15 @@ def _ptx(stem, defines):
     with TemporaryDirectory() as folder:
         path = Path(folder, "kernels.ptx")
         _front(
-            Kernel(stem, "", defines), path, "--target=nvptx64-nvidia-nvidiacl", "-march=sm_80",
-            "-Xclang", "-mlink-builtin-bitcode", "-Xclang", str(LIBRARY / "nvptx64--nvidiacl.bc"),
-        )  # fmt: skip
+            Kernel(stem, "", defines),
+            path,
+            "--target=nvptx64-nvidia-nvidiacl",
+            "-march=sm_80",
+            "-Xclang",
+            "-mlink-builtin-bitcode",
+            "-Xclang",
+            str(LIBRARY / "nvptx64--nvidiacl.bc"),
+        )
         return path.read_text()
 
 
@@ -106,9 +112,16 @@ def _nvidia(kernel, arch, folder):
     source.write_text(_ptx(kernel.stem, kernel.defines))
     most = dict(kernel.defines).get("REGISTERS", 255)
     told = _run(
-        nvidia_tool("ptxas"), f"-arch={arch}", "-v", f"--maxrregcount={most}", "-e", kernel.name,
-        str(source), "-o", str(binary),
-    )  # fmt: skip
+        nvidia_tool("ptxas"),
+        f"-arch={arch}",
+        "-v",
+        f"--maxrregcount={most}",
+        "-e",
+        kernel.name,
+        str(source),
+        "-o",
+        str(binary),
+    )
     told = told.split(f"entry function '{kernel.name}'")[1]
     code = _run(nvidia_tool("nvdisasm"), "-c", str(binary))
     code = re.split(r"\n\t\.section\t", code.split(f"\t.section\t.text.{kernel.name},")[1])[0]
@@ -119,18 +132,28 @@ def _nvidia(kernel, arch, folder):
 
     spills = count(r"(\d+) bytes spill stores") + count(r"(\d+) bytes spill loads")
     return Compiled(
-        code, count(r"Used (\d+) registers"), count(r"(\d+) bytes stack frame"), spills // 4,
+        code,
+        count(r"Used (\d+) registers"),
+        count(r"(\d+) bytes stack frame"),
+        spills // 4,
         count(r"(\d+) bytes smem"),
-    )  # fmt: skip
+    )
 
 
 def _amd(kernel, arch, folder):
     path = folder / "kernels.s"
     told = _front(
-        kernel, path, "--target=amdgcn--amdhsa", f"-mcpu={arch}", "-nogpulib",
-        "-Xclang", "-mlink-builtin-bitcode", "-Xclang", str(LIBRARY / "amdgcn--amdhsa.bc"),
+        kernel,
+        path,
+        "--target=amdgcn--amdhsa",
+        f"-mcpu={arch}",
+        "-nogpulib",
+        "-Xclang",
+        "-mlink-builtin-bitcode",
+        "-Xclang",
+        str(LIBRARY / "amdgcn--amdhsa.bc"),
         "-Rpass-analysis=kernel-resource-usage",
-    )  # fmt: skip
+    )
     told = told.split(f"Function Name: {kernel.name} ")[1].split("Function Name:")[0]
     code = path.read_text().split(f"\n{kernel.name}:")[1].split(".Lfunc_end")[0]
 
@@ -139,6 +162,9 @@ def _amd(kernel, arch, folder):
         return int(found[1]) if found else 0
 
     return Compiled(
-        code, count("VGPRs") + count("AGPRs"), count(r"ScratchSize \[bytes/lane\]"),
-        count("VGPRs Spill"), count(r"LDS Size \[bytes/block\]"),
-    )  # fmt: skip
+        code,
+        count("VGPRs") + count("AGPRs"),
+        count(r"ScratchSize \[bytes/lane\]"),
+        count("VGPRs Spill"),
+        count(r"LDS Size \[bytes/block\]"),
+    )

@@ -53,9 +53,10 @@ def resnet50():
     for width, depth, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
         for first in [stride] + [1] * (depth - 1):
             body = nn.Sequential(
-                block(inputs, width, 1), block(width, width, 3, first),
+                block(inputs, width, 1),
+                block(width, width, 3, first),
                 block(width, 4 * width, 1, activation=None),
-            )  # fmt: skip
+            )
             layers.append(Residual(body, inputs, 4 * width, first))
             inputs = 4 * width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 1000))
@@ -69,9 +70,10 @@ class Inverted(nn.Module):
         wide = inputs * factor
         widen = [block(inputs, wide, 1, activation=nn.ReLU6)] if factor > 1 else []
         self.body = nn.Sequential(
-            *widen, block(wide, wide, 3, stride, wide, nn.ReLU6),
+            *widen,
+            block(wide, wide, 3, stride, wide, nn.ReLU6),
             block(wide, outputs, 1, activation=None),
-        )  # fmt: skip
+        )
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, x):
@@ -83,9 +85,14 @@ def mobilenet_v2():
     """Seventeen inverted residuals."""
     layers, inputs = [block(3, 32, 3, 2, activation=nn.ReLU6)], 32
     stages = (
-        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
         (6, 320, 1, 1),
-    )  # fmt: skip
+    )
     for factor, width, depth, stride in stages:
         for first in [stride] + [1] * (depth - 1):
             layers.append(Inverted(inputs, width, first, factor))

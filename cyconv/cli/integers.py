@@ -90,9 +90,21 @@ def by_cyconv(task):
 
     of = task.layer
     call, algorithm = quantized.prepared(
-        task.x, 1.0, of.zeros[0], task.w, of.factor, of.zeros[1], 1.0, of.zeros[0], None,
-        of.stride, of.padding, 1, of.groups, threads=task.threads,
-    )  # fmt: skip
+        task.x,
+        1.0,
+        of.zeros[0],
+        task.w,
+        of.factor,
+        of.zeros[1],
+        1.0,
+        of.zeros[0],
+        None,
+        of.stride,
+        of.padding,
+        1,
+        of.groups,
+        threads=task.threads,
+    )
     return Made(lambda: call(task.x), algorithm=algorithm)
 
 
@@ -116,12 +128,22 @@ def by_onnxruntime(task):
     one, scale = np.float32(1), np.full(len(task.w), of.factor)
     x_zero = np.array(of.zeros[0], task.x.dtype)
     constants = {
-        "x_scale": one, "x_zero": x_zero, "w": task.w, "w_scale": scale,
-        "w_zero": np.full(len(task.w), of.zeros[1], task.w.dtype), "y_scale": one, "y_zero": x_zero,
-    }  # fmt: skip
+        "x_scale": one,
+        "x_zero": x_zero,
+        "w": task.w,
+        "w_scale": scale,
+        "w_zero": np.full(len(task.w), of.zeros[1], task.w.dtype),
+        "y_scale": one,
+        "y_zero": x_zero,
+    }
     node = helper.make_node(
-        "QLinearConv", ["x", *constants], ["y"], strides=[of.stride] * rank,
-        pads=[of.padding] * (2 * rank), group=of.groups, kernel_shape=task.w.shape[2:],
-    )  # fmt: skip
+        "QLinearConv",
+        ["x", *constants],
+        ["y"],
+        strides=[of.stride] * rank,
+        pads=[of.padding] * (2 * rank),
+        group=of.groups,
+        kernel_shape=task.w.shape[2:],
+    )
     kept = [numpy_helper.from_array(np.asarray(a), name) for name, a in constants.items()]
     return onnxruntime_node(task, node, kept)

@@ -21,10 +21,14 @@ def check_arguments(args):
             error("argument --problems: only with --model")
         return
     others = {
-        "NET": args.net, "--threads": args.threads, "--layers": args.layers, "--file": args.file,
-        "--again": args.again or None, "--dtype": args.dtype,
+        "NET": args.net,
+        "--threads": args.threads,
+        "--layers": args.layers,
+        "--file": args.file,
+        "--again": args.again or None,
+        "--dtype": args.dtype,
         "--device": None if args.device == "cpu" else args.device,
-    }  # fmt: skip
+    }
     for name, value in others.items():
         if value is not None:
             error(f"argument {name}: not allowed with --model")

@@ -31,7 +31,7 @@ def random_problems(rng):
 
 
 def _random_problem(rng):
-    pick = lambda *values: int(rng.choice(values))  # noqa: E731
+    pick = lambda *values: int(rng.choice(values))
     kind = rng.choice(KINDS)
     groups = stride = dilation = 1
     if kind == "layer":
@@ -59,9 +59,14 @@ def _random_problem(rng):
         size, kernel = int(rng.integers(6, 40)), int(rng.integers(1, 6))
     rank = 1 if kind == "signal" else 2
     return cyconv.Problem(
-        (1, channels, *[size] * rank), (filters, channels // groups, *[kernel] * rank),
-        rng.choice(["float32"] * 4 + ["float64"]), stride, kernel // 2 * dilation, dilation, groups,
-    )  # fmt: skip
+        (1, channels, *[size] * rank),
+        (filters, channels // groups, *[kernel] * rank),
+        rng.choice(["float32"] * 4 + ["float64"]),
+        stride,
+        kernel // 2 * dilation,
+        dilation,
+        groups,
+    )
 
 
 def measured(problem, rng):

@@ -15,10 +15,26 @@ def _forward(name, rank):
     """The public cross-correlation `name`; all ranks share one signature and one body."""
 
     def convolution(
-        x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros",
-        data_format="channels_first", flip=False, activation=None, algorithm="auto", device="cpu",
-        threads=None, accuracy="balanced", workspace_limit=None, out=None, out_dtype=None,
-    ):  # fmt: skip
+        x,
+        w,
+        bias=None,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        *,
+        padding_mode="zeros",
+        data_format="channels_first",
+        flip=False,
+        activation=None,
+        algorithm="auto",
+        device="cpu",
+        threads=None,
+        accuracy="balanced",
+        workspace_limit=None,
+        out=None,
+        out_dtype=None,
+    ):
         check_array(name, "x", x)
         check_in_memory(name, w=w, bias=bias)
         check_left_out(name, device, threads, out)
@@ -27,15 +43,26 @@ def _forward(name, rank):
             raise wrong_rank(name, rank, w.shape)
         dtype = promoted_dtype(name, "forward", (x.dtype, w.dtype))
         problem = Problem(
-            x.shape, w.shape, dtype, stride, padding, dilation, groups,
-            padding_mode=padding_mode, data_format=data_format, flip=flip, out_dtype=out_dtype,
+            x.shape,
+            w.shape,
+            dtype,
+            stride,
+            padding,
+            dilation,
+            groups,
+            padding_mode=padding_mode,
+            data_format=data_format,
+            flip=flip,
+            out_dtype=out_dtype,
             operation=name,
-        )  # fmt: skip
+        )
         bias, _ = check_bias(problem, bias), check_activation(problem, activation)
         options = {
-            "activation": activation, "algorithm": algorithm, "accuracy": accuracy,
+            "activation": activation,
+            "algorithm": algorithm,
+            "accuracy": accuracy,
             "workspace_limit": workspace_limit,
-        }  # fmt: skip
+        }
         return _divided(problem, x, w.astype(problem.dtype, copy=False), bias, options)
 
     convolution.__name__ = convolution.__qualname__ = name
@@ -107,10 +134,19 @@ def _divided(problem, x, w, bias, options):
     x, windows, chunks, spatial = divided(problem, x)
     _check_plan(problem, windows, options)
     function = partial(
-        _convolved, name=problem.operation, w=w, bias=bias, spatial=spatial,
-        stride=problem.stride, dilation=problem.dilation, groups=problem.groups,
-        data_format=problem.data_format, flip=problem.flip, out_dtype=problem.out_dtype, **options,
-    )  # fmt: skip
+        _convolved,
+        name=problem.operation,
+        w=w,
+        bias=bias,
+        spatial=spatial,
+        stride=problem.stride,
+        dilation=problem.dilation,
+        groups=problem.groups,
+        data_format=problem.data_format,
+        flip=problem.flip,
+        out_dtype=problem.out_dtype,
+        **options,
+    )
     return computed(problem.operation, x, windows, function, chunks, problem.out_dtype)
 
 
@@ -137,9 +173,12 @@ def divided(problem, x):
     windows[channel], chunks[channel] = whole(problem.channels), (problem.filters,)
     for axis in range(problem.rank):
         outputs = output_spans(
-            x.chunks[first + axis], problem.output_spatial[axis], problem.stride[axis],
-            problem.padding[axis][0], extent(problem.kernel[axis], problem.dilation[axis]),
-        )  # fmt: skip
+            x.chunks[first + axis],
+            problem.output_spatial[axis],
+            problem.stride[axis],
+            problem.padding[axis][0],
+            extent(problem.kernel[axis], problem.dilation[axis]),
+        )
         windows[first + axis] = [_window(problem, axis, *span) for span in outputs]
         chunks[first + axis] = tuple(last - begin for begin, last in outputs)
     return x, windows, tuple(chunks), (first, first + problem.rank)
@@ -166,14 +205,25 @@ def _check_plan(problem, windows, options):
         if longest.note is not None:
             padding.append(longest.note)
     block = Problem(
-        shape, problem.w_shape, problem.dtype, problem.stride, tuple(padding), problem.dilation,
-        problem.groups, data_format=problem.data_format, flip=problem.flip,
-        out_dtype=problem.out_dtype, operation=problem.operation,
-    )  # fmt: skip
+        shape,
+        problem.w_shape,
+        problem.dtype,
+        problem.stride,
+        tuple(padding),
+        problem.dilation,
+        problem.groups,
+        data_format=problem.data_format,
+        flip=problem.flip,
+        out_dtype=problem.out_dtype,
+        operation=problem.operation,
+    )
     plan(
-        block, options["algorithm"], threads=1, accuracy=options["accuracy"],
+        block,
+        options["algorithm"],
+        threads=1,
+        accuracy=options["accuracy"],
         workspace_limit=options["workspace_limit"],
-    )  # fmt: skip
+    )
 
 
 def _length(window):

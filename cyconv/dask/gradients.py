@@ -10,10 +10,25 @@ from cyconv.problem import Problem, as_shape, promoted_dtype
 
 
 def conv_grad_weight(
-    x, weight_shape, grad_output, stride=1, padding=0, dilation=1, groups=1, *,
-    padding_mode="zeros", data_format="channels_first", flip=False, algorithm="auto", device="cpu",
-    threads=None, accuracy="balanced", workspace_limit=None, out=None, out_dtype=None,
-):  # fmt: skip
+    x,
+    weight_shape,
+    grad_output,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    padding_mode="zeros",
+    data_format="channels_first",
+    flip=False,
+    algorithm="auto",
+    device="cpu",
+    threads=None,
+    accuracy="balanced",
+    workspace_limit=None,
+    out=None,
+    out_dtype=None,
+):
     """:func:`cyconv.conv_grad_weight` of two dask arrays: the sum of what their chunks give.
 
     Parameters
@@ -45,11 +60,20 @@ def conv_grad_weight(
     check_array(name, "grad_output", grad_output)
     check_left_out(name, device, threads, out)
     problem = Problem(
-        x.shape, as_shape(name, "weight_shape", weight_shape),
+        x.shape,
+        as_shape(name, "weight_shape", weight_shape),
         promoted_dtype(name, "grad_weight", (x.dtype, grad_output.dtype)),
-        stride, padding, dilation, groups, padding_mode=padding_mode, data_format=data_format,
-        flip=flip, out_dtype=out_dtype, direction="grad_weight", operation=name,
-    )  # fmt: skip
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode=padding_mode,
+        data_format=data_format,
+        flip=flip,
+        out_dtype=out_dtype,
+        direction="grad_weight",
+        operation=name,
+    )
     if grad_output.shape != problem.operand_shapes[1]:
         raise ValueError(
             f"{name}: grad_output must have shape {problem.operand_shapes[1]}, "
@@ -59,13 +83,27 @@ def conv_grad_weight(
     plan(problem, threads=1, **options)  # what is refused is refused now
     x, windows, chunks, spatial = divided(problem, x)
     function = partial(
-        _gradient, weight_shape=problem.w_shape, spatial=spatial, stride=problem.stride,
-        dilation=problem.dilation, groups=problem.groups, data_format=problem.data_format,
-        flip=problem.flip, out_dtype=problem.sum_dtype, **options,
-    )  # fmt: skip
+        _gradient,
+        weight_shape=problem.w_shape,
+        spatial=spatial,
+        stride=problem.stride,
+        dilation=problem.dilation,
+        groups=problem.groups,
+        data_format=problem.data_format,
+        flip=problem.flip,
+        out_dtype=problem.sum_dtype,
+        **options,
+    )
     ones = tuple((1,) * len(axis) for axis in windows)
-    parts = computed(name, x, windows, function, ones + tuple((n,) for n in problem.w_shape),
-                     problem.sum_dtype, beside=grad_output.rechunk(chunks))  # fmt: skip
+    parts = computed(
+        name,
+        x,
+        windows,
+        function,
+        ones + tuple((n,) for n in problem.w_shape),
+        problem.sum_dtype,
+        beside=grad_output.rechunk(chunks),
+    )
     total = parts.sum(axis=tuple(range(x.ndim)), dtype=problem.sum_dtype)
     return total.astype(problem.out_dtype)
 

@@ -122,9 +122,11 @@ _REACHES = {
 }
 
 ONE_MODE_A_TERM = (
-    "gaussian_laplace", "gaussian_gradient_magnitude", "generic_laplace",
+    "gaussian_laplace",
+    "gaussian_gradient_magnitude",
+    "generic_laplace",
     "generic_gradient_magnitude",
-)  # fmt: skip
+)
 """Sums over axes whose every term has one border along all axes: its own axis's mode."""
 
 

@@ -26,20 +26,45 @@ def _transpose(name, rank):
     """The public transposed convolution `name`; all ranks share one signature and one body."""
 
     def convolution(
-        x, w, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
-        output_shape=None, padding_mode="zeros", data_format="channels_first", flip=False,
-        activation=None, algorithm="auto", device="cpu", threads=None, accuracy="balanced",
-        workspace_limit=None, out=None, out_dtype=None,
-    ):  # fmt: skip
+        x,
+        w,
+        bias=None,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        dilation=1,
+        *,
+        output_shape=None,
+        padding_mode="zeros",
+        data_format="channels_first",
+        flip=False,
+        activation=None,
+        algorithm="auto",
+        device="cpu",
+        threads=None,
+        accuracy="balanced",
+        workspace_limit=None,
+        out=None,
+        out_dtype=None,
+    ):
         check_array(name, "x", x)
         check_in_memory(name, w=w, bias=bias)
         w = as_array(name, "w", w)
         if rank is not None and w.ndim != rank + 2:
             raise wrong_rank(name, rank, w.shape)
         shape, padding, _ = transposed(
-            name, x.shape, w.shape, stride, padding, output_padding, dilation, groups,
-            output_shape, data_format,
-        )  # fmt: skip
+            name,
+            x.shape,
+            w.shape,
+            stride,
+            padding,
+            output_padding,
+            dilation,
+            groups,
+            output_shape,
+            data_format,
+        )
         what = (padding_mode, data_format, flip, out_dtype)
         how = (algorithm, device, threads, accuracy, workspace_limit, out)
         geometry = (stride, padding, dilation, groups)
@@ -81,10 +106,25 @@ _DOC = """:func:`cyconv.@name` of a dask array, chunk by chunk.
 
 
 def conv_grad_input(
-    input_shape, w, grad_output, stride=1, padding=0, dilation=1, groups=1, *,
-    padding_mode="zeros", data_format="channels_first", flip=False, algorithm="auto", device="cpu",
-    threads=None, accuracy="balanced", workspace_limit=None, out=None, out_dtype=None,
-):  # fmt: skip
+    input_shape,
+    w,
+    grad_output,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    padding_mode="zeros",
+    data_format="channels_first",
+    flip=False,
+    algorithm="auto",
+    device="cpu",
+    threads=None,
+    accuracy="balanced",
+    workspace_limit=None,
+    out=None,
+    out_dtype=None,
+):
     """:func:`cyconv.conv_grad_input` of a dask array, chunk by chunk.
 
     Parameters
@@ -134,10 +174,17 @@ def conv_grad_input(
 def _problem(name, shape, x, w, geometry, what):
     mode, data_format, flip, out_dtype = what
     return Problem(
-        shape, w.shape, promoted_dtype(name, "grad_input", (x.dtype, w.dtype)), *geometry,
-        padding_mode=mode, data_format=data_format, flip=flip, out_dtype=out_dtype,
-        direction="grad_input", operation=name,
-    )  # fmt: skip
+        shape,
+        w.shape,
+        promoted_dtype(name, "grad_input", (x.dtype, w.dtype)),
+        *geometry,
+        padding_mode=mode,
+        data_format=data_format,
+        flip=flip,
+        out_dtype=out_dtype,
+        direction="grad_input",
+        operation=name,
+    )
 
 
 def _solved(name, shape, x, w, bias, activation, geometry, what, how):
@@ -166,11 +213,17 @@ def _solved(name, shape, x, w, bias, activation, geometry, what, how):
         ]
         chunks[first + axis] = tuple(b - a for a, b in cells)
     options = {"algorithm": algorithm, "accuracy": accuracy, "workspace_limit": limit, "threads": 1}
-    function = partial(_block, geometry=_geometry(problem),
-                       w=w.astype(problem.dtype, copy=False), bias=bias, activation=activation,
-                       options=options)  # fmt: skip
-    largest = [max(axis, key=lambda window: window.cells[0][1] - window.cells[0][0])
-               for axis in windows]  # fmt: skip
+    function = partial(
+        _block,
+        geometry=_geometry(problem),
+        w=w.astype(problem.dtype, copy=False),
+        bias=bias,
+        activation=activation,
+        options=options,
+    )
+    largest = [
+        max(axis, key=lambda window: window.cells[0][1] - window.cells[0][0]) for axis in windows
+    ]
     _planned([window.note for window in largest], _geometry(problem), w.shape, options)
     return computed(name, x, windows, function, tuple(chunks), problem.out_dtype)
 
@@ -178,10 +231,16 @@ def _solved(name, shape, x, w, bias, activation, geometry, what, how):
 def _geometry(problem):
     """What the problems of all blocks have in common."""
     return {
-        "dtype": problem.dtype, "stride": problem.stride, "dilation": problem.dilation,
-        "groups": problem.groups, "data_format": problem.data_format, "flip": problem.flip,
-        "out_dtype": problem.out_dtype, "direction": "grad_input", "operation": problem.operation,
-    }  # fmt: skip
+        "dtype": problem.dtype,
+        "stride": problem.stride,
+        "dilation": problem.dilation,
+        "groups": problem.groups,
+        "data_format": problem.data_format,
+        "flip": problem.flip,
+        "out_dtype": problem.out_dtype,
+        "direction": "grad_input",
+        "operation": problem.operation,
+    }
 
 
 def _output_spans(problem, axis, chunks):

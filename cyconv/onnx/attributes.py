@@ -6,8 +6,16 @@ ONNX has pads as all beginnings, then all ends, and other paddings by the name a
 AUTO_PAD = {"SAME_UPPER": "same", "SAME_LOWER": "same_lower", "VALID": "valid"}
 
 
-def geometry(operation, w_shape, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None,
-             pads=None, strides=None):  # fmt: skip
+def geometry(
+    operation,
+    w_shape,
+    auto_pad="NOTSET",
+    dilations=None,
+    group=1,
+    kernel_shape=None,
+    pads=None,
+    strides=None,
+):
     """`(stride, padding, dilation, groups)` of a convolution with these weights."""
     rank = len(w_shape) - 2
     if kernel_shape and tuple(kernel_shape) != tuple(w_shape[2:]):

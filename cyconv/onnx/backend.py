@@ -33,10 +33,11 @@ class Backend(Base):
         opsets = [helper.make_opsetid(node.domain, version)] if version else None
         # Of inputs and outputs only the names: nobody asks for their types.
         graph = helper.make_graph(
-            [node], "node",
+            [node],
+            "node",
             [helper.make_empty_tensor_value_info(name) for name in node.input if name],
             [helper.make_empty_tensor_value_info(name) for name in node.output if name],
-        )  # fmt: skip
+        )
         model = Model(helper.make_model(graph, opset_imports=opsets), **options)
         return model.run(list(inputs))
 

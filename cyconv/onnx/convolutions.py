@@ -27,9 +27,7 @@ class ConvTranspose(OpRun):
         stride, padding, dilation, groups = geometry("ConvTranspose", W.shape, **attributes)
         extra = tuple(output_padding or (0,) * len(stride))
         shape = tuple(output_shape) if output_shape else None
-        y = conv_transpose(
-            X, W, B, stride, padding, extra, groups, dilation, output_shape=shape
-        )  # fmt: skip
+        y = conv_transpose(X, W, B, stride, padding, extra, groups, dilation, output_shape=shape)
         return (y,)
 
 
@@ -44,11 +42,23 @@ class ConvInteger(OpRun):
 class QLinearConv(OpRun):
     """Quantised convolution of quantised arrays."""
 
-    def _run(self, x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point,
-             B=None, **attributes):  # fmt: skip
+    def _run(
+        self,
+        x,
+        x_scale,
+        x_zero_point,
+        w,
+        w_scale,
+        w_zero_point,
+        y_scale,
+        y_zero_point,
+        B=None,
+        **attributes,
+    ):
         arguments = geometry("QLinearConv", w.shape, **attributes)
-        y = qlinear_conv(x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale,
-                         y_zero_point, B, *arguments)  # fmt: skip
+        y = qlinear_conv(
+            x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point, B, *arguments
+        )
         return (y,)
 
 

@@ -11,9 +11,14 @@ import numpy as np
 from cyconv.onnx.layers import affine
 
 RANDOM = {
-    "Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "Bernoulli",
+    "Dropout",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
     "RandomUniformLike",
-}  # fmt: skip
+}
 
 
 def constants_computed(nodes, constants):

@@ -27,8 +27,9 @@ class Packed:
         As for :func:`cyconv.plan`.
     """
 
-    def __init__(self, operation, geometry, weight, bias, clamp=None, accuracy="balanced",
-                 threads=None):  # fmt: skip
+    def __init__(
+        self, operation, geometry, weight, bias, clamp=None, accuracy="balanced", threads=None
+    ):
         self.operation, self.geometry = operation, geometry
         self.weight, self.bias, self.clamp = weight, bias, clamp
         self.accuracy, self.threads = accuracy, threads
@@ -75,14 +76,13 @@ class Packed:
     def _problem(self, shape):
         return Problem(
             shape, self.weight.shape, self.weight.dtype, *self.geometry, operation=self.operation
-        ), ()  # fmt: skip
+        ), ()
 
 
 class PackedIntegers(Packed):
     """Sums of integers less their zero points, or what they become."""
 
-    def __init__(self, operation, geometry, weight, bias, dtype, zero, target=None,
-                 **options):  # fmt: skip
+    def __init__(self, operation, geometry, weight, bias, dtype, zero, target=None, **options):
         super().__init__(operation, geometry, weight, bias, **options)
         self.dtype, self.zero, self.target = dtype, zero, target
 
@@ -92,9 +92,13 @@ class PackedIntegers(Packed):
 
     def _problem(self, shape):
         return Problem(
-            shape, self.weight.shape, self.dtype, *self.geometry, out_dtype="int32",
+            shape,
+            self.weight.shape,
+            self.dtype,
+            *self.geometry,
+            out_dtype="int32",
             operation=self.operation,
-        ), ()  # fmt: skip
+        ), ()
 
     def _made(self, plan):
         return PackedConv(plan, self.weight, check_bias(plan.problem, self.bias), None)
@@ -111,9 +115,26 @@ class PackedTranspose(Packed):
     def _problem(self, shape):
         stride, padding, dilation, groups = self.geometry
         shape, pairs, beyond = transposed(
-            self.operation, shape, self.weight.shape, stride, padding, self.extra, dilation,
-            groups, self.output_shape, "channels_first",
-        )  # fmt: skip
-        problem = Problem(shape, self.weight.shape, self.weight.dtype, stride, pairs, dilation,
-                          groups, direction="grad_input", operation=self.operation)  # fmt: skip
+            self.operation,
+            shape,
+            self.weight.shape,
+            stride,
+            padding,
+            self.extra,
+            dilation,
+            groups,
+            self.output_shape,
+            "channels_first",
+        )
+        problem = Problem(
+            shape,
+            self.weight.shape,
+            self.weight.dtype,
+            stride,
+            pairs,
+            dilation,
+            groups,
+            direction="grad_input",
+            operation=self.operation,
+        )
         return problem, beyond

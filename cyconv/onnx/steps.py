@@ -69,8 +69,11 @@ def joined(nodes, constants, outputs, accuracy, threads):
             given = [constants[name] for name in node.input[1:]]
             steps.append(_INTEGERS[node.op_type](node, options, *given))
         else:
-            steps.append(Step(node, node.run, list(node.input), list(node.output),
-                              context=node.need_context()))  # fmt: skip
+            steps.append(
+                Step(
+                    node, node.run, list(node.input), list(node.output), context=node.need_context()
+                )
+            )
     return steps
 
 
@@ -101,8 +104,9 @@ def _floats(chain, options):
     weight, bias = chain.operands()
     options = options | {"clamp": chain.clamp}
     if chain.transposed:
-        layer = PackedTranspose(_geometry(node, weight), weight, bias, node.output_padding,
-                                node.output_shape, **options)  # fmt: skip
+        layer = PackedTranspose(
+            _geometry(node, weight), weight, bias, node.output_padding, node.output_shape, **options
+        )
     else:
         layer = Packed("conv", _geometry(node, weight), weight, bias, **options)
     inputs = [node.input[0]] + ([chain.residual] if chain.residual else [])
@@ -131,8 +135,16 @@ def _sums(operation, node, options, x_zero, w, w_zero, bias=None, target=None):
     w_zero = zero_point(operation, "w_zero_point", w_zero, w.dtype, w.shape[:1])
     x_zero = zero_point(operation, "x_zero_point", x_zero, x_zero.dtype)
     dtype = narrowest(np.dtype(f"i{size}"), x_zero, w.dtype, w_zero)
-    layer = PackedIntegers(operation, _geometry(node, w), centred(w, w_zero, dtype), bias, dtype,
-                           int(x_zero), target, **options)  # fmt: skip
+    layer = PackedIntegers(
+        operation,
+        _geometry(node, w),
+        centred(w, w_zero, dtype),
+        bias,
+        dtype,
+        int(x_zero),
+        target,
+        **options,
+    )
     return Step(layer, lambda x: (layer(x),), [node.input[0]], list(node.output), [node.op_type])
 
 

@@ -100,8 +100,15 @@ class Plan:
         return hash(self._key())
 
     def __reduce__(self):
-        return plan, (self.problem, self._requested, self.device, self.threads, self.accuracy,
-                      self.workspace_limit, self.effort)  # fmt: skip
+        return plan, (
+            self.problem,
+            self._requested,
+            self.device,
+            self.threads,
+            self.accuracy,
+            self.workspace_limit,
+            self.effort,
+        )
 
     def __copy__(self):
         return self
@@ -389,8 +396,18 @@ class PackedConv:
             return False
         leaf, packed, x, y = seen
         if y.size:
-            leaf.algorithm.run(strided(x), packed, y, self._bias, None, plan._count,
-                               leaf.seconds, None, zero, target)  # fmt: skip
+            leaf.algorithm.run(
+                strided(x),
+                packed,
+                y,
+                self._bias,
+                None,
+                plan._count,
+                leaf.seconds,
+                None,
+                zero,
+                target,
+            )
         return True
 
     def repeated(self, x, out):

@@ -19,9 +19,15 @@ NAMES = {
 """What callers call the arrays in these roles, if not x, w and grad_output."""
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
 DATA_FORMATS = {
-    "channels_first": False, "NCW": False, "NCHW": False, "NCDHW": False,
-    "channels_last": True, "NWC": True, "NHWC": True, "NDHWC": True,
-}  # fmt: skip
+    "channels_first": False,
+    "NCW": False,
+    "NCHW": False,
+    "NCDHW": False,
+    "channels_last": True,
+    "NWC": True,
+    "NHWC": True,
+    "NDHWC": True,
+}
 
 
 @lru_cache

@@ -7,9 +7,14 @@ from cyconv.torch.gradients import conv, conv_grad_input
 from cyconv.torch.operators import full
 
 DTYPES = (
-    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128,
+    torch.float32,
+    torch.float64,
+    torch.float16,
+    torch.bfloat16,
+    torch.complex64,
+    torch.complex128,
     torch.int64,
-)  # fmt: skip
+)
 
 
 def _per_axis(name, argument, value, rank):

@@ -39,9 +39,12 @@ def _bilinear(operator, info, in_dims, x, w, bias, *rest):
         y = operator(_as_images(x, x_dim), w, bias, *geometry, groups)
         return y.unflatten(0, (size, -1)), 0
     y = operator(
-        _as_channels(x, x_dim, size), _as_filters(w, w_dim, size), _as_bias(bias, bias_dim, size),
-        *geometry, size * groups,
-    )  # fmt: skip
+        _as_channels(x, x_dim, size),
+        _as_filters(w, w_dim, size),
+        _as_bias(bias, bias_dim, size),
+        *geometry,
+        size * groups,
+    )
     return y.unflatten(1, (size, -1)), 1
 
 
@@ -59,7 +62,12 @@ def _(info, in_dims, *arguments):
 def _(info, in_dims, x, g, kernel, stride, padding, dilation, groups):
     size, (x_dim, g_dim) = info.batch_size, in_dims[:2]
     w = conv_grad_weight(
-        _as_channels(x, x_dim, size), _as_channels(g, g_dim, size), kernel, stride, padding,
-        dilation, size * groups,
-    )  # fmt: skip
+        _as_channels(x, x_dim, size),
+        _as_channels(g, g_dim, size),
+        kernel,
+        stride,
+        padding,
+        dilation,
+        size * groups,
+    )
     return w.unflatten(0, (size, -1)), 0

@@ -18,12 +18,20 @@ from torch.nn.utils import parametrize
 from cyconv.torch.arguments import DTYPES
 
 CONVOLUTIONS = (
-    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
-)  # fmt: skip
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 FUNCTIONS = {
-    F.relu: (0.0, inf), torch.relu: (0.0, inf), torch.relu_: (0.0, inf), F.relu6: (0.0, 6.0),
-}  # fmt: skip
+    F.relu: (0.0, inf),
+    torch.relu: (0.0, inf),
+    torch.relu_: (0.0, inf),
+    F.relu6: (0.0, 6.0),
+}
 
 
 def refusal(layer):

@@ -14,7 +14,7 @@ def _forward(name, rank):
     """The cross-correlation `name`; all ranks share one signature and one body."""
 
     def convolution(
-        input: Tensor,  # noqa: A002  (torch's name)
+        input: Tensor,
         weight: Tensor,
         bias: Tensor | None = None,
         stride: PerAxis = 1,
@@ -31,7 +31,7 @@ def _transposed(name, rank):
     """The transposed convolution `name`."""
 
     def convolution(
-        input: Tensor,  # noqa: A002
+        input: Tensor,
         weight: Tensor,
         bias: Tensor | None = None,
         stride: PerAxis = 1,

@@ -42,9 +42,15 @@ def conv(x, w, bias, stride, padding, dilation, groups):
     last = lies_last(x)
     to, back = moved(last)
     y = api.conv(
-        to(as_array(x)), as_array(w), _array(bias), tuple(stride), pairs(padding), tuple(dilation),
-        groups, **_options(last),
-    )  # fmt: skip
+        to(as_array(x)),
+        as_array(w),
+        _array(bias),
+        tuple(stride),
+        pairs(padding),
+        tuple(dilation),
+        groups,
+        **_options(last),
+    )
     return as_tensor(back(y))
 
 
@@ -72,9 +78,16 @@ def conv_grad_input(g, w, bias, spatial, stride, padding, dilation, groups):
         sizes = zip(spatial, g.shape[2:], w.shape[2:], stride, padding, dilation, strict=True)
         rest = tuple(n - full(m, k, s, p, d) for n, m, k, s, p, d in sizes)
         x = api.conv_transpose(
-            to(as_array(g)), as_array(w.conj()), _array(bias), stride, padding, rest, groups,
-            dilation, **_options(last),
-        )  # fmt: skip
+            to(as_array(g)),
+            as_array(w.conj()),
+            _array(bias),
+            stride,
+            padding,
+            rest,
+            groups,
+            dilation,
+            **_options(last),
+        )
     return as_tensor(back(x))
 
 

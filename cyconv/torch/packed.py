@@ -144,16 +144,29 @@ class PackedConvolution(nn.Module):
             sizes = tuple(n + e for n, e in zip(self._full(sizes), extra, strict=True))
         shape = (*head, *sizes, channels) if last else (*head, channels, *sizes)
         return Problem(
-            shape, self.weight.shape, as_array(self.weight).dtype, self.stride, padding,
-            self.dilation, self.groups, padding_mode=self.padding_mode,
-            data_format="channels_last" if last else "channels_first", direction=direction,
+            shape,
+            self.weight.shape,
+            as_array(self.weight).dtype,
+            self.stride,
+            padding,
+            self.dilation,
+            self.groups,
+            padding_mode=self.padding_mode,
+            data_format="channels_last" if last else "channels_first",
+            direction=direction,
             operation="conv_transpose" if self.transposed else "conv",
-        )  # fmt: skip
+        )
 
     def _full(self, sizes):
         """Output sizes of the transpose, without output padding."""
-        geometry = zip(sizes, self.weight.shape[2:], self.stride, pairs(self.padding),
-                       self.dilation, strict=True)  # fmt: skip
+        geometry = zip(
+            sizes,
+            self.weight.shape[2:],
+            self.stride,
+            pairs(self.padding),
+            self.dilation,
+            strict=True,
+        )
         return [full(*axis) for axis in geometry]
 
     def _extra(self, x, output_size):

@@ -52,8 +52,9 @@ def test_a_product_of_spectra_is_a_circular_convolution():
     rng = np.random.default_rng(1)
     x, w = rng.standard_normal((16, 16)), rng.standard_normal((11, 11))
     spectra = np.fft.rfft2(x) * np.fft.rfft2(w, x.shape)
-    y = cyconv.conv2d(x[None], w[None, None], padding=((10, 0), (10, 0)), padding_mode="circular",
-                      flip=True)  # fmt: skip
+    y = cyconv.conv2d(
+        x[None], w[None, None], padding=((10, 0), (10, 0)), padding_mode="circular", flip=True
+    )
     np.testing.assert_allclose(np.fft.irfft2(spectra, x.shape), y[0], atol=1e-12)
 
 

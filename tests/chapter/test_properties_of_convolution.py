@@ -27,10 +27,12 @@ def test_shifting_either_factor_shifts_a_true_convolution():
     """``T (f * g) = (T f) * g = f * (T g)``, where nothing leaves the frame."""
     f, g, by = square(4), plane(np.pad(ONE_TO_NINE, 2)), (1, 2)
     y = cyconv.conv2d(f, g, padding=3, flip=True)
-    np.testing.assert_array_equal(cyconv.conv2d(shifted(f, by), g, padding=3, flip=True),
-                                  shifted(y, by))  # fmt: skip
-    np.testing.assert_array_equal(cyconv.conv2d(f, shifted(g, by), padding=3, flip=True),
-                                  shifted(y, by))  # fmt: skip
+    np.testing.assert_array_equal(
+        cyconv.conv2d(shifted(f, by), g, padding=3, flip=True), shifted(y, by)
+    )
+    np.testing.assert_array_equal(
+        cyconv.conv2d(f, shifted(g, by), padding=3, flip=True), shifted(y, by)
+    )
 
 
 def test_shifting_the_kernel_shifts_a_cross_correlation_the_other_way():
