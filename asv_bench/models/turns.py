@@ -1,17 +1,28 @@
 """Calls that take turns, so that what else the machine does meets all of them."""
 
+from random import Random
 from statistics import median
-from time import perf_counter, thread_time
+from time import perf_counter, sleep, thread_time
 
 import torch
 
 
+IDLE = 0.02  # seconds after which no one's threads still spin, waiting for more
+
+
 def medians(calls, turns, cpu_time=False):
-    """{name: milliseconds} of `calls`, by name, after one turn that is not counted."""
-    clock = thread_time if cpu_time else perf_counter
-    times = {name: [] for name in calls}
+    """{name: milliseconds} of `calls`, by name, after one turn that is not counted.
+
+    Each turn has an order of its own, with a pause before each call: threads that wait for more
+    work would take a processor from whoever comes next.
+    """
+    clock, order = thread_time if cpu_time else perf_counter, list(calls)
+    times, random = {name: [] for name in calls}, Random(0)
     for turn in range(turns + 1):
-        for name, call in calls.items():
+        random.shuffle(order)
+        for name in order:
+            call = calls[name]
+            sleep(IDLE)
             begin = clock()
             call()
             if turn:
