@@ -15,6 +15,7 @@ from cyconv import notebook
 from cyconv.opencl import probe, programs
 from cyconv.planning.plan import cache
 from cyconv.problem.operands import DeviceError
+from cyconv.runtime import forks
 
 INSTALL = "pip install 'cyconv[opencl]'"
 PINNED = 1 << 20  # bytes from which a transfer to a device with its own memory goes by pinned pages
@@ -274,16 +275,12 @@ class Device:
         return True
 
 
+@forks.in_child
 def _renew_locks():
-    """In a forked child, where a thread that is gone may hold them."""
     global _lock
     _lock = threading.RLock()
     for known in {*_known.values(), *_queues.values()}:
         known._lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def pyopencl():

@@ -6,7 +6,6 @@ from time import perf_counter, sleep, thread_time
 
 import torch
 
-
 IDLE = 0.02  # seconds after which no one's threads still spin, waiting for more
 
 

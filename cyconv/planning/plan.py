@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from itertools import count as counter
 
@@ -23,6 +22,7 @@ from cyconv.problem.operands import (
     deliver,
     strided,
 )
+from cyconv.runtime import forks
 from cyconv.runtime.parallel import SLICE, check_threads
 
 EFFORTS = ("estimate", "measure")
@@ -461,8 +461,7 @@ class _Cache:
 
 
 cache = _Cache(256)
-if hasattr(os, "register_at_fork"):  # another thread may hold the lock
-    os.register_at_fork(after_in_child=lambda: setattr(cache, "_lock", threading.Lock()))
+forks.in_child(lambda: setattr(cache, "_lock", threading.Lock()))
 
 
 def plan(

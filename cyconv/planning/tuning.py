@@ -23,7 +23,7 @@ from time import perf_counter
 import numpy as np
 
 from cyconv.planning import files
-from cyconv.runtime import machine
+from cyconv.runtime import forks, machine
 from cyconv.runtime.version import __version__
 
 FORMAT, SCHEMA = "cyconv tuning", 1
@@ -37,8 +37,7 @@ _lock = threading.RLock()  # one measurement at a time; and the two below
 _remembered = {}  # {file: {question: answer}}: what this process measured
 _warned = set()
 _anew = False  # do not read what the file has
-if hasattr(os, "register_at_fork"):  # another thread may hold the lock
-    os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
+forks.in_child(lambda: globals().update(_lock=threading.RLock()))
 
 
 class TuningFileError(Exception):

@@ -7,6 +7,8 @@ from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 
 from cyconv.runtime.memory cimport check_free
 
+from cyconv.runtime import forks
+
 cdef enum:
     OPENBLAS_BYTES = 33 << 20  # what OpenBLAS takes for each product that goes on at the same time
 
@@ -21,13 +23,10 @@ cdef dgemm_function dgemm = NULL
 _lock = threading.Lock()
 
 
-def _after_fork():
+@forks.in_child
+def _renew_lock():
     global _lock
-    _lock = threading.Lock()  # another thread may have held it
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    _lock = threading.Lock()
 
 
 def load():

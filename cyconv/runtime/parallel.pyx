@@ -11,7 +11,7 @@ from cython.parallel cimport parallel, prange
 from cyconv.runtime.memory cimport Buffer
 
 from cyconv.runtime.memory import workspace
-from cyconv.runtime import machine
+from cyconv.runtime import forks, machine
 from cyconv.runtime.arguments import as_int
 
 MOST_THREADS = 4096
@@ -45,14 +45,11 @@ SLICE = 0.1
 cdef bint forked = False
 
 
+@forks.in_child
 def _after_fork():
     global forked, _blas_lock, _blas_users
     forked = True
-    _blas_lock, _blas_users = threading.Lock(), 0  # another thread may have held it
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    _blas_lock, _blas_users = threading.Lock(), 0
 
 
 def openmp():
