@@ -27,6 +27,13 @@ INLINE void stencil_store(const int height, const int v, ptrdiff_t n, const sten
                           vec sum[][STENCIL_VECTORS], real *y) {
     const ptrdiff_t last = n < LANES ? 0 : n - LANES;
     const int whole = n >= LANES && t->y_column == 1;
+    if (whole && !t->accumulate && !t->e) { /* sums as they are: most images' */
+#pragma GCC unroll 4
+        for (int p = 0; p < height; p++, y += t->y_row)
+#pragma GCC unroll 2
+            for (int k = 0; k < v; k++) store(y + (k < v - 1 ? k * LANES : last), sum[p][k]);
+        return;
+    }
     if (t->accumulate && whole) { /* all loads before a store */
 #pragma GCC unroll 4
         for (int p = 0; p < height; p++)
