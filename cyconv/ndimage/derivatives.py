@@ -4,6 +4,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from cyconv.algorithms import chains
+from cyconv.algorithms.recall import recalled
 from cyconv.ndimage.arguments import (
     bools,
     border_mode,
@@ -16,6 +17,7 @@ from cyconv.ndimage.smoothing import gaussian_passes
 from cyconv.problem.operands import on_host
 
 
+@recalled
 def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):
     r"""Prewitt filter: [-1, 0, 1] along one axis, [1, 1, 1] along the others.
 
@@ -46,6 +48,7 @@ def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):
     return bools(_gradient(PREWITT, input, axis, output, mode, cval))
 
 
+@recalled
 def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0):
     r"""Sobel filter: [-1, 0, 1] along one axis, [1, 2, 1] along the others.
 
@@ -128,6 +131,7 @@ def generic_laplace(
     return bools(_sum_over_axes(input, derivative2, output, mode, cval, *given, axes))
 
 
+@recalled
 def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None):
     r"""Laplace filter: second differences, summed over the axes.
 
@@ -154,6 +158,7 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None):
     return bools(_over_axes(input, passes, output, mode, cval, axes, "sum"))
 
 
+@recalled
 def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, **kwargs):
     r"""Laplacian of a Gaussian: second derivatives of a Gaussian, summed over the axes.
 
@@ -233,6 +238,7 @@ def generic_gradient_magnitude(
     return bools(output)
 
 
+@recalled
 def gaussian_gradient_magnitude(
     input,
     sigma,
