@@ -10,12 +10,16 @@ cache, and are stored (any type): kernels/chain.h.
 
 cimport cython
 cimport numpy as cnp
+from libc.math cimport isfinite, round
 from libc.stdlib cimport free, malloc
 
 from cyconv.kernels.kernels cimport (
     CYCONV_BRANCHES,
+    CYCONV_EACH,
+    CYCONV_F32,
     CYCONV_SPARE,
     CYCONV_STAGES,
+    CYCONV_U8,
     border_mode_t,
     chain_t,
     chains_for,
@@ -66,6 +70,7 @@ cdef class Stage:
     cdef readonly ptrdiff_t terms, box
     cdef readonly int pairs
     cdef readonly double divisor
+    cdef readonly double scale  # of a sum of neighbours, each of this weight; else 0
     cdef readonly bint flat   # a kernel over rows and columns, not a line
     cdef readonly bint dense  # of which no tap is left out
     cdef double *wide
@@ -106,6 +111,11 @@ def line(weights, ptrdiff_t before, double divisor=1):
     stage.before, stage.after = before, k - 1 - before
     stage.pairs, stage.divisor = sign, divisor
     stage.reserve(middle + 1 if sign else k)
+    for tap in range(k):
+        if w[tap] != w[0]:
+            break
+    else:
+        stage.scale = w[0] / divisor
     if sign:
         stage.set_weight(0, w[middle])
         stage.row[0] = stage.mirrored[0] = middle - before
@@ -166,7 +176,7 @@ def box(ptrdiff_t size, ptrdiff_t before, double divisor=1):
         return line(np.ones(size), before, divisor)
     stage = Stage()
     stage.before, stage.after = before, size - 1 - before
-    stage.box, stage.divisor = size, divisor
+    stage.box, stage.divisor, stage.scale = size, divisor, 1 / divisor
     return stage
 
 
@@ -242,6 +252,7 @@ cdef class Chain:
             c.c.up, c.c.below = max(c.c.up, up), max(c.c.below, below)
             c.c.left, c.c.right = max(c.c.left, left), max(c.c.right, right)
         cut(c, c.planes, threads)
+        boxes_of_bytes(c, branches)
         self.places = <ptrdiff_t *>malloc(max(1, places) * sizeof(ptrdiff_t))
         if self.places == NULL:
             raise MemoryError(f"cyconv: cannot allocate the places of {places} taps")
@@ -322,6 +333,31 @@ def run(cnp.ndarray x, cnp.ndarray y, tuple shape, tuple branches, tuple borders
     if noted is not None:
         noted.append((x, y, chain))
     chain.filter(x, y)
+
+
+cdef void boxes_of_bytes(Context *c, tuple branches):
+    """Let one sweep of whole numbers be the chain, where it is the mean of a box of bytes."""
+    cdef Stage one, two, high, wide
+    cdef double divisor
+    c.c.box_rows = 0
+    if (
+        c.c.source != CYCONV_U8 or c.c.between != CYCONV_F32 or c.kernels.itemsize != 4
+        or c.c.branches != 1 or c.c.stages[0] != 2 or c.c.finish != CYCONV_EACH
+        or c.c.constant != 0
+    ):
+        return
+    (one, down), (two, other) = branches[0]
+    if one.flat or two.flat or bool(down) == bool(other) or one.scale * two.scale == 0:
+        return
+    high, wide = (one, two) if down else (two, one)
+    divisor = 1 / (one.scale * two.scale)
+    if high.before + high.after > 256 or wide.before + wide.after > 32000 or not isfinite(divisor):
+        return
+    if abs(divisor - round(divisor)) < 1e-6 * abs(divisor):  # its weights were rounded to float32
+        divisor = round(divisor)
+    c.c.box_rows, c.c.box_columns = high.before + high.after + 1, wide.before + wide.after + 1
+    c.c.box_up, c.c.box_left, c.c.box_divisor = high.before, wide.before, divisor
+    c.columns, c.column_tiles = max(1, c.c.columns), 1
 
 
 cdef ptrdiff_t place(const chain_t *c, const stage_t *s, Stage stage, ptrdiff_t along, ptrdiff_t t,

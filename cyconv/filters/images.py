@@ -83,7 +83,7 @@ def _kernels(operation, image, kernel, mode, separable, how):
     if separable is False or (separable is None and (named or 1 in kernel.shape)):
         return (kernel,)
     native = is_native(image, mode, how)
-    if separable is None and native and not pair_is_faster(kernel):
+    if separable is None and native and not pair_is_faster(image, kernel):
         return (kernel,)
     accuracy = how.get("accuracy", "balanced")
     pair = factors(kernel, None if isinstance(accuracy, str) else accuracy)

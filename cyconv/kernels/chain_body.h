@@ -222,51 +222,31 @@ static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pi
     }
 }
 
-/* The sums of n neighbours along a row, by doubling: of n = 13 = 1 + 4 + 8,
- *
- *     s1 = x,   s2[i] = s1[i] + s1[i + 1],   s4[i] = s2[i] + s2[i + 2],   ...
- *     y[i] = (s1[i] + s4[i + 1]) + s8[i + 5]
- *
- * log2(n) additions of whole rows, the same for every cell. `work` holds a row. */
+#define CELL real
+#define CELLS vec
+#define ALONG sums_along
+#define OVER(v, d) ((d) == 1 ? (v) : (v) / (d))
+#include "along_body.h"
+#undef CELL
+#undef CELLS
+#undef ALONG
+#undef OVER
+
+/* The sums of n neighbours along each row. `work` holds two rows. */
 static void box_along(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff_t rows,
                       ptrdiff_t columns, ptrdiff_t step, real *work, real *out,
                       ptrdiff_t out_pitch) {
-    const ptrdiff_t wide = columns + (s->box - 1) * step;
-    const vec divisor = splat((real)s->divisor);
-    real *sums = work + pitch;
-    for (ptrdiff_t r = 0; r < rows; r++, out += out_pitch) {
-        const real *x = in + r * pitch, *first = NULL;
-        ptrdiff_t offset = 0, m = 1;
-        for (ptrdiff_t bits = s->box; bits > 1; bits >>= 1, m *= 2) {
-            const ptrdiff_t left = wide - m * step;
-            if (bits & 1) {
-                const real *from = x + offset * step;
-                if (!first && x != work) /* the row itself stays as it is */
-                    first = from;
-                else {
-                    for (ptrdiff_t j = 0; j < columns; j += LANES)
-                        store(sums + j, first ? load(first + j) + load(from + j) : load(from + j));
-                    first = sums;
-                }
-                offset += m;
-            }
-            for (ptrdiff_t j = 0; j < left; j += LANES)
-                store(work + j, load(x + j) + load(x + j + m * step));
-            x = work;
-        }
-        const real *from = x + offset * step;
-        ptrdiff_t j = 0;
-        for (; j + LANES <= columns; j += LANES) {
-            vec sum = load(from + j);
-            if (first) sum = load(first + j) + sum;
-            store(out + j, s->divisor == 1 ? sum : sum / divisor);
-        }
-        for (; j < columns; j++) out[j] = (first ? first[j] + from[j] : from[j]) / (real)s->divisor;
-    }
+    for (ptrdiff_t r = 0; r < rows; r++)
+        sums_along(s->box, (real)s->divisor, in + r * pitch, columns, step, work, work + pitch,
+                   out + r * out_pitch);
 }
 
 /* The type of an image whose cells are sums as they are. */
 enum { OWN_TYPE = REAL_BYTES == 4 ? CYCONV_F32 : CYCONV_F64 };
+
+#if REAL_BYTES == 4
+#include "bytes_body.h"
+#endif
 
 /* Rows whose long windows are summed together, as vectors of one cell of each. */
 enum { TOGETHER = 16, GROUPS = TOGETHER / LANES, LONG = 16 };
@@ -630,6 +610,9 @@ static ptrdiff_t divide(const chain_t *c, ptrdiff_t row0, tile_t *t, real *scrat
 
 static ptrdiff_t chain_scratch(const chain_t *c) {
     tile_t t;
+#if REAL_BYTES == 4
+    if (c->box_rows) return bytes_scratch(c);
+#endif
     return divide(c, 0, &t, NULL);
 }
 
@@ -661,6 +644,12 @@ static void chain_tile(const chain_t *c, const char *x, char *y, ptrdiff_t row0,
                        ptrdiff_t column0, ptrdiff_t column1, void *scratch) {
     const ptrdiff_t size = storage_size(c->target);
     tile_t t;
+#if REAL_BYTES == 4
+    if (c->box_rows) {
+        bytes_tile(c, x, y, row0, row1, column0, column1, scratch);
+        return;
+    }
+#endif
     divide(c, row0, &t, scratch);
     area_t band = {row0, row0, column0, column1};
     const area_t across = {row0, row1, column0 - c->left, column1 + c->right};
