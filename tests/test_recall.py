@@ -4,12 +4,12 @@ import inspect
 
 import numpy as np
 import pytest
+from scipy import ndimage as scipy_ndimage
 
 import cyconv
 from cyconv import filters, ndimage
 from cyconv.algorithms import chains
 
-from .oracle import correlate_valid
 
 
 def runs(call):
@@ -42,10 +42,10 @@ LINE, SQUARE = [1.0, 2, 4], np.arange(9.0).reshape(3, 3) - 2
         lambda x: ndimage.uniform_filter1d(x, 4),
         lambda x: ndimage.sobel(x, 0, mode=["wrap", "nearest"]),
         lambda x: ndimage.prewitt(x, output=np.float32),
-        lambda x: ndimage.laplace(x),
+        ndimage.laplace,
         lambda x: ndimage.gaussian_laplace(x, 1),
         lambda x: filters.apply(x, "gaussian", out_dtype="uint8"),
-        lambda x: filters.gradient(x),
+        filters.gradient,
         lambda x: filters.gradient_magnitude(x, mode="zeros"),
     ],
 )
@@ -66,8 +66,7 @@ def test_weights_are_known_by_their_values():
     w = SQUARE.copy()
     runs(lambda: ndimage.correlate(IMAGE, w, mode="nearest"))
     w[0, 1] += 1
-    padded = np.pad(IMAGE, 1, mode="edge").astype(np.float64)
-    expected = correlate_valid(padded, w)
+    expected = scipy_ndimage.correlate(IMAGE, w, mode="nearest")
     np.testing.assert_array_equal(ndimage.correlate(IMAGE, w, mode="nearest"), expected)
 
 

@@ -70,6 +70,7 @@ cdef class Stage:
     cdef readonly ptrdiff_t terms, box
     cdef readonly int pairs
     cdef readonly double divisor
+    cdef readonly double factor
     cdef readonly double scale  # of a sum of neighbours, each of this weight; else 0
     cdef readonly bint flat   # a kernel over rows and columns, not a line
     cdef readonly bint dense  # of which no tap is left out
@@ -169,14 +170,18 @@ def plane(weights, ptrdiff_t up, ptrdiff_t left, double least=0):
     return stage
 
 
-def box(ptrdiff_t size, ptrdiff_t before, double divisor=1):
-    """The sum of `size` cells along one axis, over `divisor`; its cost hardly grows with size."""
+def box(ptrdiff_t size, ptrdiff_t before, double divisor=1, double factor=1):
+    """The sum of `size` cells along one axis, times `factor` and over `divisor`.
+
+    Its cost hardly grows with size.
+    """
     cdef Stage stage
     if size <= 8:
-        return line(np.ones(size), before, divisor)
+        return line(np.full(size, factor), before, divisor)
     stage = Stage()
     stage.before, stage.after = before, size - 1 - before
-    stage.box, stage.divisor, stage.scale = size, divisor, 1 / divisor
+    stage.box, stage.divisor, stage.factor = size, divisor, factor
+    stage.scale = factor / divisor
     return stage
 
 
@@ -244,7 +249,7 @@ cdef class Chain:
                 s.left = stage.left if stage.flat else 0 if down else stage.before
                 s.right = stage.right if stage.flat else 0 if down else stage.after
                 s.pairs, s.terms, s.box, s.down = stage.pairs, stage.terms, stage.box, down
-                s.divisor, s.dense = stage.divisor, stage.dense
+                s.divisor, s.factor, s.dense = stage.divisor, stage.factor, stage.dense
                 s.w = <const void *>stage.wide if wide else <const void *>stage.narrow
                 places += 2 * stage.terms
                 cost += TERM / c.kernels.lanes * (stage.terms if not stage.box else 8)

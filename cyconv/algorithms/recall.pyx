@@ -30,7 +30,8 @@ cnp.import_array()
 
 cdef enum:
     KEPT = 256         # calls of one function
-    LARGEST = 1 << 16  # bytes of an array that is known by its cells
+    LARGEST = 1 << 17  # bytes of an array that is known by its cells
+    MOST = 1 << 22     # bytes of all that one function remembers
 
 
 @cython.final
@@ -90,9 +91,10 @@ cdef class Recall:
     cdef object function
     cdef Py_ssize_t output_at
     cdef dict known
+    cdef Py_ssize_t bytes
 
     def __init__(self, function, Py_ssize_t output_at):
-        self.function, self.output_at, self.known = function, output_at, {}
+        self.function, self.output_at, self.known, self.bytes = function, output_at, {}, 0
 
     def __call__(self, tuple args, dict kwargs):
         cdef list parts = [get_num_threads()]
@@ -152,9 +154,13 @@ cdef class Recall:
         known = _Known()
         known.chain, known.shape, known.dtype = chain, last.shape, last.dtype
         known.several = several
-        if len(self.known) >= KEPT:
+        if len(self.known) >= KEPT or self.bytes > MOST:
             self.known.clear()
+            self.bytes = 0
         key = tuple([(<_Cells>part).kept() if type(part) is _Cells else part for part in key])
+        for part in key:
+            if type(part) is _Cells:
+                self.bytes += (<_Cells>part).size
         self.known[key] = known
         return result
 

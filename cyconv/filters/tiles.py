@@ -115,5 +115,5 @@ def _stage_of(data, shape, dtype):
         return chains.plane(kernel, up, left), True
     taps, before = kernel.ravel(), left if rows == 1 else up
     if taps.size > 8 and taps[0] and (taps == taps[0]).all():
-        return chains.box(taps.size, before, 1 / float(taps[0])), rows > 1
+        return chains.box(taps.size, before, factor=float(taps[0])), rows > 1
     return chains.line(taps, before), rows > 1

@@ -6,10 +6,10 @@
  * log2(n) additions of whole rows, the same for every cell. Set before:
  *   CELL, CELLS     the type of a cell, and of a vector of them
  *   ALONG           the name
- *   OVER(v, d)      a cell or vector, divided
+ *   TIMES(v, f)     a cell or vector times a factor
  * `work` and `sums` hold as much as is read of x; whole vectors are read and written, but `columns`
  * cells of `out`. */
-static void ALONG(ptrdiff_t box, CELL divisor, const CELL *x, ptrdiff_t columns, ptrdiff_t step,
+static void ALONG(ptrdiff_t box, CELL factor, const CELL *x, ptrdiff_t columns, ptrdiff_t step,
                   CELL *work, CELL *sums, CELL *out) {
     enum { MANY = sizeof(CELLS) / sizeof(CELL) };
     typedef CELLS cells_unaligned __attribute__((aligned(sizeof(CELL)), may_alias));
@@ -42,10 +42,10 @@ static void ALONG(ptrdiff_t box, CELL divisor, const CELL *x, ptrdiff_t columns,
     for (; j + MANY <= columns; j += MANY) {
         CELLS sum = FROM(from + j);
         if (first) sum = FROM(first + j) + sum;
-        AT(out + j) = OVER(sum, divisor);
+        AT(out + j) = TIMES(sum, factor);
     }
     for (; j < columns; j++)
-        out[j] = (CELL)OVER((CELL)(first ? first[j] + from[j] : from[j]), divisor);
+        out[j] = (CELL)TIMES((CELL)(first ? first[j] + from[j] : from[j]), factor);
 #undef AT
 #undef FROM
 }

@@ -60,12 +60,12 @@ typedef uint16_t words __attribute__((vector_size(VECTOR_BYTES)));
 #define CELL uint16_t
 #define CELLS words
 #define ALONG words_along
-#define OVER(v, d) ((void)(d), (v))
+#define TIMES(v, f) ((void)(f), (v))
 #include "along_body.h"
 #undef CELL
 #undef CELLS
 #undef ALONG
-#undef OVER
+#undef TIMES
 
 typedef uint32_t counts __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint32_t counts_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(4)));

@@ -71,7 +71,7 @@ typedef struct {
     const ptrdiff_t *at, *mirrored; /* elements of a tile from a cell */
     ptrdiff_t box;
     int down;
-    double divisor;
+    double divisor, factor; /* of the sums; the factor of a box's whose divisor is 1 */
 } stage_t;
 
 enum { CYCONV_BRANCHES = 3, CYCONV_STAGES = 2 };

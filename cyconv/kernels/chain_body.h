@@ -197,7 +197,7 @@ static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pi
                      ptrdiff_t rows, ptrdiff_t columns, real *out, ptrdiff_t out_pitch) {
     enum { V = 4 };
     const ptrdiff_t n = s->box;
-    const vec divisor = splat((real)s->divisor);
+    const vec factor = splat((real)s->factor);
     for (ptrdiff_t r = 0, last; r < rows; r = last) {
         if (row + r >= b->next) enter_block(s, b, in + r * pitch, pitch, row + r, columns);
         last = b->next - row < rows ? b->next - row : rows;
@@ -212,8 +212,7 @@ static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pi
                 for (int v = 0; v < V; v++) {
                     if (more) sum[v] += load(in + (i + n - 1) * pitch + j + v * LANES);
                     const vec whole = load(ends + i * pitch + v * LANES) + sum[v];
-                    store(out + i * out_pitch + j + v * LANES,
-                          s->divisor == 1 ? whole : whole / divisor);
+                    store(out + i * out_pitch + j + v * LANES, whole * factor);
                 }
             }
 #pragma GCC unroll 8
@@ -225,19 +224,19 @@ static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pi
 #define CELL real
 #define CELLS vec
 #define ALONG sums_along
-#define OVER(v, d) ((d) == 1 ? (v) : (v) / (d))
+#define TIMES(v, f) ((v) * (f))
 #include "along_body.h"
 #undef CELL
 #undef CELLS
 #undef ALONG
-#undef OVER
+#undef TIMES
 
 /* The sums of n neighbours along each row. `work` holds two rows. */
 static void box_along(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff_t rows,
                       ptrdiff_t columns, ptrdiff_t step, real *work, real *out,
                       ptrdiff_t out_pitch) {
     for (ptrdiff_t r = 0; r < rows; r++)
-        sums_along(s->box, (real)s->divisor, in + r * pitch, columns, step, work, work + pitch,
+        sums_along(s->box, (real)s->factor, in + r * pitch, columns, step, work, work + pitch,
                    out + r * out_pitch);
 }
 
@@ -249,7 +248,7 @@ enum { OWN_TYPE = REAL_BYTES == 4 ? CYCONV_F32 : CYCONV_F64 };
 #endif
 
 /* Rows whose long windows are summed together, as vectors of one cell of each. */
-enum { TOGETHER = 16, GROUPS = TOGETHER / LANES, LONG = 16 };
+enum { GROUPS = 2, TOGETHER = GROUPS * LANES, LONG = 16 };
 
 /* to[j][r] = from[r][j], or back: n cells of `rows` rows, the last of which stands for others. */
 static void turn_in(const real *from, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t n, real *to) {
@@ -295,7 +294,7 @@ INLINE void store_sums(real *cells, const vec *sum) {
 static void long_windows(const stage_t *s, const real *x, ptrdiff_t column, ptrdiff_t columns,
                          ptrdiff_t step, real *y) {
     const ptrdiff_t n = s->box, cell = step * TOGETHER;
-    const vec divisor = splat((real)s->divisor);
+    const vec factor = splat((real)s->factor);
     for (ptrdiff_t first = 0, next; first < columns; first = next) {
         next = first + n - ((column + first) % n + n) % n;
         const ptrdiff_t last = next < columns ? next : columns;
@@ -312,9 +311,8 @@ static void long_windows(const stage_t *s, const real *x, ptrdiff_t column, ptrd
 #pragma GCC unroll 8
             for (int g = 0; g < GROUPS; g++) whole[g] = beginning[g];
             add_cells(whole, y + i * cell);
-            if (s->divisor != 1)
 #pragma GCC unroll 8
-                for (int g = 0; g < GROUPS; g++) whole[g] /= divisor;
+            for (int g = 0; g < GROUPS; g++) whole[g] *= factor;
             store_sums(y + i * cell, whole);
         }
     }
@@ -362,33 +360,65 @@ static void set_constant(const chain_t *c, const area_t *a, real *tile) {
     }
 }
 
-/* Row `r` of the plane, which may lie outside it, between the columns of `a`. */
-static void load_row(const chain_t *c, const char *x, ptrdiff_t r, const area_t *a, real *to) {
-    const ptrdiff_t source = border_source(c->row_border, r, c->rows), step = c->step;
-    const ptrdiff_t size = storage_size(c->source);
-    const ptrdiff_t first = a->column0 > 0 ? a->column0 : 0;
+/* Of the elements of a tile's row outside [first, last) of the plane's columns, one after the other:
+ * the element of the row that is the same, or -1 - j for element j of the plane's row, which the
+ * tile does not hold; INT32_MIN for the constant. */
+static void map_border(const chain_t *c, const area_t *a, int32_t *map) {
+    const ptrdiff_t first = a->column0 > 0 ? a->column0 : 0, step = c->step;
     const ptrdiff_t last = a->column1 < c->columns ? a->column1 : c->columns;
-    const char *row = x + source * c->x_row;
-    if (source < 0) {
-        for (ptrdiff_t j = 0; j < (a->column1 - a->column0) * step; j++) to[j] = (real)c->constant;
-        return;
-    }
-    real *inside = to + (first - a->column0) * step;
-    if (first < last)
-        load_cells(c->source, row + first * step * size, (last - first) * step, inside);
     for (ptrdiff_t q = a->column0; q < a->column1; q++) {
         if (q == first && first < last) q = last;
         if (q >= a->column1) break;
         const ptrdiff_t p = border_source(c->column_border, q, c->columns);
-        real *pixel = to + (q - a->column0) * step;
-        if (p < 0)
-            for (ptrdiff_t k = 0; k < step; k++) pixel[k] = (real)c->constant;
-        else if (step == 1 && p >= first && p < last)
-            *pixel = inside[p - first];
-        else if (p >= first && p < last)
-            for (ptrdiff_t k = 0; k < step; k++) pixel[k] = inside[(p - first) * step + k];
+        for (ptrdiff_t k = 0; k < step; k++)
+            *map++ = p < 0                    ? INT32_MIN
+                     : p >= first && p < last ? (int32_t)((p - a->column0) * step + k)
+                                              : (int32_t)(-1 - (p * step + k));
+    }
+}
+
+/* n elements of a tile's row `whole`, by the map, at `to`; `row` is the plane's. */
+static void load_border(const chain_t *c, const char *row, const int32_t *map, ptrdiff_t n,
+                        const real *whole, real *to) {
+    for (ptrdiff_t j = 0; j < n; j++)
+        if (map[j] >= 0)
+            to[j] = whole[map[j]];
+        else if (map[j] == INT32_MIN)
+            to[j] = (real)c->constant;
         else
-            load_cells(c->source, row + p * step * size, step, pixel);
+            load_cells(c->source, row - (map[j] + 1) * storage_size(c->source), 1, to + j);
+}
+
+/* Row `r` of the plane, which may lie outside it, between the columns of `a`. */
+static void load_row(const chain_t *c, const char *x, ptrdiff_t r, const area_t *a,
+                     const int32_t *map, real *to) {
+    const ptrdiff_t source = border_source(c->row_border, r, c->rows), step = c->step;
+    const ptrdiff_t first = a->column0 > 0 ? a->column0 : 0;
+    const ptrdiff_t last = a->column1 < c->columns ? a->column1 : c->columns;
+    const ptrdiff_t n = (a->column1 - a->column0) * step;
+    const char *row = x + source * c->x_row;
+    if (source < 0) {
+        for (ptrdiff_t j = 0; j < n; j++) to[j] = (real)c->constant;
+        return;
+    }
+    if (first >= last) {
+        load_border(c, row, map, n, to, to);
+        return;
+    }
+    const ptrdiff_t before = (first - a->column0) * step, inside = (last - first) * step;
+    load_cells(c->source, row + first * step * storage_size(c->source), inside, to + before);
+    load_border(c, row, map, before, to, to);
+    load_border(c, row, map + before, n - before - inside, to, to + before + inside);
+}
+
+/* What is left of a box's stage: a division, whose quotient is not that of a product. */
+static void divide_rows(const stage_t *s, ptrdiff_t rows, ptrdiff_t n, real *out, ptrdiff_t pitch) {
+    const vec divisor = splat((real)s->divisor);
+    if (!s->box || s->divisor == 1) return;
+    for (ptrdiff_t r = 0; r < rows; r++, out += pitch) {
+        ptrdiff_t j = 0;
+        for (; j + LANES <= n; j += LANES) store(out + j, load(out + j) / divisor);
+        for (; j < n; j++) out[j] /= (real)s->divisor;
     }
 }
 
@@ -399,7 +429,8 @@ static void load_row(const chain_t *c, const char *x, ptrdiff_t r, const area_t 
 static void run_stage(const chain_t *c, const stage_t *s, blocks_t *blocks, const real *in,
                       ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t n, real *work,
                       real *out, ptrdiff_t out_pitch) {
-    const ptrdiff_t pitch = c->pitch;
+    const ptrdiff_t pitch = c->pitch, all = rows;
+    real *first = out;
     if (s->box && s->down)
         box_down(s, blocks, in, pitch, row, rows, n, out, out_pitch);
     else if (s->box > LONG)
@@ -416,6 +447,7 @@ static void run_stage(const chain_t *c, const stage_t *s, blocks_t *blocks, cons
         sum_rows(s, -1, in, pitch, rows, n, out, out_pitch);
     else
         sum_rows(s, 0, in, pitch, rows, n, out, out_pitch);
+    divide_rows(s, all, n, first, out_pitch);
 }
 
 /* Whether the last stage of a branch writes the result itself: no other pass over it is needed. */
@@ -575,6 +607,7 @@ typedef struct {
     rows_t loaded;
     branch_t branch[CYCONV_BRANCHES];
     real *work, *out, *total;
+    int32_t *map;
 } tile_t;
 
 static real *some_rows(const chain_t *c, ptrdiff_t rows, real *scratch, ptrdiff_t *used) {
@@ -588,6 +621,7 @@ static ptrdiff_t divide(const chain_t *c, ptrdiff_t row0, tile_t *t, real *scrat
     ptrdiff_t used = 0;
     t->work = some_rows(c, has_long_box(c) ? 2 * TOGETHER : 4, scratch, &used);
     t->out = some_rows(c, band, scratch, &used), t->total = some_rows(c, band, scratch, &used);
+    t->map = (int32_t *)some_rows(c, 1, scratch, &used);
     t->loaded = (rows_t){NULL, row0 - c->up, row0 - c->up, 2 * halo + band};
     t->loaded.cells = some_rows(c, t->loaded.most, scratch, &used);
     for (int b = 0; b < c->branches; b++)
@@ -653,12 +687,13 @@ static void chain_tile(const chain_t *c, const char *x, char *y, ptrdiff_t row0,
     divide(c, row0, &t, scratch);
     area_t band = {row0, row0, column0, column1};
     const area_t across = {row0, row1, column0 - c->left, column1 + c->right};
+    map_border(c, &across, t.map);
     for (; band.row0 < row1; band.row0 = band.row1) {
         band.row1 = band.row0 + band_rows(c) < row1 ? band.row0 + band_rows(c) : row1;
         const ptrdiff_t end = band.row1 + c->below;
         make_room(c, &t.loaded, band.row0 - c->up, end);
         for (; t.loaded.end < end; t.loaded.end++)
-            load_row(c, x, t.loaded.end, &across, row_of(c, &t.loaded, t.loaded.end));
+            load_row(c, x, t.loaded.end, &across, t.map, row_of(c, &t.loaded, t.loaded.end));
         run_band(c, &t, &band, y + band.row0 * c->y_row + column0 * c->step * size);
     }
 }

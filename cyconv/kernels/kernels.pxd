@@ -49,7 +49,7 @@ cdef extern from "chain.h" nogil:
         const ptrdiff_t *mirrored
         ptrdiff_t box
         int down
-        double divisor
+        double divisor, factor
 
     ctypedef struct chain_t:
         storage_t source, between, target

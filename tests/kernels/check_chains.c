@@ -97,7 +97,7 @@ void check_chains(const chains_t *k) {
         if (c.target == CYCONV_U32 || c.target == CYCONV_U64) c.target = CYCONV_F32;
         c.between = c.target;
         const int sparse = (int)between(0, 1); /* else no tap is left out */
-        s->divisor = 1;
+        s->divisor = s->factor = 1;
         s->box = box, s->down = down;
         const ptrdiff_t reach = box ? box - 1 : between(0, 4);
         s->up = !box || down ? between(0, reach) : 0, s->below = !box || down ? reach - s->up : 0;
