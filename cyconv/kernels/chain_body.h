@@ -231,13 +231,17 @@ static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pi
 #undef ALONG
 #undef TIMES
 
-/* The sums of n neighbours along each row. `work` holds two rows. */
+/* The sums of n neighbours along each row, some at a time: what is summed for them stays in the
+ * first-level cache. `work` holds two rows. */
 static void box_along(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff_t rows,
                       ptrdiff_t columns, ptrdiff_t step, real *work, real *out,
                       ptrdiff_t out_pitch) {
+    enum { SOME = 4096 / sizeof(real) };
     for (ptrdiff_t r = 0; r < rows; r++)
-        sums_along(s->box, (real)s->factor, in + r * pitch, columns, step, work, work + pitch,
-                   out + r * out_pitch);
+        for (ptrdiff_t j = 0; j < columns; j += SOME)
+            sums_along(s->box, (real)s->factor, in + r * pitch + j,
+                       columns - j < SOME ? columns - j : SOME, step, work, work + pitch,
+                       out + r * out_pitch + j);
 }
 
 /* The type of an image whose cells are sums as they are. */
@@ -324,12 +328,17 @@ static void long_box_along(const stage_t *s, const real *in, ptrdiff_t pitch, pt
                            ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t step, real *work, real *out,
                            ptrdiff_t out_pitch) {
     real *x = work, *y = work + TOGETHER * pitch;
+    const ptrdiff_t most = 256 + 2 * s->box; /* columns that stay near while they are summed */
     for (ptrdiff_t r = 0; r < rows; r += TOGETHER) {
         const ptrdiff_t some = rows - r < TOGETHER ? rows - r : TOGETHER;
-        turn_in(in + r * pitch, pitch, some, columns + (s->box - 1) * step, x);
-        for (ptrdiff_t k = 0; k < step; k++)
-            long_windows(s, x + k * TOGETHER, column, columns / step, step, y + k * TOGETHER);
-        turn_out(y, out_pitch, some, columns, out + r * out_pitch);
+        for (ptrdiff_t first = 0; first < columns / step; first += most) {
+            const ptrdiff_t n = columns / step - first < most ? columns / step - first : most;
+            const ptrdiff_t place = first * step;
+            turn_in(in + r * pitch + place, pitch, some, (n + s->box - 1) * step, x);
+            for (ptrdiff_t k = 0; k < step; k++)
+                long_windows(s, x + k * TOGETHER, column + first, n, step, y + k * TOGETHER);
+            turn_out(y, out_pitch, some, n * step, out + r * out_pitch + place);
+        }
     }
 }
 
