@@ -6,15 +6,16 @@
  * log2(n) additions of whole rows, the same for every cell. Set before:
  *   CELL, CELLS     the type of a cell, and of a vector of them
  *   ALONG           the name
- *   TIMES(v, f)     a cell or vector times a factor
+ *   MEAN(v), PREPARE(s)   what becomes of a vector of sums; and what that needs, declared
  * `work` and `sums` hold as much as is read of x; whole vectors are read and written, but `columns`
  * cells of `out`. */
-static void ALONG(ptrdiff_t box, CELL factor, const CELL *x, ptrdiff_t columns, ptrdiff_t step,
+static void ALONG(const stage_t *s, ptrdiff_t box, const CELL *x, ptrdiff_t columns, ptrdiff_t step,
                   CELL *work, CELL *sums, CELL *out) {
     enum { MANY = sizeof(CELLS) / sizeof(CELL) };
     typedef CELLS cells_unaligned __attribute__((aligned(sizeof(CELL)), may_alias));
 #define AT(p) (*(cells_unaligned *)(p))
 #define FROM(p) (*(const cells_unaligned *)(p))
+    PREPARE(s);
     const ptrdiff_t wide = columns + (box - 1) * step;
     const CELL *first = NULL;
     ptrdiff_t offset = 0, m = 1;
@@ -38,14 +39,15 @@ static void ALONG(ptrdiff_t box, CELL factor, const CELL *x, ptrdiff_t columns, 
         x = work;
     }
     const CELL *from = x + offset * step;
-    ptrdiff_t j = 0;
-    for (; j + MANY <= columns; j += MANY) {
+    for (ptrdiff_t j = 0; j < columns; j += MANY) {
         CELLS sum = FROM(from + j);
         if (first) sum = FROM(first + j) + sum;
-        AT(out + j) = TIMES(sum, factor);
+        sum = MEAN(sum);
+        if (j + MANY <= columns)
+            AT(out + j) = sum;
+        else
+            memcpy(out + j, &sum, (columns - j) * sizeof(CELL));
     }
-    for (; j < columns; j++)
-        out[j] = (CELL)TIMES((CELL)(first ? first[j] + from[j] : from[j]), factor);
 #undef AT
 #undef FROM
 }

@@ -60,12 +60,14 @@ typedef uint16_t words __attribute__((vector_size(VECTOR_BYTES)));
 #define CELL uint16_t
 #define CELLS words
 #define ALONG words_along
-#define TIMES(v, f) ((void)(f), (v))
+#define MEAN(v) (v)
+#define PREPARE(s) (void)s
 #include "along_body.h"
 #undef CELL
 #undef CELLS
 #undef ALONG
-#undef TIMES
+#undef MEAN
+#undef PREPARE
 
 typedef uint32_t counts __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint32_t counts_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(4)));
@@ -169,7 +171,7 @@ static void bytes_tile(const chain_t *c, const char *x, char *y, ptrdiff_t row0,
         extend_columns(map, left * step, sums, sums - left * step);
         extend_columns(map + left * step, (along - 1 - left) * step, sums, sums + n);
         if (small)
-            words_along(along, 1, from, some, step, work, work + wide, boxes);
+            words_along(NULL, along, from, some, step, work, work + wide, boxes);
         else
             run_along(from, some + (along - 1) * step, step, running);
         if (bytes)

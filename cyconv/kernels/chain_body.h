@@ -18,6 +18,19 @@ INLINE vec product(vec a, vec b) {
 }
 #endif
 
+/* sum / divisor, of which `inverse` is 1 / divisor, rounded. What the fused remainder of a product
+ * corrects is rounded as the quotient is (Markstein, 1990); where it is NaN, the product was not
+ * finite. */
+INLINE vec quotient(vec sum, vec divisor, vec inverse) {
+#if defined(__FMA__) || defined(__aarch64__)
+    const vec near = sum * inverse, rest = sum - near * divisor, v = near + rest * inverse;
+    return choose(v == v, v, near);
+#else
+    (void)inverse;
+    return sum / divisor;
+#endif
+}
+
 /* V vectors of neighbouring cells of a weighted sum; `pairs` is known where this is compiled. */
 INLINE void sum_cells(const stage_t *s, int pairs, int V, const real *in, real *out) {
     const real *w = s->w;
@@ -38,9 +51,9 @@ INLINE void sum_cells(const stage_t *s, int pairs, int V, const real *in, real *
         }
     }
     if (s->divisor != 1) {
-        const vec divisor = splat((real)s->divisor);
+        const vec divisor = splat((real)s->divisor), inverse = splat(1 / (real)s->divisor);
 #pragma GCC unroll 8
-        for (int v = 0; v < V; v++) sum[v] /= divisor;
+        for (int v = 0; v < V; v++) sum[v] = quotient(sum[v], divisor, inverse);
     }
 #pragma GCC unroll 8
     for (int v = 0; v < V; v++) store(out + v * LANES, sum[v]);
@@ -149,6 +162,19 @@ INLINE void sum_rows(const stage_t *s, int pairs, const real *in, ptrdiff_t pitc
         }
 }
 
+/* What becomes of the sum of a box: a product, or a quotient, which is another number. */
+typedef struct {
+    vec factor, divisor, inverse;
+    int divides;
+} mean_t;
+INLINE mean_t mean_of(const stage_t *s) {
+    const real divisor = (real)s->divisor;
+    return (mean_t){splat((real)s->factor), splat(divisor), splat(1 / divisor), divisor != 1};
+}
+INLINE vec mean_cells(vec sum, const mean_t *m) {
+    return m->divides ? quotient(sum, m->divisor, m->inverse) : sum * m->factor;
+}
+
 /* What a box down the rows keeps from one band of rows to the next: the ends of the block that its
  * windows begin in, n rows, and the sum of the beginning of the next. */
 typedef struct {
@@ -197,7 +223,7 @@ static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pi
                      ptrdiff_t rows, ptrdiff_t columns, real *out, ptrdiff_t out_pitch) {
     enum { V = 4 };
     const ptrdiff_t n = s->box;
-    const vec factor = splat((real)s->factor);
+    const mean_t mean = mean_of(s);
     for (ptrdiff_t r = 0, last; r < rows; r = last) {
         if (row + r >= b->next) enter_block(s, b, in + r * pitch, pitch, row + r, columns);
         last = b->next - row < rows ? b->next - row : rows;
@@ -212,7 +238,7 @@ static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pi
                 for (int v = 0; v < V; v++) {
                     if (more) sum[v] += load(in + (i + n - 1) * pitch + j + v * LANES);
                     const vec whole = load(ends + i * pitch + v * LANES) + sum[v];
-                    store(out + i * out_pitch + j + v * LANES, whole * factor);
+                    store(out + i * out_pitch + j + v * LANES, mean_cells(whole, &mean));
                 }
             }
 #pragma GCC unroll 8
@@ -224,12 +250,14 @@ static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pi
 #define CELL real
 #define CELLS vec
 #define ALONG sums_along
-#define TIMES(v, f) ((v) * (f))
+#define MEAN(v) mean_cells(v, &mean)
+#define PREPARE(s) const mean_t mean = mean_of(s)
 #include "along_body.h"
 #undef CELL
 #undef CELLS
 #undef ALONG
-#undef TIMES
+#undef MEAN
+#undef PREPARE
 
 /* The sums of n neighbours along each row, some at a time: what is summed for them stays in the
  * first-level cache. `work` holds two rows. */
@@ -239,7 +267,7 @@ static void box_along(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff
     enum { SOME = 4096 / sizeof(real) };
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t j = 0; j < columns; j += SOME)
-            sums_along(s->box, (real)s->factor, in + r * pitch + j,
+            sums_along(s, s->box, in + r * pitch + j,
                        columns - j < SOME ? columns - j : SOME, step, work, work + pitch,
                        out + r * out_pitch + j);
 }
@@ -298,7 +326,7 @@ INLINE void store_sums(real *cells, const vec *sum) {
 static void long_windows(const stage_t *s, const real *x, ptrdiff_t column, ptrdiff_t columns,
                          ptrdiff_t step, real *y) {
     const ptrdiff_t n = s->box, cell = step * TOGETHER;
-    const vec factor = splat((real)s->factor);
+    const mean_t mean = mean_of(s);
     for (ptrdiff_t first = 0, next; first < columns; first = next) {
         next = first + n - ((column + first) % n + n) % n;
         const ptrdiff_t last = next < columns ? next : columns;
@@ -316,7 +344,7 @@ static void long_windows(const stage_t *s, const real *x, ptrdiff_t column, ptrd
             for (int g = 0; g < GROUPS; g++) whole[g] = beginning[g];
             add_cells(whole, y + i * cell);
 #pragma GCC unroll 8
-            for (int g = 0; g < GROUPS; g++) whole[g] *= factor;
+            for (int g = 0; g < GROUPS; g++) whole[g] = mean_cells(whole[g], &mean);
             store_sums(y + i * cell, whole);
         }
     }
@@ -420,17 +448,6 @@ static void load_row(const chain_t *c, const char *x, ptrdiff_t r, const area_t 
     load_border(c, row, map + before, n - before - inside, to, to + before + inside);
 }
 
-/* What is left of a box's stage: a division, whose quotient is not that of a product. */
-static void divide_rows(const stage_t *s, ptrdiff_t rows, ptrdiff_t n, real *out, ptrdiff_t pitch) {
-    const vec divisor = splat((real)s->divisor);
-    if (!s->box || s->divisor == 1) return;
-    for (ptrdiff_t r = 0; r < rows; r++, out += pitch) {
-        ptrdiff_t j = 0;
-        for (; j + LANES <= n; j += LANES) store(out + j, load(out + j) / divisor);
-        for (; j < n; j++) out[j] /= (real)s->divisor;
-    }
-}
-
 /* `rows` rows of n elements, of which in[0], in row `row` and column `column` of the plane, is the
  * first that is read.
  * Whole vectors are written, by twos where the kernel is dense; by fours of a box down the rows;
@@ -438,8 +455,7 @@ static void divide_rows(const stage_t *s, ptrdiff_t rows, ptrdiff_t n, real *out
 static void run_stage(const chain_t *c, const stage_t *s, blocks_t *blocks, const real *in,
                       ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t n, real *work,
                       real *out, ptrdiff_t out_pitch) {
-    const ptrdiff_t pitch = c->pitch, all = rows;
-    real *first = out;
+    const ptrdiff_t pitch = c->pitch;
     if (s->box && s->down)
         box_down(s, blocks, in, pitch, row, rows, n, out, out_pitch);
     else if (s->box > LONG)
@@ -456,7 +472,6 @@ static void run_stage(const chain_t *c, const stage_t *s, blocks_t *blocks, cons
         sum_rows(s, -1, in, pitch, rows, n, out, out_pitch);
     else
         sum_rows(s, 0, in, pitch, rows, n, out, out_pitch);
-    divide_rows(s, all, n, first, out_pitch);
 }
 
 /* Whether the last stage of a branch writes the result itself: no other pass over it is needed. */
@@ -542,6 +557,12 @@ static void run_branch(const chain_t *c, int branch, branch_t *b, const rows_t *
     }
 }
 
+/* Squares of words, wrapped as words are: they leave the integers that cells are cast through. */
+VECTORIZED static void wrap_words(real *cells, ptrdiff_t n) {
+    for (ptrdiff_t j = 0; j < n; j++)
+        cells[j] -= 65536 * (real)floor((double)(cells[j] / 65536));
+}
+
 /* `total` with one more branch in it. */
 static void add_branch(const chain_t *c, int branch, const real *from, ptrdiff_t rows, ptrdiff_t n,
                        real *work, real *total) {
@@ -551,6 +572,7 @@ static void add_branch(const chain_t *c, int branch, const real *from, ptrdiff_t
                 const vec v = load(from + j);
                 store(work + j, v * v);
             }
+            if (c->between == CYCONV_U16) wrap_words(work, n);
             rounded_cells(c->between, 0, work, n, work + c->pitch);
         }
         const real *term = c->finish == CYCONV_LENGTH ? work : from;
