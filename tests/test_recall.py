@@ -12,7 +12,6 @@ from cyconv import filters, ndimage
 from cyconv.algorithms import chains
 
 
-
 def runs(call):
     """The result of a call made twice; and how many chains its second run laid out."""
     call()

@@ -10,7 +10,7 @@ cache, and are stored (any type): kernels/chain.h.
 
 cimport cython
 cimport numpy as cnp
-from libc.math cimport isfinite, round
+from libc.math cimport INFINITY, isfinite, round
 from libc.stdlib cimport free, malloc
 
 from cyconv.kernels.kernels cimport (
@@ -72,6 +72,7 @@ cdef class Stage:
     cdef readonly double divisor
     cdef readonly double factor
     cdef readonly double scale  # of a sum of neighbours, each of this weight; else 0
+    cdef readonly double reach  # of integers of size 1 at most, the largest sum; else inf
     cdef readonly bint flat   # a kernel over rows and columns, not a line
     cdef readonly bint dense  # of which no tap is left out
     cdef double *wide
@@ -97,6 +98,8 @@ cdef class Stage:
     cdef set_weight(self, ptrdiff_t term, double weight):
         self.wide[term] = weight
         self.narrow[term] = <float>weight
+        cdef double size = abs(weight) * (2 if self.pairs and term else 1)
+        self.reach = self.reach + size if weight == round(weight) else INFINITY
 
 
 def line(weights, ptrdiff_t before, double divisor=1):
@@ -182,6 +185,7 @@ def box(ptrdiff_t size, ptrdiff_t before, double divisor=1, double factor=1):
     stage.before, stage.after = before, size - 1 - before
     stage.box, stage.divisor, stage.factor = size, divisor, factor
     stage.scale = factor / divisor
+    stage.reach = size if factor == 1 else INFINITY
     return stage
 
 
@@ -221,6 +225,8 @@ cdef class Chain:
         cdef ptrdiff_t places = 0, b, i, up, below, left, right
         cdef double cost = CELL
         self.branches, self.threads = branches, threads
+        wide = wide and not narrow_is_exact(source, target, between or target, branches, borders,
+                                            constant, finish, saturate)
         c.kernels = chains_for(wide)
         c.c.source, c.c.target = <storage_t><int>STORAGE[source], <storage_t><int>STORAGE[target]
         c.c.between = c.c.target if between is None else <storage_t><int>STORAGE[np.dtype(between)]
@@ -338,6 +344,37 @@ def run(cnp.ndarray x, cnp.ndarray y, tuple shape, tuple branches, tuple borders
     if noted is not None:
         noted.append((x, y, chain))
     chain.filter(x, y)
+
+
+cdef bint narrow_is_exact(source, target, between, tuple branches, tuple borders, double constant,
+                          str finish, bint saturate):
+    """Whether float32 gives float64's results: sums of integers below 2^24, each truncated once.
+
+    A quotient of such a sum lies further from the next integer than float32 rounds.
+    """
+    cdef double largest, bound, total = 0, cval = abs(constant) if "constant" in borders else 0
+    cdef Stage stage
+    cdef Py_ssize_t i
+    between = np.dtype(between)
+    if source.kind not in "iu" or source.itemsize > 2 or finish not in ("each", "sum"):
+        return False
+    if cval != round(cval):
+        return False
+    largest = max(cval, 2.0 ** (8 * source.itemsize))
+    for stages in branches:
+        bound = largest
+        for i, (stage, _) in enumerate(stages):
+            held = target if finish == "each" and i + 1 == len(stages) else between
+            bound *= stage.reach
+            if held.kind == "u" and held.itemsize > 2:  # where a negative sum is a large number
+                return False
+            if not bound < 16777216 or (stage.divisor != 1 and (saturate or held.kind not in "iu")):
+                return False
+            if held.kind in "iu":  # where it wraps
+                bound = min(bound, 2.0 ** (8 * held.itemsize))
+            bound = max(bound, cval)
+        total += bound
+    return total < 16777216 or finish == "each"
 
 
 cdef void boxes_of_bytes(Context *c, tuple branches):

@@ -35,7 +35,8 @@ static void ALONG(const stage_t *s, ptrdiff_t box, const CELL *x, ptrdiff_t colu
             }
             offset += m;
         }
-        for (ptrdiff_t j = 0; j < left; j += MANY) AT(work + j) = FROM(x + j) + FROM(x + j + m * step);
+        for (ptrdiff_t j = 0; j < left; j += MANY)
+            AT(work + j) = FROM(x + j) + FROM(x + j + m * step);
         x = work;
     }
     const CELL *from = x + offset * step;

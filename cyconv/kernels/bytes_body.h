@@ -19,8 +19,8 @@ VECTORIZED static void slide_bytes(const uint8_t *enter, const uint8_t *leave, p
     for (ptrdiff_t j = 0; j < n; j++) sums[j] += enter[j] - leave[j];
 }
 
-/* m / 2^(16 + shift) = (1 + e) / d with so small an e that all of these products, of sums of d bytes
- * and d / 2, are truncated as their quotients are. 0 where no such m of 16 bits is found. */
+/* m / 2^(16 + shift) = (1 + e) / d with so small an e that all of these products, of sums of d
+ * bytes and d / 2, are truncated as their quotients are. 0 where no such m of 16 bits is found. */
 static uint16_t reciprocal(int d, int *shift) {
     *shift = 0;
     while (2 << *shift <= d) ++*shift;

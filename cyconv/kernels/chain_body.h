@@ -267,9 +267,8 @@ static void box_along(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff
     enum { SOME = 4096 / sizeof(real) };
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t j = 0; j < columns; j += SOME)
-            sums_along(s, s->box, in + r * pitch + j,
-                       columns - j < SOME ? columns - j : SOME, step, work, work + pitch,
-                       out + r * out_pitch + j);
+            sums_along(s, s->box, in + r * pitch + j, columns - j < SOME ? columns - j : SOME, step,
+                       work, work + pitch, out + r * out_pitch + j);
 }
 
 /* The type of an image whose cells are sums as they are. */
@@ -397,9 +396,9 @@ static void set_constant(const chain_t *c, const area_t *a, real *tile) {
     }
 }
 
-/* Of the elements of a tile's row outside [first, last) of the plane's columns, one after the other:
- * the element of the row that is the same, or -1 - j for element j of the plane's row, which the
- * tile does not hold; INT32_MIN for the constant. */
+/* Of the elements of a tile's row outside [first, last) of the plane's columns, one after the
+ * other: the element of the row that is the same, or -1 - j for element j of the plane's row, which
+ * the tile does not hold; INT32_MIN for the constant. */
 static void map_border(const chain_t *c, const area_t *a, int32_t *map) {
     const ptrdiff_t first = a->column0 > 0 ? a->column0 : 0, step = c->step;
     const ptrdiff_t last = a->column1 < c->columns ? a->column1 : c->columns;
@@ -559,8 +558,7 @@ static void run_branch(const chain_t *c, int branch, branch_t *b, const rows_t *
 
 /* Squares of words, wrapped as words are: they leave the integers that cells are cast through. */
 VECTORIZED static void wrap_words(real *cells, ptrdiff_t n) {
-    for (ptrdiff_t j = 0; j < n; j++)
-        cells[j] -= 65536 * (real)floor((double)(cells[j] / 65536));
+    for (ptrdiff_t j = 0; j < n; j++) cells[j] -= 65536 * (real)floor((double)(cells[j] / 65536));
 }
 
 /* `total` with one more branch in it. */
