@@ -403,7 +403,7 @@ WHOLE = ("u1", "i1", "u2", "i2")
 @pytest.mark.parametrize("source", WHOLE)
 @pytest.mark.parametrize("target", [*WHOLE, "u4", "i4", "i8", "f4", "f8"])
 def test_small_integers_are_summed_exactly_in_any_type(source, target, seed):
-    """Whatever the sums are kept in: the largest cells, results that wrap, a border of any value."""
+    """Whatever sums are kept in: the largest cells, results that wrap, a border of any value."""
     rng = np.random.default_rng([seed, WHOLE.index(source), np.dtype(target).num])
     limits = np.iinfo(source)
     x = rng.integers(limits.min, limits.max, rng.integers(1, 40, 2), endpoint=True).astype(source)
