@@ -234,7 +234,7 @@ def generic_gradient_magnitude(
     given = extra_arguments, extra_keywords or {}
     output = _sum_over_axes(input, squared, output, mode, cval, *given, axes)
     if chosen_axes(axes, output.ndim):
-        np.sqrt(output, out=output, casting="unsafe")
+        _take_root(output)
     return bools(output)
 
 
@@ -303,7 +303,7 @@ def _over_axes(x, passes, output, mode, cval, axes, finish):
 
     output = _sum_over_axes(x, term, output, mode, cval, (), {}, axes)
     if axes and finish == "length":
-        np.sqrt(output, out=output, casting="unsafe")
+        _take_root(output)
     return output
 
 
@@ -320,3 +320,12 @@ def _sum_over_axes(x, term, output, mode, cval, arguments, keywords, axes):
     for axis, mode in zip(axes[1:], modes[1:], strict=True):
         output += term(x, axis, output.dtype, mode, cval, *arguments, **keywords)
     return output
+
+
+def _take_root(squares):
+    """The square roots of an array in it, in a type that holds them; of bytes not in float16.
+
+    Both truncate to the same byte, and float16 is slow.
+    """
+    dtype = np.float32 if squares.dtype == np.uint8 else None
+    np.sqrt(squares, out=squares, casting="unsafe", dtype=dtype)
