@@ -62,6 +62,16 @@ def test_the_second_call_of_a_kind_is_the_first(call, dtype):
     assert not np.shares_memory(again[0], y[0])
 
 
+@pytest.mark.parametrize("axes", [0, 1, (0, 1), (2, 0), None])
+def test_what_is_done_after_a_chain_is_done_again(axes):
+    """Lengths along one axis are the roots of squares that no chain takes."""
+    x = np.random.default_rng(3).normal(size=(5, 6, 7))
+    expected = scipy_ndimage.gaussian_gradient_magnitude(x, 1, axes=axes)
+    for _ in range(3):
+        y = ndimage.gaussian_gradient_magnitude(x, 1, axes=axes)
+        np.testing.assert_allclose(y, expected, rtol=1e-12)
+
+
 def test_weights_are_known_by_their_values():
     w = SQUARE.copy()
     runs(lambda: ndimage.correlate(IMAGE, w, mode="nearest"))

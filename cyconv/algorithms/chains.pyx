@@ -312,6 +312,13 @@ def note(noted):
     return before
 
 
+def note_more():
+    """Say of this thread's call that it does more than its chains do."""
+    noted = getattr(_here, "noted", None)
+    if noted is not None:
+        noted.append(None)
+
+
 def run(cnp.ndarray x, cnp.ndarray y, tuple shape, tuple branches, tuple borders, double constant,
         bint wide, between=None, str finish="each", bint saturate=False, threads=None):
     """Filter the planes of `x` into `y`.

@@ -141,7 +141,7 @@ cdef class Recall:
             result = self.function(*args, **kwargs)
         finally:
             note(before)
-        if len(noted) != 1:
+        if len(noted) != 1 or noted[0] is None:
             return result
         first, last, chain = noted[0]
         several = type(result) is tuple

@@ -295,6 +295,7 @@ def _over_axes(x, passes, output, mode, cval, axes, finish):
     branches = [passes(axis, mode) for axis, mode in zip(axes, modes, strict=True)]
     if run_branches(output, x, branches, cval, finish):
         return output
+    chains.note_more()
 
     def term(x, axis, output, mode, cval):
         output = result_array(output, x)
