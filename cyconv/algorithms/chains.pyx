@@ -10,21 +10,26 @@ cache, and are stored (any type): kernels/chain.h.
 
 cimport cython
 cimport numpy as cnp
+from libc.math cimport INFINITY, isfinite, round
 from libc.stdlib cimport free, malloc
 
 from cyconv.kernels.kernels cimport (
     CYCONV_BRANCHES,
+    CYCONV_EACH,
+    CYCONV_F32,
     CYCONV_SPARE,
     CYCONV_STAGES,
+    CYCONV_U8,
     border_mode_t,
     chain_t,
     chains_for,
-    chains_t,
     finish_t,
     stage_t,
     storage_t,
 )
 from cyconv.runtime.parallel cimport parallel_for
+
+import threading
 
 import numpy as np
 
@@ -65,6 +70,9 @@ cdef class Stage:
     cdef readonly ptrdiff_t terms, box
     cdef readonly int pairs
     cdef readonly double divisor
+    cdef readonly double factor
+    cdef readonly double scale  # of a sum of neighbours, each of this weight; else 0
+    cdef readonly double reach  # of integers of size 1 at most, the largest sum; else inf
     cdef readonly bint flat   # a kernel over rows and columns, not a line
     cdef readonly bint dense  # of which no tap is left out
     cdef double *wide
@@ -90,6 +98,8 @@ cdef class Stage:
     cdef set_weight(self, ptrdiff_t term, double weight):
         self.wide[term] = weight
         self.narrow[term] = <float>weight
+        cdef double size = abs(weight) * (2 if self.pairs and term else 1)
+        self.reach = self.reach + size if weight == round(weight) else INFINITY
 
 
 def line(weights, ptrdiff_t before, double divisor=1):
@@ -105,6 +115,11 @@ def line(weights, ptrdiff_t before, double divisor=1):
     stage.before, stage.after = before, k - 1 - before
     stage.pairs, stage.divisor = sign, divisor
     stage.reserve(middle + 1 if sign else k)
+    for tap in range(k):
+        if w[tap] != w[0]:
+            break
+    else:
+        stage.scale = w[0] / divisor
     if sign:
         stage.set_weight(0, w[middle])
         stage.row[0] = stage.mirrored[0] = middle - before
@@ -158,14 +173,19 @@ def plane(weights, ptrdiff_t up, ptrdiff_t left, double least=0):
     return stage
 
 
-def box(ptrdiff_t size, ptrdiff_t before, double divisor=1):
-    """The sum of `size` cells along one axis, over `divisor`; its cost hardly grows with size."""
+def box(ptrdiff_t size, ptrdiff_t before, double divisor=1, double factor=1):
+    """The sum of `size` cells along one axis, times `factor` and over `divisor`.
+
+    Its cost hardly grows with size.
+    """
     cdef Stage stage
     if size <= 8:
-        return line(np.ones(size), before, divisor)
+        return line(np.full(size, factor), before, divisor)
     stage = Stage()
     stage.before, stage.after = before, size - 1 - before
-    stage.box, stage.divisor = size, divisor
+    stage.box, stage.divisor, stage.factor = size, divisor, factor
+    stage.scale = factor / divisor
+    stage.reach = size if factor == 1 else INFINITY
     return stage
 
 
@@ -179,16 +199,6 @@ def seconds(double cells, double terms, bint wide):
     return cells * (CELL + terms * TERM / chains_for(wide).lanes)
 
 
-cdef struct Context:
-    chain_t c
-    const chains_t *kernels
-    const char *x
-    char *y
-    ptrdiff_t x_plane, y_plane  # bytes
-    ptrdiff_t rows, columns     # of a tile's result
-    ptrdiff_t row_tiles, column_tiles
-
-
 cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
     """One tile of one plane."""
     cdef const Context *c = <const Context *>context
@@ -198,6 +208,115 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     c.kernels.tile(&c.c, c.x + image * c.x_plane, c.y + image * c.y_plane,
                    row, min(row + c.rows, c.c.rows),
                    column, min(column + c.columns, c.c.columns), scratch)
+
+
+@cython.final
+cdef class Chain:
+    """Stages laid out for images of one shape and one type: what :func:`run` runs, once or again.
+
+    The arguments are those of :func:`run`, with dtypes in the stead of arrays.
+    """
+
+    def __cinit__(self, source, target, tuple shape, tuple branches, tuple borders, double constant,
+                  bint wide, between, str finish, bint saturate, int threads):
+        cdef Context *c = &self.context
+        cdef Stage stage
+        cdef stage_t *s
+        cdef ptrdiff_t places = 0, b, i, up, below, left, right
+        cdef double cost = CELL
+        self.branches, self.threads = branches, threads
+        wide = wide and not narrow_is_exact(source, target, between or target, branches, borders,
+                                            constant, finish, saturate)
+        c.kernels = chains_for(wide)
+        c.c.source, c.c.target = <storage_t><int>STORAGE[source], <storage_t><int>STORAGE[target]
+        c.c.between = c.c.target if between is None else <storage_t><int>STORAGE[np.dtype(between)]
+        c.c.saturate, c.c.constant = saturate, constant
+        c.planes, c.c.rows, c.c.columns, c.c.step = shape
+        c.c.row_border = <border_mode_t><int>BORDER[borders[0]]
+        c.c.column_border = <border_mode_t><int>BORDER[borders[1]]
+        c.c.finish = <finish_t><int>FINISH[finish]
+        c.c.branches = <int>len(branches)
+        c.c.x_row = c.c.columns * c.c.step * source.itemsize
+        c.c.y_row = c.c.columns * c.c.step * target.itemsize
+        c.x_plane, c.y_plane = c.c.rows * c.c.x_row, c.c.rows * c.c.y_row
+        c.c.y_branch = c.planes * c.y_plane
+        c.c.up = c.c.below = c.c.left = c.c.right = 0
+        if not 1 <= c.c.branches <= CYCONV_BRANCHES:
+            raise ValueError(f"chains.run: 1 to {CYCONV_BRANCHES} branches, got {c.c.branches}")
+        for b, stages in enumerate(branches):
+            up = below = left = right = 0
+            c.c.stages[b] = <int>len(stages)
+            if not 1 <= c.c.stages[b] <= CYCONV_STAGES:
+                raise ValueError(f"chains.run: 1 to {CYCONV_STAGES} stages, got {c.c.stages[b]}")
+            for i, (stage, down) in enumerate(stages):
+                s = &c.c.stage[b][i]
+                s.up = stage.before if down or stage.flat else 0
+                s.below = stage.after if down or stage.flat else 0
+                s.left = stage.left if stage.flat else 0 if down else stage.before
+                s.right = stage.right if stage.flat else 0 if down else stage.after
+                s.pairs, s.terms, s.box, s.down = stage.pairs, stage.terms, stage.box, down
+                s.divisor, s.factor, s.dense = stage.divisor, stage.factor, stage.dense
+                s.w = <const void *>stage.wide if wide else <const void *>stage.narrow
+                places += 2 * stage.terms
+                cost += TERM / c.kernels.lanes * (stage.terms if not stage.box else 8)
+                up, below, left, right = up + s.up, below + s.below, left + s.left, right + s.right
+            c.c.up, c.c.below = max(c.c.up, up), max(c.c.below, below)
+            c.c.left, c.c.right = max(c.c.left, left), max(c.c.right, right)
+        cut(c, c.planes, threads)
+        boxes_of_bytes(c, branches)
+        self.places = <ptrdiff_t *>malloc(max(1, places) * sizeof(ptrdiff_t))
+        if self.places == NULL:
+            raise MemoryError(f"cyconv: cannot allocate the places of {places} taps")
+        self.place_taps()
+        self.scratch = c.kernels.scratch(&c.c) * c.kernels.itemsize
+        self.seconds = cost * c.planes * c.c.rows * c.c.columns * c.c.step
+
+    def __dealloc__(self):
+        free(self.places)
+
+    cdef place_taps(self):
+        """Where the taps of every stage lie in a tile."""
+        cdef chain_t *c = &self.context.c
+        cdef ptrdiff_t *at = self.places
+        cdef ptrdiff_t b, i, t
+        cdef Stage stage
+        cdef stage_t *s
+        for b, stages in enumerate(self.branches):
+            for i, (stage, down) in enumerate(stages):
+                s = &c.stage[b][i]
+                s.at, s.mirrored = at, at + stage.terms
+                for t in range(stage.terms):
+                    at[t] = place(c, s, stage, stage.row[t], t, down)
+                    if stage.pairs:
+                        at[stage.terms + t] = place(c, s, stage, stage.mirrored[t], t, down)
+                at += 2 * stage.terms
+
+    cdef filter(self, cnp.ndarray x, cnp.ndarray y):
+        """Filter `x` into `y`, which are as those it was made for. Threads may share a chain."""
+        cdef Context c = self.context
+        c.x, c.y = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
+        parallel_for(run_item, &c, c.planes * c.row_tiles * c.column_tiles, self.threads,
+                     self.scratch, self.seconds)
+
+
+_here = threading.local()  # `noted`: (x, y, Chain) of the calls of `run` since `note`
+
+
+def note(noted):
+    """Let :func:`run` append to the list `noted` what it runs on this thread, or to none.
+
+    Returns what it appended to before.
+    """
+    before = getattr(_here, "noted", None)
+    _here.noted = noted
+    return before
+
+
+def note_more():
+    """Say of this thread's call that it does more than its chains do."""
+    noted = getattr(_here, "noted", None)
+    if noted is not None:
+        noted.append(None)
 
 
 def run(cnp.ndarray x, cnp.ndarray y, tuple shape, tuple branches, tuple borders, double constant,
@@ -226,72 +345,68 @@ def run(cnp.ndarray x, cnp.ndarray y, tuple shape, tuple branches, tuple borders
         Round to the nearest integer and clip, instead of C's cast.
     threads : int, optional
     """
-    cdef Context c
+    cdef Chain chain = Chain(x.descr, y.descr, shape, branches, borders, constant, wide, between,
+                             finish, saturate, get_num_threads() if threads is None else threads)
+    noted = getattr(_here, "noted", None)
+    if noted is not None:
+        noted.append((x, y, chain))
+    chain.filter(x, y)
+
+
+cdef bint narrow_is_exact(source, target, between, tuple branches, tuple borders, double constant,
+                          str finish, bint saturate):
+    """Whether float32 gives float64's results: sums of integers below 2^24, each truncated once.
+
+    A quotient of such a sum lies further from the next integer than float32 rounds.
+    """
+    cdef double largest, bound, total = 0, cval = abs(constant) if "constant" in borders else 0
     cdef Stage stage
-    cdef stage_t *s
-    cdef ptrdiff_t planes = shape[0], places = 0, i, b, t, up, below, left, right
-    cdef ptrdiff_t *offsets = NULL
-    cdef ptrdiff_t *at
-    cdef double cost = CELL
-    cdef bint down
-    c.kernels = chains_for(wide)
-    c.c.source = <storage_t><int>STORAGE[x.descr]
-    c.c.target = <storage_t><int>STORAGE[y.descr]
-    c.c.between = c.c.target if between is None else <storage_t><int>STORAGE[np.dtype(between)]
-    c.c.saturate, c.c.constant = saturate, constant
-    c.c.rows, c.c.columns, c.c.step = shape[1], shape[2], shape[3]
-    c.c.row_border = <border_mode_t><int>BORDER[borders[0]]
-    c.c.column_border = <border_mode_t><int>BORDER[borders[1]]
-    c.c.finish = <finish_t><int>FINISH[finish]
-    c.c.branches = <int>len(branches)
-    c.c.x_row = c.c.columns * c.c.step * x.descr.itemsize
-    c.c.y_row = c.c.columns * c.c.step * y.descr.itemsize
-    c.x, c.y = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
-    c.x_plane, c.y_plane = c.c.rows * c.c.x_row, c.c.rows * c.c.y_row
-    c.c.y_branch = planes * c.y_plane
-    c.c.up = c.c.below = c.c.left = c.c.right = 0
-    if not 1 <= c.c.branches <= CYCONV_BRANCHES:
-        raise ValueError(f"chains.run: 1 to {CYCONV_BRANCHES} branches, got {c.c.branches}")
-    for b, stages in enumerate(branches):
-        up = below = left = right = 0
-        c.c.stages[b] = <int>len(stages)
-        if not 1 <= c.c.stages[b] <= CYCONV_STAGES:
-            raise ValueError(f"chains.run: 1 to {CYCONV_STAGES} stages, got {c.c.stages[b]}")
-        for i, (stage, down) in enumerate(stages):
-            s = &c.c.stage[b][i]
-            s.up = stage.before if down or stage.flat else 0
-            s.below = stage.after if down or stage.flat else 0
-            s.left = stage.left if stage.flat else 0 if down else stage.before
-            s.right = stage.right if stage.flat else 0 if down else stage.after
-            s.pairs, s.terms, s.box, s.down = stage.pairs, stage.terms, stage.box, down
-            s.divisor, s.dense = stage.divisor, stage.dense
-            s.w = <const void *>stage.wide if wide else <const void *>stage.narrow
-            places += 2 * stage.terms
-            cost += TERM / c.kernels.lanes * (stage.terms if not stage.box else 8)
-            up, below, left, right = up + s.up, below + s.below, left + s.left, right + s.right
-        c.c.up, c.c.below = max(c.c.up, up), max(c.c.below, below)
-        c.c.left, c.c.right = max(c.c.left, left), max(c.c.right, right)
-    if threads is None:
-        threads = get_num_threads()
-    cut(&c, planes, threads)
-    offsets = at = <ptrdiff_t *>malloc(max(1, places) * sizeof(ptrdiff_t))
-    if offsets == NULL:
-        raise MemoryError(f"cyconv: cannot allocate the places of {places} taps")
-    try:
-        for b, stages in enumerate(branches):
-            for i, (stage, down) in enumerate(stages):
-                s = &c.c.stage[b][i]
-                s.at, s.mirrored = at, at + stage.terms
-                for t in range(stage.terms):
-                    at[t] = place(&c.c, s, stage, stage.row[t], t, down)
-                    if stage.pairs:
-                        at[stage.terms + t] = place(&c.c, s, stage, stage.mirrored[t], t, down)
-                at += 2 * stage.terms
-        parallel_for(run_item, &c, planes * c.row_tiles * c.column_tiles, threads,
-                     c.kernels.scratch(&c.c) * c.kernels.itemsize,
-                     cost * planes * c.c.rows * c.c.columns * c.c.step)
-    finally:
-        free(offsets)
+    cdef Py_ssize_t i
+    between = np.dtype(between)
+    if source.kind not in "iu" or source.itemsize > 2 or finish not in ("each", "sum"):
+        return False
+    if cval != round(cval):
+        return False
+    largest = max(cval, 2.0 ** (8 * source.itemsize))
+    for stages in branches:
+        bound = largest
+        for i, (stage, _) in enumerate(stages):
+            held = target if finish == "each" and i + 1 == len(stages) else between
+            bound *= stage.reach
+            if held.kind == "u" and held.itemsize > 2:  # where a negative sum is a large number
+                return False
+            if not bound < 16777216 or (stage.divisor != 1 and (saturate or held.kind not in "iu")):
+                return False
+            if held.kind in "iu":  # where it wraps
+                bound = min(bound, 2.0 ** (8 * held.itemsize))
+            bound = max(bound, cval)
+        total += bound
+    return total < 16777216 or finish == "each"
+
+
+cdef void boxes_of_bytes(Context *c, tuple branches):
+    """Let one sweep of whole numbers be the chain, where it is the mean of a box of bytes."""
+    cdef Stage one, two, high, wide
+    cdef double divisor
+    c.c.box_rows = 0
+    if (
+        c.c.source != CYCONV_U8 or c.c.between != CYCONV_F32 or c.kernels.itemsize != 4
+        or c.c.branches != 1 or c.c.stages[0] != 2 or c.c.finish != CYCONV_EACH
+        or c.c.constant != 0
+    ):
+        return
+    (one, down), (two, other) = branches[0]
+    if one.flat or two.flat or bool(down) == bool(other) or one.scale * two.scale == 0:
+        return
+    high, wide = (one, two) if down else (two, one)
+    divisor = 1 / (one.scale * two.scale)
+    if high.before + high.after > 256 or wide.before + wide.after > 32000 or not isfinite(divisor):
+        return
+    if abs(divisor - round(divisor)) < 1e-6 * abs(divisor):  # its weights were rounded to float32
+        divisor = round(divisor)
+    c.c.box_rows, c.c.box_columns = high.before + high.after + 1, wide.before + wide.after + 1
+    c.c.box_up, c.c.box_left, c.c.box_divisor = high.before, wide.before, divisor
+    c.columns, c.column_tiles = max(1, c.c.columns), 1
 
 
 cdef ptrdiff_t place(const chain_t *c, const stage_t *s, Stage stage, ptrdiff_t along, ptrdiff_t t,

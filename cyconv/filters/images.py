@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cyconv.algorithms.recall import recalled
 from cyconv.api import conv2d
 from cyconv.planning.plan import plan
 from cyconv.problem import Problem
@@ -82,7 +83,7 @@ def _kernels(operation, image, kernel, mode, separable, how):
     if separable is False or (separable is None and (named or 1 in kernel.shape)):
         return (kernel,)
     native = is_native(image, mode, how)
-    if separable is None and native and not pair_is_faster(kernel):
+    if separable is None and native and not pair_is_faster(image, kernel):
         return (kernel,)
     accuracy = how.get("accuracy", "balanced")
     pair = factors(kernel, None if isinstance(accuracy, str) else accuracy)
@@ -159,6 +160,7 @@ def _image(operation, planes, ndim):
     return _contiguous(operation, planes.transpose((1, 2, 0)), planes.dtype)
 
 
+@recalled
 def apply(
     image,
     kernel,
@@ -229,6 +231,7 @@ def apply(
     return stored(operation, _image(operation, planes, image.ndim), out_dtype)
 
 
+@recalled
 def gradient(image, kernel="sobel", *, mode="reflect", out_dtype=None, **how):
     """The derivatives ``(gx, gy)`` of an image, both in one sweep over it.
 
@@ -259,6 +262,7 @@ def gradient(image, kernel="sobel", *, mode="reflect", out_dtype=None, **how):
     return tuple(stored(operation, part, out_dtype) for part in parts)
 
 
+@recalled
 def gradient_magnitude(image, kernel="sobel", *, mode="reflect", out_dtype=None, **how):
     """``sqrt(gx² + gy²)`` of `gradient`, channel by channel, in one sweep, without overflow.
 

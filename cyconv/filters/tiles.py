@@ -30,8 +30,13 @@ def is_native(image, mode, how):
     )
 
 
-def pair_is_faster(kernel):
-    """Whether (R, 1) and (1, S) take less time than (R, S), by their taps and the second pass."""
+def pair_is_faster(image, kernel):
+    """Whether (R, 1) and (1, S) take less time than (R, S), by their taps and the second pass.
+
+    Of bytes a box's running sums do in any case.
+    """
+    if image.dtype == np.uint8 and kernel.flat[0] and (kernel == kernel.flat[0]).all():
+        return True
     return kernel.size > 2 * sum(kernel.shape)
 
 
@@ -51,8 +56,10 @@ def filtered(operation, image, branches, mode, finish, out_dtype, how):
     held = target if chains.holds(target) else np.dtype(np.float32)
     many = len(branches) > 1 and finish == "each"
     y = np.empty((len(branches), *image.shape) if many else image.shape, held)
+    if not (image.flags.c_contiguous and image.flags.aligned and image.dtype.isnative):
+        image = np.require(image, image.dtype.newbyteorder("="), ["C", "A"])
     chains.run(
-        np.ascontiguousarray(image, image.dtype.newbyteorder("=")),
+        image,
         y,
         (1, *image.shape[:2], image.shape[2] if image.ndim == 3 else 1),
         tuple(tuple(_stage(k) for k in kernels) for kernels in branches),
@@ -107,6 +114,7 @@ def _stage_of(data, shape, dtype):
     if rows > 1 and columns > 1:
         return chains.plane(kernel, up, left), True
     taps, before = kernel.ravel(), left if rows == 1 else up
-    if taps.size > 8 and taps[0] and (taps == taps[0]).all():
-        return chains.box(taps.size, before, 1 / float(taps[0])), rows > 1
+    few = 12 if rows == 1 else 8  # that are summed as fast one by one
+    if taps.size > few and taps[0] and (taps == taps[0]).all():
+        return chains.box(taps.size, before, factor=float(taps[0])), rows > 1
     return chains.line(taps, before), rows > 1

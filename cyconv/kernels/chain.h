@@ -71,7 +71,7 @@ typedef struct {
     const ptrdiff_t *at, *mirrored; /* elements of a tile from a cell */
     ptrdiff_t box;
     int down;
-    double divisor;
+    double divisor, factor; /* of the sums; the factor of a box's whose divisor is 1 */
 } stage_t;
 
 enum { CYCONV_BRANCHES = 3, CYCONV_STAGES = 2 };
@@ -93,6 +93,11 @@ typedef struct {
     stage_t stage[CYCONV_BRANCHES][CYCONV_STAGES];
     ptrdiff_t up, below, left, right; /* of a tile: the most that a branch reads */
     ptrdiff_t pitch;                  /* elements of a tile from row to row */
+    /* In the stead of the branches, where box_rows is not 0: the sums of boxes of bytes of so many
+     * rows and columns, over a divisor, in f32. At most 257 rows, and 2^31 / 2^16 columns; what
+     * lies outside is 0, if it is a constant; left and right are what the box reads. */
+    ptrdiff_t box_rows, box_columns, box_up, box_left;
+    double box_divisor;
 } chain_t;
 
 typedef struct chains {

@@ -18,6 +18,19 @@ INLINE vec product(vec a, vec b) {
 }
 #endif
 
+/* sum / divisor, of which `inverse` is 1 / divisor, rounded. What the fused remainder of a product
+ * corrects is rounded as the quotient is (Markstein, 1990); where it is NaN, the product was not
+ * finite. */
+INLINE vec quotient(vec sum, vec divisor, vec inverse) {
+#if defined(__FMA__) || defined(__aarch64__)
+    const vec near = sum * inverse, rest = sum - near * divisor, v = near + rest * inverse;
+    return choose(v == v, v, near);
+#else
+    (void)inverse;
+    return sum / divisor;
+#endif
+}
+
 /* V vectors of neighbouring cells of a weighted sum; `pairs` is known where this is compiled. */
 INLINE void sum_cells(const stage_t *s, int pairs, int V, const real *in, real *out) {
     const real *w = s->w;
@@ -38,9 +51,9 @@ INLINE void sum_cells(const stage_t *s, int pairs, int V, const real *in, real *
         }
     }
     if (s->divisor != 1) {
-        const vec divisor = splat((real)s->divisor);
+        const vec divisor = splat((real)s->divisor), inverse = splat(1 / (real)s->divisor);
 #pragma GCC unroll 8
-        for (int v = 0; v < V; v++) sum[v] /= divisor;
+        for (int v = 0; v < V; v++) sum[v] = quotient(sum[v], divisor, inverse);
     }
 #pragma GCC unroll 8
     for (int v = 0; v < V; v++) store(out + v * LANES, sum[v]);
@@ -149,6 +162,19 @@ INLINE void sum_rows(const stage_t *s, int pairs, const real *in, ptrdiff_t pitc
         }
 }
 
+/* What becomes of the sum of a box: a product, or a quotient, which is another number. */
+typedef struct {
+    vec factor, divisor, inverse;
+    int divides;
+} mean_t;
+INLINE mean_t mean_of(const stage_t *s) {
+    const real divisor = (real)s->divisor;
+    return (mean_t){splat((real)s->factor), splat(divisor), splat(1 / divisor), divisor != 1};
+}
+INLINE vec mean_cells(vec sum, const mean_t *m) {
+    return m->divides ? quotient(sum, m->divisor, m->inverse) : sum * m->factor;
+}
+
 /* What a box down the rows keeps from one band of rows to the next: the ends of the block that its
  * windows begin in, n rows, and the sum of the beginning of the next. */
 typedef struct {
@@ -197,7 +223,7 @@ static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pi
                      ptrdiff_t rows, ptrdiff_t columns, real *out, ptrdiff_t out_pitch) {
     enum { V = 4 };
     const ptrdiff_t n = s->box;
-    const vec divisor = splat((real)s->divisor);
+    const mean_t mean = mean_of(s);
     for (ptrdiff_t r = 0, last; r < rows; r = last) {
         if (row + r >= b->next) enter_block(s, b, in + r * pitch, pitch, row + r, columns);
         last = b->next - row < rows ? b->next - row : rows;
@@ -212,8 +238,7 @@ static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pi
                 for (int v = 0; v < V; v++) {
                     if (more) sum[v] += load(in + (i + n - 1) * pitch + j + v * LANES);
                     const vec whole = load(ends + i * pitch + v * LANES) + sum[v];
-                    store(out + i * out_pitch + j + v * LANES,
-                          s->divisor == 1 ? whole : whole / divisor);
+                    store(out + i * out_pitch + j + v * LANES, mean_cells(whole, &mean));
                 }
             }
 #pragma GCC unroll 8
@@ -222,54 +247,39 @@ static void box_down(const stage_t *s, blocks_t *b, const real *in, ptrdiff_t pi
     }
 }
 
-/* The sums of n neighbours along a row, by doubling: of n = 13 = 1 + 4 + 8,
- *
- *     s1 = x,   s2[i] = s1[i] + s1[i + 1],   s4[i] = s2[i] + s2[i + 2],   ...
- *     y[i] = (s1[i] + s4[i + 1]) + s8[i + 5]
- *
- * log2(n) additions of whole rows, the same for every cell. `work` holds a row. */
+#define CELL real
+#define CELLS vec
+#define ALONG sums_along
+#define MEAN(v) mean_cells(v, &mean)
+#define PREPARE(s) const mean_t mean = mean_of(s)
+#include "along_body.h"
+#undef CELL
+#undef CELLS
+#undef ALONG
+#undef MEAN
+#undef PREPARE
+
+/* The sums of n neighbours along each row, some at a time: what is summed for them stays in the
+ * first-level cache. `work` holds two rows. */
 static void box_along(const stage_t *s, const real *in, ptrdiff_t pitch, ptrdiff_t rows,
                       ptrdiff_t columns, ptrdiff_t step, real *work, real *out,
                       ptrdiff_t out_pitch) {
-    const ptrdiff_t wide = columns + (s->box - 1) * step;
-    const vec divisor = splat((real)s->divisor);
-    real *sums = work + pitch;
-    for (ptrdiff_t r = 0; r < rows; r++, out += out_pitch) {
-        const real *x = in + r * pitch, *first = NULL;
-        ptrdiff_t offset = 0, m = 1;
-        for (ptrdiff_t bits = s->box; bits > 1; bits >>= 1, m *= 2) {
-            const ptrdiff_t left = wide - m * step;
-            if (bits & 1) {
-                const real *from = x + offset * step;
-                if (!first && x != work) /* the row itself stays as it is */
-                    first = from;
-                else {
-                    for (ptrdiff_t j = 0; j < columns; j += LANES)
-                        store(sums + j, first ? load(first + j) + load(from + j) : load(from + j));
-                    first = sums;
-                }
-                offset += m;
-            }
-            for (ptrdiff_t j = 0; j < left; j += LANES)
-                store(work + j, load(x + j) + load(x + j + m * step));
-            x = work;
-        }
-        const real *from = x + offset * step;
-        ptrdiff_t j = 0;
-        for (; j + LANES <= columns; j += LANES) {
-            vec sum = load(from + j);
-            if (first) sum = load(first + j) + sum;
-            store(out + j, s->divisor == 1 ? sum : sum / divisor);
-        }
-        for (; j < columns; j++) out[j] = (first ? first[j] + from[j] : from[j]) / (real)s->divisor;
-    }
+    enum { SOME = 4096 / sizeof(real) };
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = 0; j < columns; j += SOME)
+            sums_along(s, s->box, in + r * pitch + j, columns - j < SOME ? columns - j : SOME, step,
+                       work, work + pitch, out + r * out_pitch + j);
 }
 
 /* The type of an image whose cells are sums as they are. */
 enum { OWN_TYPE = REAL_BYTES == 4 ? CYCONV_F32 : CYCONV_F64 };
 
+#if REAL_BYTES == 4
+#include "bytes_body.h"
+#endif
+
 /* Rows whose long windows are summed together, as vectors of one cell of each. */
-enum { TOGETHER = 16, GROUPS = TOGETHER / LANES, LONG = 16 };
+enum { GROUPS = 2, TOGETHER = GROUPS * LANES, LONG = 16 };
 
 /* to[j][r] = from[r][j], or back: n cells of `rows` rows, the last of which stands for others. */
 static void turn_in(const real *from, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t n, real *to) {
@@ -315,7 +325,7 @@ INLINE void store_sums(real *cells, const vec *sum) {
 static void long_windows(const stage_t *s, const real *x, ptrdiff_t column, ptrdiff_t columns,
                          ptrdiff_t step, real *y) {
     const ptrdiff_t n = s->box, cell = step * TOGETHER;
-    const vec divisor = splat((real)s->divisor);
+    const mean_t mean = mean_of(s);
     for (ptrdiff_t first = 0, next; first < columns; first = next) {
         next = first + n - ((column + first) % n + n) % n;
         const ptrdiff_t last = next < columns ? next : columns;
@@ -332,9 +342,8 @@ static void long_windows(const stage_t *s, const real *x, ptrdiff_t column, ptrd
 #pragma GCC unroll 8
             for (int g = 0; g < GROUPS; g++) whole[g] = beginning[g];
             add_cells(whole, y + i * cell);
-            if (s->divisor != 1)
 #pragma GCC unroll 8
-                for (int g = 0; g < GROUPS; g++) whole[g] /= divisor;
+            for (int g = 0; g < GROUPS; g++) whole[g] = mean_cells(whole[g], &mean);
             store_sums(y + i * cell, whole);
         }
     }
@@ -346,12 +355,17 @@ static void long_box_along(const stage_t *s, const real *in, ptrdiff_t pitch, pt
                            ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t step, real *work, real *out,
                            ptrdiff_t out_pitch) {
     real *x = work, *y = work + TOGETHER * pitch;
+    const ptrdiff_t most = 256 + 2 * s->box; /* columns that stay near while they are summed */
     for (ptrdiff_t r = 0; r < rows; r += TOGETHER) {
         const ptrdiff_t some = rows - r < TOGETHER ? rows - r : TOGETHER;
-        turn_in(in + r * pitch, pitch, some, columns + (s->box - 1) * step, x);
-        for (ptrdiff_t k = 0; k < step; k++)
-            long_windows(s, x + k * TOGETHER, column, columns / step, step, y + k * TOGETHER);
-        turn_out(y, out_pitch, some, columns, out + r * out_pitch);
+        for (ptrdiff_t first = 0; first < columns / step; first += most) {
+            const ptrdiff_t n = columns / step - first < most ? columns / step - first : most;
+            const ptrdiff_t place = first * step;
+            turn_in(in + r * pitch + place, pitch, some, (n + s->box - 1) * step, x);
+            for (ptrdiff_t k = 0; k < step; k++)
+                long_windows(s, x + k * TOGETHER, column + first, n, step, y + k * TOGETHER);
+            turn_out(y, out_pitch, some, n * step, out + r * out_pitch + place);
+        }
     }
 }
 
@@ -382,34 +396,55 @@ static void set_constant(const chain_t *c, const area_t *a, real *tile) {
     }
 }
 
-/* Row `r` of the plane, which may lie outside it, between the columns of `a`. */
-static void load_row(const chain_t *c, const char *x, ptrdiff_t r, const area_t *a, real *to) {
-    const ptrdiff_t source = border_source(c->row_border, r, c->rows), step = c->step;
-    const ptrdiff_t size = storage_size(c->source);
-    const ptrdiff_t first = a->column0 > 0 ? a->column0 : 0;
+/* Of the elements of a tile's row outside [first, last) of the plane's columns, one after the
+ * other: the element of the row that is the same, or -1 - j for element j of the plane's row, which
+ * the tile does not hold; INT32_MIN for the constant. */
+static void map_border(const chain_t *c, const area_t *a, int32_t *map) {
+    const ptrdiff_t first = a->column0 > 0 ? a->column0 : 0, step = c->step;
     const ptrdiff_t last = a->column1 < c->columns ? a->column1 : c->columns;
-    const char *row = x + source * c->x_row;
-    if (source < 0) {
-        for (ptrdiff_t j = 0; j < (a->column1 - a->column0) * step; j++) to[j] = (real)c->constant;
-        return;
-    }
-    real *inside = to + (first - a->column0) * step;
-    if (first < last)
-        load_cells(c->source, row + first * step * size, (last - first) * step, inside);
     for (ptrdiff_t q = a->column0; q < a->column1; q++) {
         if (q == first && first < last) q = last;
         if (q >= a->column1) break;
         const ptrdiff_t p = border_source(c->column_border, q, c->columns);
-        real *pixel = to + (q - a->column0) * step;
-        if (p < 0)
-            for (ptrdiff_t k = 0; k < step; k++) pixel[k] = (real)c->constant;
-        else if (step == 1 && p >= first && p < last)
-            *pixel = inside[p - first];
-        else if (p >= first && p < last)
-            for (ptrdiff_t k = 0; k < step; k++) pixel[k] = inside[(p - first) * step + k];
-        else
-            load_cells(c->source, row + p * step * size, step, pixel);
+        for (ptrdiff_t k = 0; k < step; k++)
+            *map++ = p < 0                    ? INT32_MIN
+                     : p >= first && p < last ? (int32_t)((p - a->column0) * step + k)
+                                              : (int32_t)(-1 - (p * step + k));
     }
+}
+
+/* n elements of a tile's row `whole`, by the map, at `to`; `row` is the plane's. */
+static void load_border(const chain_t *c, const char *row, const int32_t *map, ptrdiff_t n,
+                        const real *whole, real *to) {
+    for (ptrdiff_t j = 0; j < n; j++)
+        if (map[j] >= 0)
+            to[j] = whole[map[j]];
+        else if (map[j] == INT32_MIN)
+            to[j] = (real)c->constant;
+        else
+            load_cells(c->source, row - (map[j] + 1) * storage_size(c->source), 1, to + j);
+}
+
+/* Row `r` of the plane, which may lie outside it, between the columns of `a`. */
+static void load_row(const chain_t *c, const char *x, ptrdiff_t r, const area_t *a,
+                     const int32_t *map, real *to) {
+    const ptrdiff_t source = border_source(c->row_border, r, c->rows), step = c->step;
+    const ptrdiff_t first = a->column0 > 0 ? a->column0 : 0;
+    const ptrdiff_t last = a->column1 < c->columns ? a->column1 : c->columns;
+    const ptrdiff_t n = (a->column1 - a->column0) * step;
+    const char *row = x + source * c->x_row;
+    if (source < 0) {
+        for (ptrdiff_t j = 0; j < n; j++) to[j] = (real)c->constant;
+        return;
+    }
+    if (first >= last) {
+        load_border(c, row, map, n, to, to);
+        return;
+    }
+    const ptrdiff_t before = (first - a->column0) * step, inside = (last - first) * step;
+    load_cells(c->source, row + first * step * storage_size(c->source), inside, to + before);
+    load_border(c, row, map, before, to, to);
+    load_border(c, row, map + before, n - before - inside, to, to + before + inside);
 }
 
 /* `rows` rows of n elements, of which in[0], in row `row` and column `column` of the plane, is the
@@ -521,6 +556,11 @@ static void run_branch(const chain_t *c, int branch, branch_t *b, const rows_t *
     }
 }
 
+/* Squares of words, wrapped as words are: they leave the integers that cells are cast through. */
+VECTORIZED static void wrap_words(real *cells, ptrdiff_t n) {
+    for (ptrdiff_t j = 0; j < n; j++) cells[j] -= 65536 * (real)floor((double)(cells[j] / 65536));
+}
+
 /* `total` with one more branch in it. */
 static void add_branch(const chain_t *c, int branch, const real *from, ptrdiff_t rows, ptrdiff_t n,
                        real *work, real *total) {
@@ -530,6 +570,7 @@ static void add_branch(const chain_t *c, int branch, const real *from, ptrdiff_t
                 const vec v = load(from + j);
                 store(work + j, v * v);
             }
+            if (c->between == CYCONV_U16) wrap_words(work, n);
             rounded_cells(c->between, 0, work, n, work + c->pitch);
         }
         const real *term = c->finish == CYCONV_LENGTH ? work : from;
@@ -595,6 +636,7 @@ typedef struct {
     rows_t loaded;
     branch_t branch[CYCONV_BRANCHES];
     real *work, *out, *total;
+    int32_t *map;
 } tile_t;
 
 static real *some_rows(const chain_t *c, ptrdiff_t rows, real *scratch, ptrdiff_t *used) {
@@ -608,6 +650,7 @@ static ptrdiff_t divide(const chain_t *c, ptrdiff_t row0, tile_t *t, real *scrat
     ptrdiff_t used = 0;
     t->work = some_rows(c, has_long_box(c) ? 2 * TOGETHER : 4, scratch, &used);
     t->out = some_rows(c, band, scratch, &used), t->total = some_rows(c, band, scratch, &used);
+    t->map = (int32_t *)some_rows(c, 1, scratch, &used);
     t->loaded = (rows_t){NULL, row0 - c->up, row0 - c->up, 2 * halo + band};
     t->loaded.cells = some_rows(c, t->loaded.most, scratch, &used);
     for (int b = 0; b < c->branches; b++)
@@ -630,6 +673,9 @@ static ptrdiff_t divide(const chain_t *c, ptrdiff_t row0, tile_t *t, real *scrat
 
 static ptrdiff_t chain_scratch(const chain_t *c) {
     tile_t t;
+#if REAL_BYTES == 4
+    if (c->box_rows) return bytes_scratch(c);
+#endif
     return divide(c, 0, &t, NULL);
 }
 
@@ -661,15 +707,22 @@ static void chain_tile(const chain_t *c, const char *x, char *y, ptrdiff_t row0,
                        ptrdiff_t column0, ptrdiff_t column1, void *scratch) {
     const ptrdiff_t size = storage_size(c->target);
     tile_t t;
+#if REAL_BYTES == 4
+    if (c->box_rows) {
+        bytes_tile(c, x, y, row0, row1, column0, column1, scratch);
+        return;
+    }
+#endif
     divide(c, row0, &t, scratch);
     area_t band = {row0, row0, column0, column1};
     const area_t across = {row0, row1, column0 - c->left, column1 + c->right};
+    map_border(c, &across, t.map);
     for (; band.row0 < row1; band.row0 = band.row1) {
         band.row1 = band.row0 + band_rows(c) < row1 ? band.row0 + band_rows(c) : row1;
         const ptrdiff_t end = band.row1 + c->below;
         make_room(c, &t.loaded, band.row0 - c->up, end);
         for (; t.loaded.end < end; t.loaded.end++)
-            load_row(c, x, t.loaded.end, &across, row_of(c, &t.loaded, t.loaded.end));
+            load_row(c, x, t.loaded.end, &across, t.map, row_of(c, &t.loaded, t.loaded.end));
         run_band(c, &t, &band, y + band.row0 * c->y_row + column0 * c->step * size);
     }
 }

@@ -32,12 +32,13 @@ cdef extern from "chain.h" nogil:
         CYCONV_U8
         CYCONV_I8
         CYCONV_I16
+        CYCONV_F32
 
     ctypedef enum border_mode_t:
         pass
 
     ctypedef enum finish_t:
-        pass
+        CYCONV_EACH
 
     ctypedef struct stage_t:
         ptrdiff_t up, below, left, right
@@ -48,7 +49,7 @@ cdef extern from "chain.h" nogil:
         const ptrdiff_t *mirrored
         ptrdiff_t box
         int down
-        double divisor
+        double divisor, factor
 
     ctypedef struct chain_t:
         storage_t source, between, target
@@ -61,6 +62,8 @@ cdef extern from "chain.h" nogil:
         int stages[3]
         stage_t stage[3][2]
         ptrdiff_t up, below, left, right, pitch
+        ptrdiff_t box_rows, box_columns, box_up, box_left
+        double box_divisor
 
     ctypedef struct chains_t:
         int itemsize, lanes

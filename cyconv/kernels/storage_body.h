@@ -1,6 +1,9 @@
 /* Rows of cells between the storage types and `real`. Each loop is plain: one conversion a cell. */
 #include "chain.h"
 #include <math.h>
+#if REAL_BYTES == 4 && defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define VECTORIZED __attribute__((noinline, optimize("O3")))
@@ -79,7 +82,34 @@ static void load_cells(storage_t type, const void *from, ptrdiff_t n, real *to) 
     }
 }
 
+/* The bytes nearest to the first of n cells: returns of how many. Beyond 255, and of NaN, the
+ * conversion gives the least integer, which saturates to 0: what is too large is cut before. */
+static ptrdiff_t nearest_bytes(const real *from, ptrdiff_t n, uint8_t *to) {
+    ptrdiff_t j = 0;
+#if REAL_BYTES == 4 && defined(__AVX2__)
+    const __m256 most = _mm256_set1_ps(255);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    for (; j + 32 <= n; j += 32) {
+        __m256i part[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            part[i] = _mm256_cvtps_epi32(_mm256_min_ps(most, _mm256_loadu_ps(from + j + 8 * i)));
+        const __m256i low = _mm256_packs_epi32(part[0], part[1]);
+        const __m256i high = _mm256_packs_epi32(part[2], part[3]);
+        const __m256i bytes = _mm256_packus_epi16(low, high);
+        _mm256_storeu_si256((__m256i *)(to + j), _mm256_permutevar8x32_epi32(bytes, order));
+    }
+#else
+    (void)from, (void)n, (void)to;
+#endif
+    return j;
+}
+
 static void store_cells(storage_t type, int saturate, const real *from, ptrdiff_t n, void *to) {
+    if (saturate && type == CYCONV_U8) {
+        const ptrdiff_t done = nearest_bytes(from, n, to);
+        from += done, n -= done, to = (uint8_t *)to + done;
+    }
     switch (type) {
 #define STORE(CODE, T, WIDE, LOW, HIGH) \
     case CODE:                          \

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from cyconv.algorithms import chains
+from cyconv.algorithms.recall import recalled
 from cyconv.ndimage.arguments import (
     bools,
     border_mode,
@@ -23,6 +24,7 @@ from cyconv.problem.operands import on_host
 DIRECT = 800  # taps of a plane's kernel, beyond which floats may do better by transforms
 
 
+@recalled
 def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None):
     r"""Correlate an array with a kernel.
 
@@ -68,6 +70,7 @@ def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *
     return bools(_correlate(input, weights, output, mode, cval, origin, axes, flip=False))
 
 
+@recalled
 def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None):
     r"""Convolve an array with a kernel.
 
@@ -132,6 +135,7 @@ def _correlate(x, w, output, mode, cval, origin, axes, flip):
     return output
 
 
+@recalled
 def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0):
     r"""Correlate the lines of an array along one axis with a kernel.
 
@@ -161,6 +165,7 @@ def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, 
     return bools(along_axis(input, weights, axis, output, mode, cval, origin))
 
 
+@recalled
 def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0):
     r"""Convolve the lines of an array along one axis with a kernel.
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from cyconv.algorithms import chains
+from cyconv.algorithms.recall import recalled
 from cyconv.ndimage.arguments import (
     bools,
     border_mode,
@@ -16,6 +17,7 @@ from cyconv.ndimage.smoothing import gaussian_passes
 from cyconv.problem.operands import on_host
 
 
+@recalled
 def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):
     r"""Prewitt filter: [-1, 0, 1] along one axis, [1, 1, 1] along the others.
 
@@ -46,6 +48,7 @@ def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0):
     return bools(_gradient(PREWITT, input, axis, output, mode, cval))
 
 
+@recalled
 def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0):
     r"""Sobel filter: [-1, 0, 1] along one axis, [1, 2, 1] along the others.
 
@@ -128,6 +131,7 @@ def generic_laplace(
     return bools(_sum_over_axes(input, derivative2, output, mode, cval, *given, axes))
 
 
+@recalled
 def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None):
     r"""Laplace filter: second differences, summed over the axes.
 
@@ -154,6 +158,7 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None):
     return bools(_over_axes(input, passes, output, mode, cval, axes, "sum"))
 
 
+@recalled
 def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, **kwargs):
     r"""Laplacian of a Gaussian: second derivatives of a Gaussian, summed over the axes.
 
@@ -229,10 +234,11 @@ def generic_gradient_magnitude(
     given = extra_arguments, extra_keywords or {}
     output = _sum_over_axes(input, squared, output, mode, cval, *given, axes)
     if chosen_axes(axes, output.ndim):
-        np.sqrt(output, out=output, casting="unsafe")
+        _take_root(output)
     return bools(output)
 
 
+@recalled
 def gaussian_gradient_magnitude(
     input,
     sigma,
@@ -289,6 +295,7 @@ def _over_axes(x, passes, output, mode, cval, axes, finish):
     branches = [passes(axis, mode) for axis, mode in zip(axes, modes, strict=True)]
     if run_branches(output, x, branches, cval, finish):
         return output
+    chains.note_more()
 
     def term(x, axis, output, mode, cval):
         output = result_array(output, x)
@@ -297,7 +304,7 @@ def _over_axes(x, passes, output, mode, cval, axes, finish):
 
     output = _sum_over_axes(x, term, output, mode, cval, (), {}, axes)
     if axes and finish == "length":
-        np.sqrt(output, out=output, casting="unsafe")
+        _take_root(output)
     return output
 
 
@@ -314,3 +321,12 @@ def _sum_over_axes(x, term, output, mode, cval, arguments, keywords, axes):
     for axis, mode in zip(axes[1:], modes[1:], strict=True):
         output += term(x, axis, output.dtype, mode, cval, *arguments, **keywords)
     return output
+
+
+def _take_root(squares):
+    """The square roots of an array in it, in a type that holds them; of bytes not in float16.
+
+    Both truncate to the same byte, and float16 is slow.
+    """
+    dtype = np.float32 if squares.dtype == np.uint8 else None
+    np.sqrt(squares, out=squares, casting="unsafe", dtype=dtype)

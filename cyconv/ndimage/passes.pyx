@@ -60,7 +60,8 @@ def run_branches(output, x, branches, cval, finish):
         or len(modes) != 1
         or not all(1 <= len(passes) <= 2 for passes in branches)
         or x.dtype.kind == "c"
-        or not (kind == "f" or (kind in "iu" and size < 8 and finish == "sum"))
+        or not (kind == "f" or (kind in "iu" and size < 8 and finish == "sum")
+                or (kind == "u" and size < 4))
     ):
         return False
     cval = real_number(cval)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from cyconv.algorithms import chains
+from cyconv.algorithms.recall import recalled
 from cyconv.ndimage.arguments import (
     bools,
     border_mode,
@@ -52,6 +53,7 @@ def gaussian_radius(sigma, truncate, radius):
     return reach
 
 
+@recalled
 def gaussian_filter1d(
     input,
     sigma,
@@ -106,6 +108,7 @@ def gaussian_stage(sigma, order, radius):
     return chains.line(gaussian_kernel(sigma, order, radius)[::-1], radius)
 
 
+@recalled
 def gaussian_filter(
     input,
     sigma,
@@ -175,6 +178,7 @@ def _gaussian_stage(sigma, order, truncate, radius):
     return gaussian_stage(float(sigma), index(order), gaussian_radius(sigma, truncate, radius))
 
 
+@recalled
 def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0, origin=0):
     r"""Mean of every window of `size` cells along one axis.
 
@@ -224,6 +228,7 @@ def _mean(size, before):
     return chains.box(size, before, size)
 
 
+@recalled
 def uniform_filter(
     input,
     size=3,

@@ -75,8 +75,62 @@ static double cell_at(const chain_t *c, const char *x, ptrdiff_t r, ptrdiff_t q,
     return cell_of(c->source, x + row * c->x_row, column * c->step + k);
 }
 
+/* Means of boxes of bytes: the nearest in f32, and the nearest integers. */
+static void check_boxes(const chains_t *k) {
+    for (int turn = 0; turn < 300; turn++) {
+        const ptrdiff_t rows = between(1, turn % 3 ? 9 : 40),
+                        columns = between(1, turn % 3 ? 9 : 40);
+        chain_t c = {.source = CYCONV_U8,
+                     .target = (storage_t)between(0, 9),
+                     .between = CYCONV_F32,
+                     .saturate = 1,
+                     .rows = between(1, MOST),
+                     .columns = between(1, MOST),
+                     .step = between(1, 3),
+                     .row_border = (border_mode_t)between(0, 4),
+                     .column_border = (border_mode_t)between(0, 4),
+                     .branches = 1,
+                     .stages = {2},
+                     .box_rows = rows,
+                     .box_columns = columns,
+                     .box_up = between(0, rows - 1),
+                     .box_left = between(0, columns - 1),
+                     .box_divisor = (double)(rows * columns)};
+        c.up = c.box_up, c.below = rows - 1 - c.up;
+        c.left = c.box_left, c.right = columns - 1 - c.left;
+        c.x_row = c.columns * c.step, c.y_row = c.columns * c.step * sizes[c.target];
+        begin("box %td x %td of bytes -> %d, %td x %td x %td, borders %d %d", rows, columns,
+              c.target, c.rows, c.columns, c.step, c.row_border, c.column_border);
+        char *x = guarded(IMAGE, c.rows * c.x_row), *y = guarded(RESULT, c.rows * c.y_row);
+        for (ptrdiff_t i = 0; i < c.rows * c.x_row; i++)
+            set_cell(c.source, x, i, (int)between(0, 255));
+        const ptrdiff_t r[] = {0, between(0, c.rows), c.rows};
+        const ptrdiff_t q[] = {0, between(0, c.columns), c.columns};
+        void *scratch = guarded(SCRATCH, k->scratch(&c) * k->itemsize);
+        for (int tile = 0; tile < 4; tile++)
+            if (r[tile / 2] < r[tile / 2 + 1] && q[tile % 2] < q[tile % 2 + 1])
+                k->tile(&c, x, y, r[tile / 2], r[tile / 2 + 1], q[tile % 2], q[tile % 2 + 1],
+                        scratch);
+        const double most = c.target == CYCONV_I8 ? 127 : 255;
+        for (ptrdiff_t i = 0; i < c.rows; i++)
+            for (ptrdiff_t j = 0; j < c.columns; j++)
+                for (ptrdiff_t e = 0; e < c.step; e++) {
+                    double sum = 0;
+                    for (ptrdiff_t t = 0; t < rows; t++)
+                        for (ptrdiff_t u = 0; u < columns; u++)
+                            sum += cell_at(&c, x, i + t - c.box_up, j + u - c.box_left, e);
+                    double mean = sum / (double)(rows * columns);
+                    if (c.target < CYCONV_F32) mean = fmin(rint(mean), most);
+                    const double got = cell_of(c.target, y + i * c.y_row, j * c.step + e);
+                    if (fabs(got - mean) > (c.target < CYCONV_F32 ? 0 : 6e-8 * mean))
+                        fail("cell %td %td %td is %g, not %g", i, j, e, got, mean);
+                }
+    }
+}
+
 /* One stage of random taps over both axes, or a box; small enough for int8. */
 void check_chains(const chains_t *k) {
+    if (k->itemsize == 4) check_boxes(k);
     for (int turn = 0; turn < 600; turn++) {
         float narrow[TAPS];
         double wide[TAPS];
@@ -97,7 +151,7 @@ void check_chains(const chains_t *k) {
         if (c.target == CYCONV_U32 || c.target == CYCONV_U64) c.target = CYCONV_F32;
         c.between = c.target;
         const int sparse = (int)between(0, 1); /* else no tap is left out */
-        s->divisor = 1;
+        s->divisor = s->factor = 1;
         s->box = box, s->down = down;
         const ptrdiff_t reach = box ? box - 1 : between(0, 4);
         s->up = !box || down ? between(0, reach) : 0, s->below = !box || down ? reach - s->up : 0;
