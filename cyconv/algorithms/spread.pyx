@@ -27,7 +27,8 @@ def spreads(x, ptrdiff_t groups, str isa, bint least=True):
     array (3, groups) of float64
         Infinite largest: a number is not finite. Zeros are no least, nor are runs of zeros.
     """
-    cdef cnp.ndarray rows, found
+    cdef cnp.ndarray rows
+    cdef double[:, ::1] found
     cdef spread_t one
     cdef const spectra_t *k = spectra_for(isa, x.dtype)
     cdef const char *plane
@@ -47,4 +48,4 @@ def spreads(x, ptrdiff_t groups, str isa, bint least=True):
                 for l in range(rows.shape[2]):
                     k.spread(rows.shape[3], plane + l * rows.strides[2], least, &one)
         found[0, g], found[1, g], found[2, g] = one.largest, one.least, one.least_run
-    return found
+    return np.asarray(found)
