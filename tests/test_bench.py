@@ -145,6 +145,8 @@ def test_every_contestant_computes_what_it_takes(name, layer):
     for module in contestant.needs:
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
+    if name == "pyfftw" and "mkl_fft" in sys.modules:
+        pytest.skip("MKL, once loaded, stands in for FFTW; the bench gives each its own process")
     x, w, *gradient = data(layer)
     made = contestant.make(Task(layer, x, w, *(gradient or [None]), 1))
     expected = reference.reference(layer, x, w, *gradient)

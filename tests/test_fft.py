@@ -8,6 +8,7 @@ import scipy.fft
 
 import cyconv
 from cyconv.algorithms.fft import Piece
+from cyconv.algorithms.fft_floor import Tile
 from cyconv.algorithms.tiling import fast_length
 
 LONG = ((1, 1, 600_000), (1, 1, 300))  # several pieces
@@ -87,3 +88,98 @@ def test_a_call_leaves_nothing_for_the_collector_of_cycles():
         assert not any(isinstance(o, Piece) for o in gc.get_objects())
     finally:
         gc.enable()
+
+
+WIDE = {
+    "float32": 6,
+    "float64": 60,
+}
+"""Decades above and below 1 that sizes of numbers are drawn from; products stay in the type."""
+
+
+def wide(rng, shape, dtype, decades):
+    return (rng.standard_normal(shape) * 10 ** rng.uniform(-decades, decades, shape)).astype(dtype)
+
+
+def assert_componentwise(x, w, limit=8192, **geometry):
+    """Each output within `limit` roundings of its own terms' sizes; of the largest's, if empty."""
+    problem = cyconv.Problem(x.shape, w.shape, dtype=x.dtype, **geometry)
+    y = cyconv.plan(problem, algorithm="fft").pack(w)(x)
+    how = {"algorithm": "direct", **geometry}
+    expected = cyconv.conv(x.astype(float), w.astype(float), **how)
+    sizes = cyconv.conv(abs(x).astype(float), abs(w).astype(float), **how)
+    sizes[sizes == 0] = sizes.max() / limit
+    assert (abs(y - expected) <= limit * np.finfo(x.dtype).eps * sizes).all()
+
+
+@pytest.mark.parametrize("dtype", WIDE)
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize(
+    ("shapes", "geometry"),
+    [
+        (((1, 1, 5000), (1, 1, 400)), {"padding": 399}),
+        (((1, 4, 900), (4, 2, 301)), {"groups": 2, "padding": 150}),
+        (((2, 2, 90, 80), (4, 1, 21, 19)), {"groups": 2, "padding": 10}),
+        (((1, 2, 90, 80), (3, 2, 11, 9)), {"stride": 2, "dilation": 2, "padding": 20}),
+        (((1, 1, 24, 25, 26), (1, 1, 9, 8, 7)), {}),
+    ],
+)
+def test_each_output_keeps_the_digits_of_its_own_terms(shapes, geometry, dtype, both):
+    rng = np.random.default_rng(11)
+    decades = WIDE[dtype]
+    x = wide(rng, shapes[0], dtype, decades)
+    w = wide(rng, shapes[1], dtype, decades if both else 0)
+    assert_componentwise(x, w, **geometry)
+    x = wide(rng, shapes[0], dtype, 0)
+    assert_componentwise(x, wide(rng, shapes[1], dtype, decades), **geometry)
+
+
+@pytest.mark.parametrize("dtype", WIDE)
+def test_quiet_parts_between_silence_and_tails_keep_their_digits(dtype):
+    rng = np.random.default_rng(12)
+    x = rng.standard_normal((1, 1, 40_000)).astype(dtype)
+    w = rng.standard_normal((1, 1, 700)).astype(dtype)
+    tails = np.exp(-(np.linspace(-8, 8, 301) ** 2) / 2).astype(dtype)
+    assert_componentwise(x, tails[None, None], padding=300)
+    x[..., 20_000:] *= 1e-7
+    assert_componentwise(x, w)
+    x[..., 20_000:] = 0
+    x[..., 30_000] = 1e-9
+    assert_componentwise(x, w)
+
+
+@pytest.mark.parametrize("dtype", WIDE)
+def test_flat_areas_are_not_summed_again_one_by_one(dtype, monkeypatch):
+    """Sums that cancel are small by rights: the spectra of the sizes tell."""
+    summed = []
+    again = Tile.sum_again
+    monkeypatch.setattr(
+        Tile, "sum_again", lambda tile, cells: (summed.append(cells.sum()), again(tile, cells))
+    )
+    monkeypatch.setattr(Piece, "repair", None)  # nor all of them
+    x = np.ones((1, 1, 40_000), dtype)
+    x[..., 17_000:17_350] = 1e-9  # dark, so that the outputs are looked at
+    x[..., 20_000:30_000] = 0
+    w = np.repeat([1, -1], 150).astype(dtype)[None, None]
+    assert_componentwise(x, w)
+    assert 0 < sum(summed) < 10_000
+
+
+def test_a_geometric_series_keeps_each_of_its_digits():
+    """Entries from 1 to 1e162, and zeros that are zero, where the largest decides SciPy's error."""
+    a = np.concatenate([np.zeros(10_000), 10.0 ** (9 * np.arange(10))])
+    ends = [min(i, 18 - i) + 1 for i in range(19)]
+    exact = np.concatenate([np.zeros(20_000), ends * 10.0 ** (9 * np.arange(19))])
+    found = {
+        "convolve": cyconv.signal.convolve(a, a),
+        "by fft": cyconv.signal.convolve(a, a, method="fft"),
+        "conv1d": cyconv.conv1d(a[None], a[None, None], padding=len(a) - 1, flip=True)[0],
+    }
+    for name, y in found.items():
+        np.testing.assert_allclose(y, exact, rtol=1e-12, atol=0, err_msg=name)
+    plane = a[9890:].reshape(1, 1, 10, 12)
+    how = {"padding": (9, 11), "flip": True}
+    expected = cyconv.conv2d(plane, plane, **how, algorithm="direct")
+    for algorithm in "auto", "fft":
+        y = cyconv.conv2d(plane, plane, **how, algorithm=algorithm)
+        np.testing.assert_allclose(y, expected, rtol=1e-12, atol=0)

@@ -51,6 +51,7 @@ PARTS = {
     "chains": "CHAIN_ELEMENTS",
     "pairs": "PAIR_ELEMENTS",
     "last": "LAST_ELEMENTS",
+    "spectra": "SPECTRA_ELEMENTS",
 }
 TABLES = [(part, element) for part, name in PARTS.items() for element in SETUP[name]]
 CHECKED = [element if part == "kernels" else f"{part}_{element}" for part, element in TABLES]
@@ -86,6 +87,8 @@ def build(compiler, sets, folder, *link, targets=None):
         compiled(SOURCES / "check_element.c", f"check_{element}", *FLAGS, f"-DELEMENT_{element}")
     for element in SETUP["LAST_ELEMENTS"]:
         compiled(SOURCES / "check_last.c", f"last_{element}", *FLAGS, f"-DELEMENT_{element}")
+    for element in SETUP["SPECTRA_ELEMENTS"]:
+        compiled(SOURCES / "check_spectra.c", f"spectra_{element}", *FLAGS, f"-DELEMENT_{element}")
     compiled(SOURCES / "check_chains.c", "check_chains", *FLAGS)
     compiled(SOURCES / "check_pairs.c", "check_pairs", *FLAGS)
     compiled(SOURCES / "check_kernels.c", "check_kernels", *FLAGS)

@@ -117,6 +117,7 @@ ALONE = {
     "Border": {"padding": 1, "padding_mode": "circular"},
     "GradWeight": {"direction": "grad_weight"},
     "GradInput": {"direction": "grad_input"},
+    "Interleaved": {"direction": "grad_input", "w_shape": (16, 4, 4, 2), "stride": 2},
 }
 
 

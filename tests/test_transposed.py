@@ -232,3 +232,37 @@ def test_transposed_of_no_images_and_to_no_channels():
     assert y.shape == (0, 3, 5, 6)
     y = cyconv.conv_transpose2d(np.ones((2, 2, 3, 4)), np.ones((2, 0, 3, 3)), stride=2)
     assert y.shape == (2, 0, 7, 9)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_few_channels_of_many_whose_phases_have_as_many_taps(seed):
+    """One product at a time: also of taps that are not finite, which meet no zeros around x."""
+    rng = np.random.default_rng(seed)
+    rank, groups, c = (int(rng.integers(1, n)) for n in (4, 3, 6))
+    stride, spatial = rng.integers(1, 4, rank), rng.integers(1, 7, rank)
+    kernel = stride * rng.integers(1, 4, rank)
+    padding = [int(rng.integers(0, k)) for k in kernel]
+    extra = [int(rng.integers(0, s)) for s in stride]
+    x = rng.standard_normal((2, 16 * groups, *spatial))
+    w = rng.standard_normal((16 * groups, c, *kernel))
+    if seed % 4 == 0:
+        w = with_unsound(rng, w)
+    sizes = (spatial - 1) * stride + kernel + extra
+    expected = np.zeros((2, groups, c, *sizes))
+    with np.errstate(invalid="ignore"):
+        for tap in np.ndindex(*kernel):
+            ends = zip(tap, spatial, stride, strict=True)
+            cells = (slice(r, r + (n - 1) * s + 1, s) for r, n, s in ends)
+            products = np.einsum(
+                "ngk...,gkc->ngc...",
+                x.reshape(2, groups, 16, *spatial),
+                w[(..., *tap)].reshape(groups, 16, c),
+            )
+            expected[(..., *cells)] += products
+    inside = (slice(p, n - p) for p, n in zip(padding, sizes, strict=True))
+    expected = expected.reshape(2, groups * c, *sizes)[(..., *inside)]
+    if 0 in expected.shape:
+        return
+    how = {"stride": stride.tolist(), "padding": padding, "output_padding": extra}
+    y = cyconv.conv_transpose(x, w, groups=groups, **how)
+    np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-11)

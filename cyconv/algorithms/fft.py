@@ -8,8 +8,8 @@ tiles, and tiles into pieces of work, says :mod:`cyconv.algorithms.tiling`: neit
 batch or on the threads, so neither do the bits.
 
 The transform spreads a non-finite value, and the rounding of a large one, over its whole tile: a
-tile with a non-finite output, or with parts a thousand times smaller than others, is computed again
-by the direct algorithm.
+tile with a non-finite output is computed again by the direct algorithm, and so are the outputs that
+rounding may have spoiled (:mod:`cyconv.algorithms.fft_floor`).
 
 References
 ----------
@@ -24,16 +24,15 @@ import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import as_strided
 
+import cyconv.kernels
 from cyconv.algorithms.direct import Algorithm as Direct
+from cyconv.algorithms.fft_floor import Tile, Weights
 from cyconv.algorithms.tiling import PIECE, best_tiling
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 from cyconv.problem import Problem
 from cyconv.problem.operands import finish
 from cyconv.runtime.parallel import share
-
-EVEN = 1024
-"""Between a tile's parts: more of the smaller one's digits than this are lost to the larger's."""
 
 
 class Algorithm:
@@ -43,7 +42,8 @@ class Algorithm:
     all_or_nothing = False  # every piece allocates
 
     def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, isa=None, allowed=BALANCED):
-        self.problem, self.isa, self.workspace_limit = problem, isa, workspace_limit
+        self.problem, self.isa = problem, isa or cyconv.kernels.isa()
+        self.workspace_limit = workspace_limit
         self.tiling = best_tiling(problem, workspace_limit)
         self.complex = np.result_type(problem.dtype, np.complex64)
         needed = self.workspace(1)
@@ -89,7 +89,7 @@ class Algorithm:
         return max(1, min(threads, room // max(1, self.tiling.bytes)))
 
     def pack(self, w):
-        """The conjugate spectra of the weights, the weights for repairs, how large outputs grow."""
+        """The conjugate spectra of the weights, the weights for repairs, how much they enlarge."""
         p, t = self.problem, self.tiling
         taps = (..., *(slice(None, None, d) for d in p.dilation))
         spectra = np.empty((p.filters, t.channels, *t.sizes), self.complex)
@@ -101,8 +101,8 @@ class Algorithm:
             np.conjugate(transformed, out=spectra[k : k + some])
         spectra = spectra.reshape(p.groups, t.filters, *spectra.shape[1:])
         with np.errstate(all="ignore"):
-            largest = abs(w).reshape(p.filters, -1).sum(axis=1, dtype=np.float64).max(initial=0)
-        return spectra, np.array(w, order="C"), max(1.0, float(largest)) * t.points**2
+            weights = Weights(np.array(w, order="C"), p.groups, self.isa)
+        return spectra, weights
 
     lend = pack
 
@@ -131,7 +131,7 @@ class Piece:
 
     def __init__(self, algorithm, x, packed, y, bias, clamp, add):
         self.problem, self.tiling, self.isa = algorithm.problem, algorithm.tiling, algorithm.isa
-        self.spectra, self.w, self.growth = packed
+        self.spectra, self.weights = packed
         self.x, self.y, self.bias, self.clamp, self.add = x, y, bias, clamp, add
 
     def run(self, n, group, *place):
@@ -141,7 +141,7 @@ class Piece:
         count = min(t.tiles, t.counts[-1] - place[-1])
         channels = slice(group * t.channels, (group + groups) * t.channels)
         filters = slice(group * t.filters, (group + groups) * t.filters)
-        strip = self.load(self.x[n, channels], place, count)
+        strip, inside = self.load(self.x[n, channels], place, count)
         *outer, step = strip.strides
         tiles = as_strided(
             strip, (count, len(strip), *t.lengths), (t.steps[-1] * step, *outer, step)
@@ -151,10 +151,10 @@ class Piece:
         )
         cells, kept = self.cells(place, count)
         result = result[(..., *kept)]
-        if not self.sound(strip, groups):
+        growth = self.weights.growth * t.points**2
+        for g in np.flatnonzero(self.weights.doubtful(inside, group, groups, growth)):
             for tile, outputs in zip(tiles, result, strict=True):
-                if not (np.isfinite(outputs).all() and even(tile, groups, p.receptive_field)):
-                    outputs[...] = self.repair(tile, self.w[filters], groups, kept)
+                self.mend(tile, outputs, g, group + g)
         out = self.y[(n, filters, *cells)]
         per, size = result.shape[-1], out.shape[-1]
         full = size // per
@@ -182,7 +182,7 @@ class Piece:
         return result.reshape(len(tiles), groups * t.filters, *sizes)
 
     def load(self, x, place, count):
-        """The inputs that `count` tiles read: of the image itself, or with zeros beyond it."""
+        """The inputs that `count` tiles read, with zeros beyond the image, and those within it."""
         t = self.tiling
         sizes = [*t.lengths[:-1], (count - 1) * t.steps[-1] + t.lengths[-1]]
         source, target = [slice(None)], [slice(None)]
@@ -194,10 +194,10 @@ class Piece:
             target.append(slice(begin - start, end - start))
         x = x[tuple(source)]
         if x.shape[1:] == tuple(sizes):
-            return x
+            return x, x
         strip = np.zeros((len(x), *sizes), x.dtype)
         strip[tuple(target)] = x
-        return strip
+        return strip, x
 
     def cells(self, place, count):
         """Where the outputs of the tiles go, and where they lie in each tile."""
@@ -211,23 +211,31 @@ class Piece:
             kept.append(slice(0, (per - 1) * s + 1, s))
         return cells, kept
 
-    def sound(self, strip, groups):
-        """Whether no tile of the strip can need a repair: what a look at the inputs can tell."""
-        largest = windows(strip, groups, self.problem.receptive_field)
-        growth = float(largest.max()) * self.growth  # of anything that the transforms compute
-        return growth < np.finfo(strip.dtype).max and all_even(largest)
+    def mend(self, tile, outputs, place, group):
+        """Repair what a transform spoiled of one group, the piece's at `place`."""
+        t = self.tiling
+        inputs = tile[place * t.channels : (place + 1) * t.channels]
+        outputs = outputs[place * t.filters : (place + 1) * t.filters]
+        filters = slice(group * t.filters, (group + 1) * t.filters)
+        w = self.weights.w[filters]
+        part = Tile(self.problem, inputs, w, outputs, t.axes)
+        if not (np.isfinite(outputs).all() and part.mend(self.weights.norms[filters])):
+            self.repair(inputs, w, outputs)
 
-    def repair(self, tile, w, groups, kept):
+    def repair(self, tile, w, outputs):
         """The same outputs by the defining sum."""
         p = self.problem
-        sizes = [cut.stop - 1 + extent for cut, extent in zip(kept, p.receptive_field, strict=True)]
-        problem = Problem((1, len(tile), *sizes), w.shape, p.dtype, p.stride, 0, p.dilation, groups)
+        sizes = [
+            (n - 1) * s + extent
+            for n, s, extent in zip(outputs.shape[1:], p.stride, p.receptive_field, strict=True)
+        ]
+        problem = Problem((1, len(tile), *sizes), w.shape, p.dtype, p.stride, 0, p.dilation)
         direct = Direct(problem, isa=self.isa)
-        outputs = np.empty(problem.output_shape, p.dtype)
+        found = np.empty(problem.output_shape, p.dtype)
         inputs = tile[None][(..., *map(slice, sizes))]
         seconds = Direct.cost(problem, 1)
-        direct.run(inputs, direct.pack(w), outputs, None, None, 1, seconds)
-        return outputs[0]
+        direct.run(inputs, direct.pack(w), found, None, None, 1, seconds)
+        outputs[...] = found[0]
 
 
 @cache
@@ -240,46 +248,3 @@ def keep_freed_memory():
     .. [1] mallopt(3), M_MMAP_THRESHOLD: "dynamic".
     """
     np.empty(16 << 20, np.uint8)
-
-
-def windows(planes, groups, spans):
-    """The largest size of an input in each group and in each window of `spans` inputs or more."""
-    largest = None
-    for axis, span in enumerate(spans, 1):
-        if largest is not None:
-            largest = in_windows(np.maximum, largest, axis, span)
-        elif planes.shape[axis] > 1 or axis == len(spans):
-            least = in_windows(np.minimum, planes, axis, span)
-            largest = np.maximum(in_windows(np.maximum, planes, axis, span), -least)
-    largest = largest.reshape(groups, -1, *largest.shape[1:])
-    return (largest[:, 0] if largest.shape[1] == 1 else largest.max(axis=1)).reshape(groups, -1)
-
-
-def in_windows(extreme, planes, axis, span):
-    """The extreme of each window along an axis; the last one is up to twice as long."""
-    span = max(8, span)
-    above, size, below = planes.shape[:axis], planes.shape[axis], planes.shape[axis + 1 :]
-    count = size // span
-    if count < 2:
-        return extreme.reduce(planes, axis=axis, keepdims=True)
-    place = (slice(None),) * axis
-    head = planes[(*place, slice(0, count * span))].reshape(*above, count, span, *below)
-    found = extreme.reduce(head, axis=axis + 1)
-    if count * span < size:
-        tail = extreme.reduce(planes[(*place, slice(count * span, None))], axis=axis)
-        last = found[(*place, -1)]
-        extreme(last, tail, out=last)
-    return found
-
-
-def all_even(largest):
-    """Whether no window's largest input is under a thousandth of its group's, and not zero."""
-    least = largest.min(axis=1)
-    if not least.all():
-        least = np.where(largest > 0, largest, np.inf).min(axis=1)
-    return bool((least * EVEN >= largest.max(axis=1)).all())
-
-
-def even(tile, groups, spans):
-    """The same of one tile."""
-    return all_even(windows(tile, groups, spans))

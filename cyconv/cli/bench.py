@@ -24,9 +24,9 @@ from .progress import progress
 
 _DESCRIPTION = """\
 Measure cyconv beside other libraries on every layer of a network, on images of
-one channel, on signals, or on the gradients of training; and the calls that
-users type: cyconv.filters beside OpenCV (filters), cyconv.ndimage beside
-scipy.ndimage (faces). Quantised layers beside ONNX Runtime's, and beside the
+one channel, on signals, on volumes, or on the gradients of training; and the
+calls that users type: cyconv.filters beside OpenCV (filters), cyconv.ndimage
+beside scipy.ndimage (faces). Quantised layers beside ONNX Runtime's, and beside the
 same numbers in float32 (integers). The layers of two networks stored in 16 bits
 are set beside our own float32 (halves), channels last beside PyTorch's (nhwc).
 

@@ -67,12 +67,13 @@ def _cyconv(task):
         packed, (y,) = plans[0].pack(w), outs
         first = np.moveaxis(y, -1, 1) if task.layer.last else y
         return Made(lambda: packed(x, out=y), lambda _: (first.astype(task.x.dtype),), algorithm)
-    (dx, dw), (grad_input, grad_weight) = outs, plans
+    operands = (task.gradient, task.w), (task.x, task.gradient)
+    steps = list(zip(plans, operands, outs, strict=False))
 
     def backward():
-        grad_input(task.gradient, task.w, out=dx)
-        grad_weight(task.x, task.gradient, out=dw)
-        return dx, dw
+        for plan, pair, out in steps:
+            plan(*pair, out=out)
+        return outs
 
     return Made(backward, tuple, algorithm)
 
@@ -91,6 +92,7 @@ def _on_device(task, plans, algorithm):
     else:
         g = array.to_device(queue, task.gradient)
         steps = [lambda out: plans[0](g, w, out=out), lambda out: plans[1](x, g, out=out)]
+        del steps[len(plans) :]
     outs = [step(None) for step in steps]
 
     def call():
@@ -122,10 +124,10 @@ def _one_shot(task):
         )
 
     def backward():
-        return (
-            cyconv.conv_grad_input(x.shape, w, gradient, **how),
-            cyconv.conv_grad_weight(x, w.shape, gradient, **how),
-        )
+        dx = cyconv.conv_grad_input(x.shape, w, gradient, **how)
+        if task.layer.direction == "transposed":
+            return (dx,)
+        return dx, cyconv.conv_grad_weight(x, w.shape, gradient, **how)
 
     return Made(backward, tuple, algorithm)
 
@@ -144,6 +146,10 @@ def _planes(row):
 
 def _one_channel(row):
     return _plain(row) and row.one_channel
+
+
+def _rows(row):
+    return _plain(row) and row.by_channel
 
 
 def _image(row):
@@ -191,9 +197,12 @@ CONTESTANTS = {
     "numpy convolve": Contestant(
         "scipy",
         peers.make_numpy,
-        lambda row: _one_channel(row) and not _planes(row),
+        lambda row: _one_channel(row) and len(row.w) == 3,
         ("numpy",),
     ),
+    "torch.fft": Contestant("torch", peers.spectra_by("torch"), _rows, ("torch",)),
+    "mkl_fft": Contestant("mkl_fft", peers.spectra_by("mkl_fft"), _rows, ("mkl_fft",)),
+    "pyfftw": Contestant("pyfftw", peers.spectra_by("pyfftw"), _rows, ("pyfftw",)),
     "opencv": Contestant("opencv", doors.by_opencv, _call_of("filters"), ("cv2",)),
     "scipy": Contestant("scipy", doors.by_scipy, _call_of("ndimage"), ("scipy",)),
 }

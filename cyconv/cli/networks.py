@@ -18,7 +18,8 @@ from .integers import Quantised
 class Layer:
     """One convolution: `x` (N, C, *spatial), `w` (K, C/groups, *kernel).
 
-    `direction` is 'forward', or 'backward': the gradients of the input and of the weights. `cells`
+    `direction` is 'forward', or 'backward': the gradients of the input and of the weights, or
+    'transposed': that of the input alone. `cells`
     is 'float16' or 'bfloat16' where arrays are stored so; `last` whether channels lie last.
     """
 
@@ -53,7 +54,7 @@ class Layer:
     @property
     def flops(self):
         """Of direct summation: a multiplication and an addition count as two."""
-        gradients = 1 if self.direction == "forward" else 2
+        gradients = 2 if self.direction == "backward" else 1
         return 2 * gradients * prod(self.y) * prod(self.w[1:])
 
     @property
@@ -63,9 +64,19 @@ class Layer:
         return plain and self.x[:2] == self.w[:2] == (1, 1)
 
     @property
+    def by_channel(self):
+        """Whether each channel has a filter of its own, one output a cell."""
+        plain = self.stride == 1 and self.direction == "forward"
+        return plain and self.groups == self.x[1] == self.w[0]
+
+    @property
     def problems(self):
         """`Problem` arguments, one dict for each result."""
-        directions = ("forward",) if self.direction == "forward" else ("grad_input", "grad_weight")
+        directions = {
+            "forward": ("forward",),
+            "transposed": ("grad_input",),
+            "backward": ("grad_input", "grad_weight"),
+        }[self.direction]
         shapes = {"x_shape": self.x, "w_shape": self.w}
         if self.last:
             x = (self.x[0], *self.x[2:], self.x[1])
@@ -168,6 +179,19 @@ def _signals():
         for taps in (16, 64, 256, 1024, 4096, 16_384, 65_536):
             if taps <= n:
                 yield Layer(f"signal @{n} k{taps}", (1, 1, n), (1, 1, taps))
+    long = Layer("256 signals @2048 k2048", (1, 256, 2048), (256, 1, 2048), padding=1024)
+    yield replace(long, groups=256)
+    inverse = Layer("inverse STFT 1026->1 k1024 s256", (1, 1, 49_408), (1026, 1, 1024), stride=256)
+    yield replace(inverse, direction="transposed")
+
+
+def _volumes():
+    """One channel, zeros beyond the border, as large a result; large images too."""
+    for size, kernel in (64, 9), (64, 21), (96, 21), (128, 31):
+        name = f"volume @{size} k{kernel}"
+        yield Layer(name, (1, 1, *(size,) * 3), (1, 1, *(kernel,) * 3), padding=kernel // 2)
+    for kernel in (63, 127, 255):
+        yield replace(_square(1, 1, 2048, kernel), name=f"image @2048 k{kernel}")
 
 
 def _training():
@@ -204,6 +228,7 @@ NETS = {
     "mobilenet_v2": _mobilenet_v2,
     "images": _images,
     "signals": _signals,
+    "volumes": _volumes,
     "training": _training,
     "halves": _halves,
     "nhwc": _nhwc,

@@ -4,6 +4,7 @@
  * only under qemu, kernel by kernel (tests/test_kernels.py). */
 #include "kernel_table.h"
 #include "last.h"
+#include "spectra.h"
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #endif
@@ -66,26 +67,36 @@ const kernel_table_t **kernel_tables(void) {
     return found;
 }
 
-#define LAST(isa)                                                                              \
-    {                                                                                          \
-        extern const last_t last_##isa##_f32;                                                  \
-        extern const last_t last_##isa##_f64;                                                  \
-        if (!strcmp(name, #isa)) return itemsize == 4 ? &last_##isa##_f32 : &last_##isa##_f64; \
+/* A function that gives a part's table for an element of so many bytes. */
+#define ONE_OF(part, isa)                                                                          \
+    {                                                                                              \
+        extern const part##_t part##_##isa##_f32;                                                  \
+        extern const part##_t part##_##isa##_f64;                                                  \
+        if (!strcmp(name, #isa)) return itemsize == 4 ? &part##_##isa##_f32 : &part##_##isa##_f64; \
     }
-
-const last_t *last_table(const char *name, int itemsize) {
-    LAST(baseline)
 #ifdef CYCONV_avx2
-    LAST(avx2)
+#define OF_AVX2(part) ONE_OF(part, avx2)
+#else
+#define OF_AVX2(part)
 #endif
 #ifdef CYCONV_avx512
-    LAST(avx512)
+#define OF_AVX512(part) ONE_OF(part, avx512)
+#else
+#define OF_AVX512(part)
 #endif
 #ifdef CYCONV_neon
-    LAST(neon)
+#define OF_NEON(part) ONE_OF(part, neon)
+#else
+#define OF_NEON(part)
 #endif
-    return NULL;
-}
+#define FLOAT_TABLE(part)                                          \
+    const part##_t *part##_table(const char *name, int itemsize) { \
+        ONE_OF(part, baseline)                                     \
+        OF_AVX2(part) OF_AVX512(part) OF_NEON(part) return NULL;   \
+    }
+
+FLOAT_TABLE(last)
+FLOAT_TABLE(spectra)
 
 const kernel_table_t *kernel_table(const char *name) {
     for (const kernel_table_t **table = kernel_tables(); *table; table++)

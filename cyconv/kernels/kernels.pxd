@@ -215,8 +215,19 @@ cdef extern from "last.h" nogil:
 
     const last_t *last_table(const char *isa, int itemsize)
 
+cdef extern from "spectra.h" nogil:
+    ctypedef struct spread_t:
+        double largest, least, least_run
+
+    ctypedef struct spectra_t:
+        int itemsize, lanes
+        void (*spread)(ptrdiff_t, const void *, bint, spread_t *) noexcept nogil
+
+    const spectra_t *spectra_table(const char *isa, int itemsize)
+
 
 cdef const kernels_t *kernels_for(str isa, dtype) except NULL
 cdef const chains_t *chains_for(bint double_precision) except NULL
 cdef const pairs *pairs_for(str isa) except NULL
 cdef const last_t *last_for(str isa, dtype) noexcept
+cdef const spectra_t *spectra_for(str isa, dtype) noexcept

@@ -9,6 +9,8 @@ from cyconv.kernels.kernels cimport (
     last_t,
     last_table,
     pairs,
+    spectra_t,
+    spectra_table,
 )
 
 
@@ -114,6 +116,12 @@ cdef const last_t *last_for(str isa, dtype) noexcept:
     """Those for channels that lie last, of a float dtype; NULL for others."""
     name = isa.encode()
     return last_table(name, dtype.itemsize) if dtype.kind == "f" else NULL
+
+
+cdef const spectra_t *spectra_for(str isa, dtype) noexcept:
+    """Those beside products of spectra, of a float dtype."""
+    name = isa.encode()
+    return spectra_table(name, dtype.itemsize)
 
 
 def lanes(isa, dtype):

@@ -41,6 +41,12 @@ const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                             .multiply = last_multiply,
                                             .pack = last_pack,
                                             .depthwise3 = last_depthwise};
+#elif defined(PART_spectra)
+#include "spectra.h"
+#include "spectra_body.h"
+extern const spectra_t JOIN(spectra, TARGET, ELEMENT);
+const spectra_t JOIN(spectra, TARGET, ELEMENT) = {
+    .itemsize = REAL_BYTES, .lanes = LANES, .spread = row_spread};
 #else
 
 #include "halves.h"

@@ -21,7 +21,7 @@ and how their results make the problem's (``run``). Rules are tried in the order
 """
 
 from cyconv.lowering.borders import Border, BorderAdjoint
-from cyconv.lowering.gradients import GradInput, GradWeight, ImageByImage
+from cyconv.lowering.gradients import GradInput, GradWeight, ImageByImage, Interleaved
 from cyconv.lowering.rule import Rule
 from cyconv.lowering.types import KERNEL_DTYPES, Cast, Complex, ComplexStrict, Stored, is_narrow
 from cyconv.lowering.views import ChannelsLast, Flip, OneAxis, Unbatched
@@ -45,7 +45,7 @@ class NoFilters(Rule):
 
 RULES = (
     NoFilters, Unbatched, ChannelsLast, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis,
-    ImageByImage, GradWeight, GradInput, Stored,
+    ImageByImage, GradWeight, Interleaved, GradInput, Stored,
 )  # fmt: skip
 
 

@@ -187,3 +187,73 @@ class GradInput(Rule):
             f"gradient of the input -> {len(self.phases)} forward problem(s), one for each phase "
             "of the stride"
         )
+
+
+class Interleaved(GradInput):
+    """gradient of the input -> one forward problem, whose filters are the phases of the stride.
+
+    Where s divides the number of taps, all phases have as many, and read the same of y:
+    dx[s m + phase - lo] = sum_j w[s j + phase] y[m - j]. One problem of s^d times the filters packs
+    y once; what would be few filters become many.
+    """
+
+    epilogue = False
+    FEW = 6  # filters of one phase, fewer than these: the products of a panel would lie idle
+    DEPTH = 16  # of the sums, at least: fewer are not worth another copy of the result
+
+    def __init__(self, problem):
+        Rule.__init__(self, problem)
+        p = problem
+        self.taps = tuple(r // s for r, s in zip(p.kernel, p.stride, strict=True))
+        self.counts, self.keep, self.cut, padding = [], [], [], []
+        for axis, (taps, s) in enumerate(zip(self.taps, p.stride, strict=True)):
+            lo, size = p.padding[axis][0], p.spatial[axis]
+            first, stop = lo // s, -(-(lo + size) // s)
+            begin = first - taps + 1  # what of y the first output's last tap reads
+            start = min(max(0, begin), p.output_spatial[axis])
+            keep = slice(start, max(start, min(p.output_spatial[axis], stop)))
+            self.counts.append(stop - first)
+            self.cut.append(slice(lo - first * s, lo - first * s + size))
+            self.keep.append(keep)
+            read = keep.stop - keep.start
+            before = min(start - begin, stop - begin - read)
+            padding.append((before, stop - begin - read - before))
+        self.children = (
+            p.rewritten(
+                direction="forward",
+                x_shape=(p.batch, p.filters, *(cut.stop - cut.start for cut in self.keep)),
+                w_shape=(p.channels * prod(p.stride), p.filters // p.groups, *self.taps),
+                stride=(1,) * p.rank,
+                padding=tuple(padding),
+            ),
+        )
+
+    @staticmethod
+    def applies(problem):
+        p = problem
+        if p.direction != "grad_input" or not 0 < p.channels < Interleaved.FEW * p.groups:
+            return False
+        even = all(r % s == 0 for r, s in zip(p.kernel, p.stride, strict=True))
+        deep = p.filters >= Interleaved.DEPTH * p.groups
+        return even and deep and prod(p.stride) > 1 and set(p.dilation) == {1}
+
+    def second(self, b):
+        p, d = self.problem, self.problem.rank
+        split = [n for pair in zip(self.taps, p.stride, strict=True) for n in pair]
+        w = b.reshape(p.groups, p.filters // p.groups, b.shape[1], *split)
+        w = np.flip(w, range(3, 3 + 2 * d, 2))
+        order = (0, 2, *range(4, 4 + 2 * d, 2), 1, *range(3, 3 + 2 * d, 2))
+        return (w.transpose(order).reshape(self.children[0].w_shape),)
+
+    def run(self, a, out, solve):
+        p, d = self.problem, self.problem.rank
+        phases = np.empty_like(a, shape=self.children[0].y_shape, order="C")
+        solve(0, a[(..., *self.keep)], phases)
+        phases = phases.reshape(p.batch, p.channels, *p.stride, *self.counts)
+        order = [axis for i in range(2, 2 + d) for axis in (i + d, i)]
+        sizes = [n * s for n, s in zip(self.counts, p.stride, strict=True)]
+        cells = phases.transpose(0, 1, *order).reshape(p.batch, p.channels, *sizes)
+        out[...] = cells[(..., *self.cut)]
+
+    def __str__(self):
+        return Rule.__str__(self)

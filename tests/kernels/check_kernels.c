@@ -95,6 +95,13 @@ static void check_last(const char *element, void (*checks)(const last_t *), cons
     finish();
 }
 
+static void check_spectra(const char *element, void (*checks)(const spectra_t *),
+                          const spectra_t *k) {
+    start(element);
+    checks(k);
+    finish();
+}
+
 static void check(const char *element, void (*checks)(const kernels_t *), const kernels_t *k) {
     start(element);
     checks(k);
@@ -124,6 +131,8 @@ int main(void) {
         check_products("pairs_u32", (*table)->pairs, (*table)->u32->nr);
         check_last("last_f32", check_last_f32, last_table(table_name, 4));
         check_last("last_f64", check_last_f64, last_table(table_name, 8));
+        check_spectra("spectra_f32", check_spectra_f32, spectra_table(table_name, 4));
+        check_spectra("spectra_f64", check_spectra_f64, spectra_table(table_name, 8));
     }
     return 0;
 }
