@@ -36,7 +36,7 @@ class Process:
 
     def __init__(self, name):
         self.contestant = CONTESTANTS[name]
-        self.made, self.calls, self.warm = None, 1, True
+        self.made, self.task, self.calls, self.warm = None, None, 1, True
 
     def answer(self, request):
         """The answer to one request."""
@@ -51,12 +51,13 @@ class Process:
 
     def prepare(self, layer, threads, arrays, expected, device="cpu"):
         """Make ready for a layer or call, compute it once, and compare."""
-        self.made = None  # its memory first
+        self.made = self.task = None  # its memory first
         operands = [np.load(file, allow_pickle=False) for file in arrays]
         x, w, gradient = operands + [None] * (3 - len(operands))
         if device != "cpu":
             _limit_memory(lifted=True)  # drivers map more than they use
         task = Task(row(layer), x, w, gradient, threads, device)
+        self.task = task  # engines read its memory without a hold on it
         made = self.contestant.make(task)
         result, seconds = _timed(made.call)
         right = [np.load(file, allow_pickle=False) for file in expected]
