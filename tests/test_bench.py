@@ -334,7 +334,17 @@ def test_bench_writes_json_chart_and_table(capsys):
     assert err.splitlines() == ["1/2 dense", "2/2 strided"]
     with open("out.json", encoding="utf-8") as file:
         told = json.load(file, parse_constant=pytest.fail)
-    expected = {"net", "dtype", "device", "rounds", "machine", "versions", "rows", "summary"}
+    expected = {
+        "net",
+        "dtype",
+        "device",
+        "rounds",
+        "clock",
+        "machine",
+        "versions",
+        "rows",
+        "summary",
+    }
     assert set(told) == expected
     assert set(told["machine"]) == {"cpu", "cpus", "isa", "platform", "python", "threads"}
     assert told["versions"]["cyconv"] == cyconv.__version__
@@ -395,7 +405,7 @@ def test_bench_of_several_layers_at_once(capsys, monkeypatch, run_of):
     monkeypatch.setitem(networks.NETS, "tiny", lambda: [TINY["dense"], _EQUAL])
     monkeypatch.setitem(graph.WHOLE, "tiny", lambda: TINY["chain"].steps)
     monkeypatch.setattr("cyconv.cli.bench.whole", lambda net: replace(TINY["network"], name=net))
-    line = f"bench tiny {run_of} --against none --rounds 1 --threads 1 --json out.json"
+    line = f"bench tiny {run_of} --against none --rounds 1 --threads 1 --cpu-time --json out.json"
     code, out, _ = run(capsys, line)
     assert code == 0
     with open("out.json", encoding="utf-8") as file:
@@ -420,6 +430,7 @@ BAD = [
     ("bench tiny --json .", "cannot write .: it exists and is not a file"),
     ("bench tiny --chart none/out.png", "cannot write none/out.png: no folder"),
     ("bench tiny --chart out.xyz", "cannot write out.xyz: charts of type .xyz; try .png"),
+    ("bench tiny --cpu-time --threads 2", "--cpu-time: only with --threads 1"),
     ("bench tiny --chain 0", "--chain: must be an integer >= 1"),
     ("bench tiny --chain 2", "--chain: no layer of tiny keeps its input's shape"),
     ("bench tiny --chain 2 --one-shot", "--chain N: not with --one-shot"),

@@ -90,6 +90,11 @@ def add_parser(subparsers):
     add_device(parser)
     add("--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)")
     add("--rounds", type=positive_int, default=11, metavar="N", help="turns of each (default: 11)")
+    add(
+        "--cpu-time",
+        action="store_true",
+        help="processor time in place of wall time: of one thread, on a machine with other work",
+    )
     add("--layers", metavar="TEXT", help="only the layers with this in their name")
     runs = parser.add_mutually_exclusive_group()
     runs.add_argument(
@@ -119,6 +124,8 @@ def run(args):
     from .contest import Contest
 
     _check_calls(args)
+    if args.cpu_time and (args.threads != 1 or args.device != "cpu"):
+        args.parser.error("argument --cpu-time: only with --threads 1, on the CPU")
     check_device(args)
     layers = _rows(args)
     kind = _check_files(args)
@@ -127,7 +134,9 @@ def run(args):
     rows = []
     with (
         progress(len(layers)) as step,
-        Contest(names, threads, args.rounds, args.dtype or "float32", args.device) as contest,
+        Contest(
+            names, threads, args.rounds, args.dtype or "float32", args.device, args.cpu_time
+        ) as contest,
     ):
         for layer in layers:
             step(layer.name)
@@ -137,6 +146,7 @@ def run(args):
         "dtype": args.dtype or ("several types" if args.net in CALLS else "float32"),
         "device": args.device,
         "rounds": args.rounds,
+        "clock": "processor time" if args.cpu_time else "wall time",
         "machine": report.machine(threads),
         "versions": report.versions(names),
         "rows": rows,

@@ -187,7 +187,7 @@ def _title(report):
     m = report["machine"]
     yield (
         f"{report['net']}, {report['dtype']}, {m['threads']} thread(s), {report['rounds']} "
-        f"round(s), on {m['cpu']} ({m['isa']})"
+        f"round(s) of {report.get('clock', 'wall time')}, on {m['cpu']} ({m['isa']})"
     )
     yield ", ".join(f"{name} {version}" for name, version in report["versions"].items())
 
