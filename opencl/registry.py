@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from cyconv.lowering import ImageByImage, Stored, primitives
+from cyconv.lowering import ImageByImage, OneCell, Stored, primitives
 from cyconv.opencl.device import get
 
 ALGORITHMS = (
@@ -12,8 +12,9 @@ ALGORITHMS = (
     "winograd",  # F(m, 3): fewer multiplications for 3 x 3 kernels of stride 1
 )
 
-ON_HOST = (ImageByImage, Stored)
-"""Rewrites of no use here: `batch_gemm` sums over the images; kernels read one type of cells."""
+ON_HOST = (ImageByImage, OneCell, Stored)
+"""Rewrites of no use here: `batch_gemm` sums over the images; one cell is no product of its own
+there; kernels read one type of cells."""
 
 
 class Registry:

@@ -13,9 +13,10 @@ import pytest
 
 import cyconv
 from cyconv import cli
-from cyconv.cli import common, contest, networks, reference, report
+from cyconv.cli import common, contest, graph, networks, reference, report
 from cyconv.cli.contestants import CONTESTANTS, PEERS
-from cyconv.cli.networks import Layer
+from cyconv.cli.graph import Graph, Step
+from cyconv.cli.layer import Layer, square
 from cyconv.cli.peers import Task
 from cyconv.planning import tuning
 
@@ -29,6 +30,28 @@ TINY = {
     "large": Layer("large", (1, 1, 40, 40), (1, 1, 15, 15), padding=7),
     "signal": Layer("signal", (1, 1, 50), (1, 1, 7)),
     "backward": Layer("backward", (2, 4, 9, 9), (6, 2, 3, 3), 2, 1, 2, "backward"),
+    "row": Layer("row", (1, 4, 9, 11), (6, 4, 1, 7), 1, (0, 3)),
+    "dilated": Layer("dilated", (1, 4, 12, 12), (6, 2, 3, 3), 2, 2, 2, dilation=2),
+    "line": Layer("line", (1, 4, 40), (6, 4, 5), 2, 1),
+    "video": Layer("video", (1, 4, 6, 7, 8), (6, 4, 3, 3, 2), (1, 2, 2), 1),
+    "up": Layer("up", (1, 4, 7, 7), (4, 3, 3, 3), 2, 1, 2, "transposed", output_padding=1),
+    "up a line": Layer("up a line", (1, 4, 7), (4, 6, 4), 2, 1, 1, "transposed"),
+    "chain": graph.chain(Layer("equal", (1, 8, 9, 9), (8, 8, 3, 3), padding=1), 3),
+    "network": Graph(
+        "network",
+        (1, 3, 13, 13),
+        (
+            Step(square(3, 8, 13, 3, stride=2), activation="relu"),
+            Step(pool=(3, 2, 1)),
+            Step(square(8, 16, 4, 1), 2),
+            Step(square(8, 8, 4, 1), 2, activation="relu6"),
+            Step(square(8, 8, 4, 3, groups=8), activation="relu6"),
+            Step(square(8, 16, 4, 1), add=3, activation="relu"),
+            Step(square(16, 16, 4, 1, padding=0), add=6),
+            Step(square(16, 16, 4, 1, padding=0), add=7, activation="relu6"),
+            Step(pool="mean"),
+        ),
+    ),
 }
 
 
@@ -63,6 +86,12 @@ def data(layer, dtype="float32"):
         ("vgg16", 9, 13, 30.7),
         ("resnet50", 23, 53, 8.17),
         ("mobilenet_v2", 30, 52, 0.60),
+        ("efficientnet_b0", 46, 81, 0.77),  # 0.39 G multiplications
+        ("convnext_tiny", 16, 58, 8.91),  # 4.5 G
+        ("densenet121", 66, 120, 5.67),
+        ("resnext50_32x4d", 24, 53, 8.46),  # 4.2 G
+        ("inception_v3", 43, 94, 11.42),  # 5.7 G
+        ("yolo", 23, 75, 65.86),  # 65.9 G operations
     ],
 )
 def test_the_nets_have_the_layers_of_their_papers(net, layers, convolutions, gflops):
@@ -82,16 +111,50 @@ def test_a_layer_is_a_problem(net):
         assert layer.flops == sum(problem.flops for problem in problems)
         n, k, *spatial = layer.y
         y = (n, *spatial, k) if layer.last else layer.y
-        assert all(y == problem.y_shape for problem in problems)
+        if layer.transposed:
+            assert (problems[0].y_shape, problems[0].output_shape) == (layer.x, y)
+        else:
+            assert all(y == problem.y_shape for problem in problems)
+
+
+@pytest.mark.parametrize("net", graph.WHOLE)
+def test_a_network_has_its_layers_in_a_row(net):
+    whole = graph.whole(net)
+    for i, step in enumerate(whole.steps):
+        if step.layer:
+            assert step.layer.x == whole.shapes[: i + 1][step.source]
+            assert step.add is None or whole.shapes[: i + 1][step.add] == step.layer.y
+    assert whole.y[2:] == ((7, 7) if net == "vgg16" else (1, 1))
+    assert len(whole.layers) == sum(row.repeats for row in networks.layers(net))
+
+
+def test_random_layers_are_the_same_every_time():
+    once, again = networks.layers("random"), networks.layers("random")
+    assert once == again
+    assert len(once) == 300
+    assert max(layer.flops for layer in once) <= 1.5e9
+    kernels = {layer.w[-1] for layer in once}
+    assert kernels >= {1, 3, 5, 7, 9, 11}
+    assert {layer.dilation for layer in once} == {1, 2, 4}
+
+
+@pytest.mark.parametrize("row", TINY.values(), ids=TINY)
+def test_a_row_survives_json(row):
+    assert networks.row(json.loads(json.dumps(asdict(row)))) == row
 
 
 @pytest.mark.parametrize("layer", TINY.values(), ids=TINY)
 def test_the_reference_is_the_definition(layer):
     x, w, *gradient = data(layer, "float64")
     results = reference.reference(layer, x, w, *gradient)
-    if layer.direction == "forward":
-        geometry = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
-        expected = (oracle.conv(x, w, **geometry),)
+    if isinstance(layer, Graph):
+        expected = (_by_oracle(layer, x, w),)
+    elif layer.transposed:
+        rank, beyond = w.ndim - 2, layer.output_padding
+        up = getattr(cyconv, f"conv_transpose{rank}d")
+        expected = (up(x, w, **layer.geometry, output_padding=beyond, accuracy="strict"),)
+    elif layer.direction == "forward":
+        expected = (oracle.conv(x, w, **layer.geometry),)
     else:
         expected = [
             cyconv.conv_grad_input(layer.x, w, *gradient, **layer.geometry, accuracy="strict"),
@@ -99,6 +162,33 @@ def test_the_reference_is_the_definition(layer):
         ]
     # The longest sum has 225 terms; each rounding is 1.1e-16 of at most the largest value.
     assert reference.error(results, expected) < 1e-13
+
+
+def _by_oracle(net, x, flat):
+    """Each step by itself; the pools of the tiny network window by window."""
+    values = [x]
+    for step, (w, bias) in zip(net.steps, net.parameters(flat), strict=True):
+        y = values[step.source]
+        if step.pool == "mean":
+            values.append(y.mean((2, 3), keepdims=True))
+        elif step.pool:
+            wide = np.pad(y, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+            rows = [wide[:, :, i : i + 3] for i in range(0, 7, 2)]
+            cells = [[row[..., j : j + 3].max((2, 3)) for j in range(0, 7, 2)] for row in rows]
+            values.append(np.moveaxis(np.array(cells), (0, 1), (2, 3)))
+        else:
+            y = oracle.conv(y, w, bias, **step.layer.geometry)
+            y = y if step.add is None else y + values[step.add]
+            y = np.maximum(y, 0) if step.activation else y
+            values.append(np.minimum(y, 6) if step.activation == "relu6" else y)
+    return values[-1]
+
+
+def test_a_chain_is_of_layers_that_keep_their_shape():
+    assert graph.chain(TINY["strided"], 3) is None
+    assert graph.chain(TINY["backward"], 3) is None
+    assert TINY["chain"].flops == 3 * 2 * 9**2 * 8 * 8 * 9
+    assert len({w.tobytes() for w, _ in TINY["chain"].parameters(data(TINY["chain"])[1])}) == 3
 
 
 def test_the_error_is_relative_to_the_largest_value():
@@ -215,6 +305,17 @@ def test_ratios_and_totals():
     assert found["total_ratio"] == pytest.approx(11 / 7)
 
 
+def test_a_result_that_is_not_right_is_no_best_peer():
+    results = {
+        "cyconv": {"seconds": 1.0, "error": 1e-6},
+        "mnn": {"seconds": 0.5, "error": 1e-3},
+        "ncnn": {"seconds": 2.0, "error": 5e-5},
+    }
+    assert report.row(TINY["dense"], results)["best_peer"] == "ncnn"
+    results["cyconv"]["error"] = 2e-5  # ours is not better by much
+    assert report.row(TINY["dense"], results)["best_peer"] == "mnn"
+
+
 @pytest.mark.parametrize("ours", [{"failed": "no memory"}, {"seconds": 1.0}])
 def test_a_row_without_peers_or_without_cyconv_has_no_ratio(ours):
     results = {"cyconv": ours} | ({"torch": {"seconds": 1.0}} if "failed" in ours else {})
@@ -235,7 +336,17 @@ def test_bench_writes_json_chart_and_table(capsys):
     assert err.splitlines() == ["1/2 dense", "2/2 strided"]
     with open("out.json", encoding="utf-8") as file:
         told = json.load(file, parse_constant=pytest.fail)
-    expected = {"net", "dtype", "device", "rounds", "machine", "versions", "rows", "summary"}
+    expected = {
+        "net",
+        "dtype",
+        "device",
+        "rounds",
+        "clock",
+        "machine",
+        "versions",
+        "rows",
+        "summary",
+    }
     assert set(told) == expected
     assert set(told["machine"]) == {"cpu", "cpus", "isa", "platform", "python", "threads"}
     assert told["versions"]["cyconv"] == cyconv.__version__
@@ -277,14 +388,36 @@ def test_bench_without_peers(capsys):
 
 
 def test_peers_that_are_not_installed_are_named_and_left_out(capsys, monkeypatch):
-    for module in ("torch", "onnxruntime", "cv2"):
+    modules = {"torch": "torch", "onnxruntime": "onnxruntime", "opencv": "cv2", "ncnn": "ncnn"}
+    modules |= {"openvino": "openvino", "mnn": "MNN"}
+    for module in modules.values():
         monkeypatch.setitem(sys.modules, module, None)
     code, out, err = run(capsys, "bench tiny --rounds 1 --threads 1 --layers dense")
     assert code == 0
-    assert "cyconv bench: torch is not installed, left out\n" in err
-    assert "cyconv bench: onnxruntime is not installed, left out\n" in err
-    assert "opencv" not in err  # it would not take these layers
-    assert "torch" not in out
+    for peer, module in modules.items():
+        needs = "" if peer == module else f" ({module})"
+        assert f"cyconv bench: {peer}{needs} is not installed, left out\n" in err
+        assert peer not in out
+    assert "scipy" not in err  # it would not take these layers
+
+
+@pytest.mark.parametrize("run_of", ["--chain 2 --layers equal", "--whole"])
+def test_bench_of_several_layers_at_once(capsys, monkeypatch, run_of):
+    pytest.importorskip("onnx")
+    monkeypatch.setitem(networks.NETS, "tiny", lambda: [TINY["dense"], _EQUAL])
+    monkeypatch.setitem(graph.WHOLE, "tiny", lambda: TINY["chain"].steps)
+    monkeypatch.setattr("cyconv.cli.bench.whole", lambda net: replace(TINY["network"], name=net))
+    line = f"bench tiny {run_of} --against none --rounds 1 --threads 1 --cpu-time --json out.json"
+    code, out, _ = run(capsys, line)
+    assert code == 0
+    with open("out.json", encoding="utf-8") as file:
+        (row,) = json.load(file)["rows"]
+    assert row["layer"] == ("tiny" if run_of == "--whole" else "2 x equal")
+    assert row["layer"] in out
+    assert row["results"]["cyconv"]["error"] < 1e-5
+
+
+_EQUAL = Layer("equal", (1, 8, 9, 9), (8, 8, 3, 3), padding=1)
 
 
 BAD = [
@@ -299,6 +432,14 @@ BAD = [
     ("bench tiny --json .", "cannot write .: it exists and is not a file"),
     ("bench tiny --chart none/out.png", "cannot write none/out.png: no folder"),
     ("bench tiny --chart out.xyz", "cannot write out.xyz: charts of type .xyz; try .png"),
+    ("bench tiny --cpu-time --threads 2", "--cpu-time: only with --threads 1"),
+    ("bench tiny --chain 0", "--chain: must be an integer >= 1"),
+    ("bench tiny --chain 2", "--chain: no layer of tiny keeps its input's shape"),
+    ("bench tiny --chain 2 --one-shot", "--chain N: not with --one-shot"),
+    ("bench vgg16 --whole --device opencl", "--whole: not with --device"),
+    ("bench vgg16 --whole --layers @7", "--whole: for vgg16, resnet50, mobilenet_v2, without"),
+    ("bench alexnet --whole", "--whole: for vgg16, resnet50, mobilenet_v2, without --layers, got"),
+    ("bench vgg16 --whole --chain 2", "--chain: not allowed with argument --whole"),
     ("tune lenet", "invalid choice: 'lenet' (choose from"),
     ("tune", "the following arguments are required: NET, or --model FILE"),
     ("tune tiny --model here.json", "NET: not allowed with --model"),

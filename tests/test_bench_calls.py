@@ -11,7 +11,7 @@ from cyconv import cli
 from cyconv.cli import calls, networks, reference, report
 from cyconv.cli.calls import Call
 from cyconv.cli.contestants import CONTESTANTS
-from cyconv.cli.networks import Layer
+from cyconv.cli.layer import Layer
 from cyconv.cli.peers import Task
 
 FILTERS = [

@@ -266,3 +266,36 @@ def test_few_channels_of_many_whose_phases_have_as_many_taps(seed):
     how = {"stride": stride.tolist(), "padding": padding, "output_padding": extra}
     y = cyconv.conv_transpose(x, w, groups=groups, **how)
     np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_one_cell_is_a_product(groups):
+    rng = np.random.default_rng(11)
+    x = rng.standard_normal((3, 6, 1, 1))
+    w, bias = rng.standard_normal((6, 8 // groups, 3, 5)), rng.standard_normal(8)
+    problem = cyconv.Problem(
+        (3, 8, 3, 5), w.shape, "float64", groups=groups, direction="grad_input"
+    )
+    plan = cyconv.plan(problem)
+    assert "one window covers" in plan.explain().chain[0]
+    products = np.einsum(
+        "ngk,gkcrs->ngcrs",
+        x.reshape(3, groups, -1),
+        w.reshape(groups, 6 // groups, 8 // groups, 3, 5),
+    )
+    expected = products.reshape(3, 8, 3, 5) + bias.reshape(-1, 1, 1)
+    wide = np.full((3, 8, 3, 9), 7.0)
+    for out in np.empty((3, 8, 3, 5)), wide[..., 2:7]:
+        plan.pack(w, bias)(x, out=out)
+        # sums of at most 6 products of numbers under 5, each rounded by 1.1e-16 of at most 150
+        np.testing.assert_allclose(out, expected, rtol=0, atol=1e-13)
+    assert (wide[..., :2] == 7).all()
+    assert (wide[..., 7:] == 7).all()
+
+
+def test_one_cell_among_padding_or_others_is_not_a_product():
+    for size, padding in ((3, 1), (5, 0)):
+        given = {"stride": 3, "padding": padding, "direction": "grad_input"}
+        problem = cyconv.Problem((1, 2, size, size), (4, 2, 3, 3), **given)
+        assert problem.output_spatial == (1, 1)
+        assert "one window" not in cyconv.plan(problem).explain().chain[0]

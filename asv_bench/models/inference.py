@@ -20,7 +20,7 @@ from turns import add_arguments, begin, medians
 
 import cyconv.onnx
 import cyconv.torch
-from cyconv.cli.peers import onnxruntime_session
+from cyconv.cli.peers.onnx_engines import onnxruntime_session
 
 
 def calls(model, x, threads, compiled):

@@ -8,6 +8,7 @@ cdef class Packed:
     cdef Buffer panels
     cdef object source  # the weights in order, for another packing; or None
     cdef Buffer last    # packed for channels that lie last, once they do
+    cdef Buffer lanes   # packed for channels in the lanes of a vector, once they are
 
 
 cdef class Algorithm:

@@ -26,6 +26,7 @@ from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, cell_size, epilogue, fill, from_row
+from cyconv.algorithms.lanes cimport lanes_workspace, run_lanes
 from cyconv.algorithms.last cimport run_depthwise
 from cyconv.algorithms.strips cimport Strips, pack_blocks, strip_bytes, strips
 from cyconv.algorithms.threes cimport (
@@ -165,6 +166,7 @@ cdef class Algorithm(Base):
     cdef Strips strips
     cdef ptrdiff_t planes, rows, columns
     cdef size_t before_sums  # bytes of scratch
+    cdef bint lanes          # channels may lie in the lanes of a vector
     cdef bint keeps_weights  # the array that is packed, not a copy of it
 
     @classmethod
@@ -229,6 +231,10 @@ cdef class Algorithm(Base):
         taps = planes * int(h.kernel) * int(w.kernel)
         self.check_workspace(needed + taps * sizeof(ptrdiff_t))
         self.workspace_per_thread = needed
+        if few:
+            lanes = lanes_workspace(self)
+            self.lanes = 0 <= lanes <= self.workspace_limit - 64
+            self.workspace_per_thread = max(needed, lanes if self.lanes else 0)
         self.columns, self.planes, self.rows = columns, planes, rows
         s.cut(planes, rows, columns)
         if few:
@@ -283,6 +289,8 @@ cdef class Algorithm(Base):
             return run_gradient(self.k, &c.g, x, packed.arrays[0], y, &c.e,
                                 n, self.workspace_per_thread, seconds)
         if c.g.K == 1 and run_depthwise(self, &c.g, x, packed, y, &c.e, threads, seconds):
+            return
+        if self.lanes and run_lanes(self, self.strips, &c.g, x, packed, y, &c.e, n, seconds):
             return
         if c.g.K <= FEW and run_image(
                 self.k, &c.g, x, packed.panels.data, y, &c.e, threads, seconds):

@@ -26,6 +26,7 @@ cdef class Strips:
     cdef fitting(self, columns, planes, room)
     cdef cut(self, ptrdiff_t planes, ptrdiff_t rows, ptrdiff_t columns)
     cdef in_runs(self)
+    cdef places(self)
     cdef by_runs(self, w)
 
 

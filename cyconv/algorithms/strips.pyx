@@ -105,6 +105,13 @@ cdef class Strips:
         for i in range(0 if self.by_columns else self.runs):
             self.start[i], self.length[i] = self.offset[i], 1
 
+    cdef places(self):
+        """(row, column) of each tap of a plane in the order of the runs."""
+        cdef ptrdiff_t r, s
+        if not self.by_columns:
+            return [(r, s) for r in range(self.R) for s in range(self.S)]
+        return [(r, s) for s in range(self.S) for r in self.order]
+
     cdef by_runs(self, w):
         """The weights in the order of the runs."""
         return w[..., self.order, :].swapaxes(-1, -2) if self.by_columns else w

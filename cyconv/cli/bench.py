@@ -19,6 +19,8 @@ from .common import (
     whole_file,
 )
 from .contestants import CONTESTANTS, PEERS
+from .graph import WHOLE, chain, whole
+from .layer import Layer
 from .networks import NETS
 from .progress import progress
 
@@ -37,7 +39,9 @@ direct summation, whatever the algorithm. The error is the largest one, relative
 to the largest output, against float64. The ratio is the best peer's time over
 cyconv's. OpenCV's filter2D and scipy.ndimage.correlate take the kernel as it
 is; SciPy's and NumPy's convolutions get it turned beforehand. A call has
-nothing prepared: every contestant makes its result anew.
+nothing prepared: every contestant makes its result anew. A peer's result that
+is off by more than 1e-4, and by more than a hundred times our error, is told,
+but is no best peer.
 """
 
 _EPILOG = """\
@@ -45,6 +49,8 @@ examples:
   cyconv bench resnet50 --threads 1 --json resnet50.json --chart resnet50.png
   cyconv bench images --against opencv --layers "@1024"
   cyconv bench filters --threads 1 --layers "gaussian 2) u8"
+  cyconv bench vgg16 --chain 6 --threads 1 --against ncnn,mnn,openvino
+  cyconv bench mobilenet_v2 --whole
 
 in a notebook, the table of a --json file:
   from cyconv.cli.report import Report
@@ -84,7 +90,26 @@ def add_parser(subparsers):
     add_device(parser)
     add("--threads", type=positive_int, metavar="N", help="threads to use (default: all cores)")
     add("--rounds", type=positive_int, default=11, metavar="N", help="turns of each (default: 11)")
+    add(
+        "--cpu-time",
+        action="store_true",
+        help="processor time in place of wall time: of one thread, on a machine with other work",
+    )
     add("--layers", metavar="TEXT", help="only the layers with this in their name")
+    runs = parser.add_mutually_exclusive_group()
+    runs.add_argument(
+        "--chain",
+        type=positive_int,
+        metavar="N",
+        help="N equal layers in a row, of each layer that keeps its input's shape: contestants may "
+        "have layouts of their own between them",
+    )
+    runs.add_argument(
+        "--whole",
+        action="store_true",
+        help="the whole network in one run, with biases, activations, residuals and pools, as far "
+        f"as its dense layers ({', '.join(WHOLE)})",
+    )
     add("--dtype", type=dtype, help="float32 or float64 (default: float32); calls have their own")
     add("--one-shot", action="store_true", help="measure the functions too, nothing prepared")
     add("--json", metavar="FILE", help="write all figures there; - for stdout, without the table")
@@ -99,15 +124,19 @@ def run(args):
     from .contest import Contest
 
     _check_calls(args)
+    if args.cpu_time and (args.threads != 1 or args.device != "cpu"):
+        args.parser.error("argument --cpu-time: only with --threads 1, on the CPU")
     check_device(args)
-    layers = select(args)
+    layers = _rows(args)
     kind = _check_files(args)
     names = _contestants(args, layers)
     threads = args.threads or cyconv.get_num_threads()
     rows = []
     with (
         progress(len(layers)) as step,
-        Contest(names, threads, args.rounds, args.dtype or "float32", args.device) as contest,
+        Contest(
+            names, threads, args.rounds, args.dtype or "float32", args.device, args.cpu_time
+        ) as contest,
     ):
         for layer in layers:
             step(layer.name)
@@ -117,6 +146,7 @@ def run(args):
         "dtype": args.dtype or ("several types" if args.net in CALLS else "float32"),
         "device": args.device,
         "rounds": args.rounds,
+        "clock": "processor time" if args.cpu_time else "wall time",
         "machine": report.machine(threads),
         "versions": report.versions(names),
         "rows": rows,
@@ -132,6 +162,27 @@ def run(args):
         with whole_file(args.json) as file:
             Path(file).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(report.text(found))
+
+
+def _rows(args):
+    """The layers, chains of them, or the network."""
+    error = args.parser.error
+    for option, value in ("--chain N", args.chain), ("--whole", args.whole):
+        for other, given in ("--one-shot", args.one_shot), ("--device", args.device != "cpu"):
+            if value and given:
+                error(f"argument {option}: not with {other}: it is measured packed, on the CPU")
+    if args.whole:
+        if args.net not in WHOLE or args.layers:
+            error(f"argument --whole: for {', '.join(WHOLE)}, without --layers, got {args.net}")
+        return [whole(args.net)]
+    layers = select(args)
+    if not args.chain:
+        return layers
+    chains = [chain(layer, args.chain) for layer in layers if isinstance(layer, Layer)]
+    found = [row for row in chains if row]
+    if not found:
+        error(f"argument --chain: no layer of {args.net} keeps its input's shape")
+    return found
 
 
 def _contestants(args, layers):

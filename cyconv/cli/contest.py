@@ -101,8 +101,9 @@ def _read(stdout, answers):
 class Contest:
     """Contestants by name; a context manager that ends their processes."""
 
-    def __init__(self, names, threads, rounds, dtype, device="cpu"):
+    def __init__(self, names, threads, rounds, dtype, device="cpu", cpu_time=False):
         self.threads, self.rounds, self.dtype, self.device = threads, rounds, dtype, device
+        self.cpu_time = cpu_time
         self._children = {name: Child(name, threads) for name in names}
         self._rates = {}  # the best so far of each, in FLOP/s of direct summation
 
@@ -121,7 +122,7 @@ class Contest:
         A result has ``seconds`` (the median), ``gflops``, ``error``, ``algorithm`` and ``rounds``,
         or ``failed``, the reason.
         """
-        how = {"threads": self.threads, "device": self.device}
+        how = {"threads": self.threads, "device": self.device, "cpu_time": self.cpu_time}
         request = {"layer": asdict(layer), **how, **self._data(layer)}
         results, times = {}, {}
         for name, child in self._children.items():

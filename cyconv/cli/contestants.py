@@ -6,16 +6,19 @@ be prepared prepared, and one that turns what that returns into arrays like the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from . import doors, integers, peers
+from . import doors, integers, ours
 from .calls import Call
+from .graph import Graph
 from .integers import Quantised
-from .networks import Layer, half
-from .peers import Made, Task
+from .layer import Layer
+from .peers import Made, Task, images
+from .peers.ncnn_net import make_ncnn
+from .peers.onnx_engines import make_onnxruntime, make_opencv_dnn, make_openvino, mnn_by
+from .peers.pytorch import torch_in
+from .peers.spectra import spectra_by
 
 
 def _layer(row):
@@ -36,111 +39,33 @@ class Contestant:
     needs: tuple[str, ...] = ()
 
 
-def _plans(task):
-    """A plan for each result of the layer, and the names of their algorithms."""
-    import cyconv
-
-    cells = task.layer.cells
-    dtype = task.x.dtype if cells is None else half(cells)
-    problems = [cyconv.Problem(dtype=dtype, **given) for given in task.layer.problems]
-    how = {"threads": task.threads, "device": task.device}
-    plans = [cyconv.plan(problem, **how) for problem in problems]
-    return plans, " / ".join(plan.algorithm for plan in plans)
-
-
-def _cyconv(task):
-    """Plans made before; forward with the weights packed, which a step of training changes.
-
-    A call as it is typed.
-    """
-    if isinstance(task.layer, Call):
-        return doors.by_cyconv(task)
-    if isinstance(task.layer, Quantised):
-        return integers.by_cyconv(task)
-    plans, algorithm = _plans(task)
-    if task.device != "cpu":
-        return _on_device(task, plans, algorithm)
-    outs = [np.empty(plan.problem.output_shape, plan.problem.out_dtype) for plan in plans]
-    if task.forward:
-        x = np.ascontiguousarray(np.moveaxis(task.x, 1, -1)) if task.layer.last else task.x
-        x, w = (a.astype(plans[0].problem.dtype, copy=False) for a in (x, task.w))
-        packed, (y,) = plans[0].pack(w), outs
-        first = np.moveaxis(y, -1, 1) if task.layer.last else y
-        return Made(lambda: packed(x, out=y), lambda _: (first.astype(task.x.dtype),), algorithm)
-    operands = (task.gradient, task.w), (task.x, task.gradient)
-    steps = list(zip(plans, operands, outs, strict=False))
-
-    def backward():
-        for plan, pair, out in steps:
-            plan(*pair, out=out)
-        return outs
-
-    return Made(backward, tuple, algorithm)
-
-
-def _on_device(task, plans, algorithm):
-    """The same with all arrays in the device's memory, waited for."""
-    from pyopencl import array
-
-    import cyconv
-
-    queue = cyconv.opencl.queue(task.device)
-    x, w = (array.to_device(queue, a) for a in (task.x, task.w))
-    if task.forward:
-        packed = plans[0].pack(w)
-        steps = [lambda out: packed(x, out=out)]
-    else:
-        g = array.to_device(queue, task.gradient)
-        steps = [lambda out: plans[0](g, w, out=out), lambda out: plans[1](x, g, out=out)]
-        del steps[len(plans) :]
-    outs = [step(None) for step in steps]
-
-    def call():
-        for step, out in zip(steps, outs, strict=True):
-            step(out)
-        queue.finish()
-        return outs
-
-    return Made(call, lambda results: tuple(y.get() for y in results), algorithm)
-
-
-def _float32(task):
-    """The same layer in float32, which is what 16 bits are to be as fast as."""
-    return _cyconv(replace(task, layer=replace(task.layer, cells=None)))
-
-
-def _one_shot(task):
-    """The functions, with nothing prepared."""
-    import cyconv
-
-    how = task.layer.geometry | {"threads": task.threads, "device": task.device}
-    x, w, gradient = task.x, task.w, task.gradient
-    if task.layer.cells is not None:
-        x, w = (a.astype(half(task.layer.cells)) for a in (x, w))
-    _, algorithm = _plans(task)
-    if task.forward:
-        return Made(
-            lambda: cyconv.conv(x, w, **how), lambda y: (y.astype(task.x.dtype),), algorithm
-        )
-
-    def backward():
-        dx = cyconv.conv_grad_input(x.shape, w, gradient, **how)
-        if task.layer.direction == "transposed":
-            return (dx,)
-        return dx, cyconv.conv_grad_weight(x, w.shape, gradient, **how)
-
-    return Made(backward, tuple, algorithm)
-
-
 def _plain(row):
     return _layer(row) and row.plain
 
 
-def _forward(row):
-    return _plain(row) and row.direction == "forward"
+def _net(row):
+    """What runs forward: a layer or several."""
+    return isinstance(row, Graph) or (_plain(row) and row.direction != "backward")
+
+
+def _engines(row):
+    """Layers of networks, not an image or a signal under one filter."""
+    return _net(row) and not row.one_channel
+
+
+def _single(row):
+    """Layers of networks on one image."""
+    return _engines(row) and row.x[0] == 1
+
+
+def _dense(row):
+    """What torch computes, in the layout that its arrays have."""
+    return isinstance(row, Graph) or _plain(row)
 
 
 def _planes(row):
+    if isinstance(row, Graph):
+        return len(row.x) == 4
     return _layer(row) and row.cells is None and len(row.w) == 4
 
 
@@ -165,44 +90,47 @@ def _quantised(row):
 
 
 CONTESTANTS = {
-    "cyconv": Contestant(None, _cyconv, lambda row: True),
-    "cyconv one-shot": Contestant(None, _one_shot, lambda row: _layer(row) and not row.last),
-    "cyconv float32": Contestant("float32", _float32, lambda row: _layer(row) and bool(row.cells)),
-    "torch": Contestant("torch", peers.torch_in("nchw"), _plain, ("torch",)),
-    "torch channels_last": Contestant(
-        "torch", peers.torch_in("channels_last"), _planes, ("torch",)
+    "cyconv": Contestant(None, ours.prepared, lambda row: True),
+    "cyconv one-shot": Contestant(None, ours.one_shot, lambda row: _layer(row) and not row.last),
+    "cyconv float32": Contestant(
+        "float32", ours.float32, lambda row: _layer(row) and bool(row.cells)
     ),
+    "torch": Contestant("torch", torch_in("nchw"), _dense, ("torch",)),
+    "torch channels_last": Contestant("torch", torch_in("channels_last"), _planes, ("torch",)),
     "torch prepacked": Contestant(
         "torch",
-        peers.torch_in("prepacked"),
-        lambda row: _planes(row) and row.direction == "forward",
+        torch_in("prepacked"),
+        lambda row: _planes(row) and (isinstance(row, Graph) or row.direction != "backward"),
         ("torch",),
     ),
-    "onnxruntime": Contestant(
-        "onnxruntime", peers.make_onnxruntime, _forward, ("onnxruntime", "onnx")
-    ),
+    "onnxruntime": Contestant("onnxruntime", make_onnxruntime, _net, ("onnxruntime", "onnx")),
     "onnxruntime QLinearConv": Contestant(
         "onnxruntime", integers.by_onnxruntime, _quantised, ("onnxruntime", "onnx")
     ),
     "cyconv unquantised": Contestant("float32", integers.by_float32, _quantised),
-    "opencv filter2D": Contestant("opencv", peers.make_opencv, _image, ("cv2",)),
-    "scipy ndimage.correlate": Contestant("scipy", peers.make_ndimage, _image, ("scipy",)),
+    "openvino": Contestant("openvino", make_openvino, _engines, ("openvino", "onnx")),
+    "ncnn": Contestant("ncnn", make_ncnn, _single, ("ncnn",)),
+    "mnn": Contestant("mnn", mnn_by("any"), _engines, ("MNN", "onnx")),
+    "mnn F(2,3)": Contestant("mnn", mnn_by("small"), _engines, ("MNN", "onnx")),
+    "opencv dnn": Contestant("opencv", make_opencv_dnn, _engines, ("cv2", "onnx")),
+    "opencv filter2D": Contestant("opencv", images.make_opencv, _image, ("cv2",)),
+    "scipy ndimage.correlate": Contestant("scipy", images.make_ndimage, _image, ("scipy",)),
     "scipy fftconvolve": Contestant(
-        "scipy", peers.signal_by("fftconvolve"), _one_channel, ("scipy",)
+        "scipy", images.signal_by("fftconvolve"), _one_channel, ("scipy",)
     ),
     "scipy oaconvolve": Contestant(
-        "scipy", peers.signal_by("oaconvolve"), _one_channel, ("scipy",)
+        "scipy", images.signal_by("oaconvolve"), _one_channel, ("scipy",)
     ),
-    "scipy correlate": Contestant("scipy", peers.signal_by("correlate"), _one_channel, ("scipy",)),
+    "scipy correlate": Contestant("scipy", images.signal_by("correlate"), _one_channel, ("scipy",)),
     "numpy convolve": Contestant(
         "scipy",
-        peers.make_numpy,
+        images.make_numpy,
         lambda row: _one_channel(row) and len(row.w) == 3,
         ("numpy",),
     ),
-    "torch.fft": Contestant("torch", peers.spectra_by("torch"), _rows, ("torch",)),
-    "mkl_fft": Contestant("mkl_fft", peers.spectra_by("mkl_fft"), _rows, ("mkl_fft",)),
-    "pyfftw": Contestant("pyfftw", peers.spectra_by("pyfftw"), _rows, ("pyfftw",)),
+    "torch.fft": Contestant("torch", spectra_by("torch"), _rows, ("torch",)),
+    "mkl_fft": Contestant("mkl_fft", spectra_by("mkl_fft"), _rows, ("mkl_fft",)),
+    "pyfftw": Contestant("pyfftw", spectra_by("pyfftw"), _rows, ("pyfftw",)),
     "opencv": Contestant("opencv", doors.by_opencv, _call_of("filters"), ("cv2",)),
     "scipy": Contestant("scipy", doors.by_scipy, _call_of("ndimage"), ("scipy",)),
 }

@@ -9,7 +9,8 @@ from math import prod, sqrt
 
 import numpy as np
 
-from .peers import Made, onnxruntime_node
+from .peers import Made
+from .peers.onnx_engines import onnxruntime_node
 
 _DEVIATION = 256 / sqrt(12)  # of all numbers of 8 bits, each as likely
 _RESULTS = 50  # of y

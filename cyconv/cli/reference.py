@@ -1,9 +1,12 @@
 """What the contestants' results are compared with: float64, by NumPy and SciPy alone."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from . import doors
 from .calls import Call
+from .graph import Graph
 from .integers import Quantised
 
 _MANY = 200  # taps of one filter from which spectra are quicker than a sum over taps
@@ -17,9 +20,14 @@ def reference(layer, x, w=None, gradient=None):
     if isinstance(layer, Call):
         return (_filtered if layer.door == "filters" else _of_scipy)(layer, x, w)
     x, w = x.astype(np.float64), w.astype(np.float64)
+    if isinstance(layer, Graph):
+        return (_network(layer, x, w),)
     if isinstance(layer, Quantised):
         x, w = x - layer.zeros[0], w - layer.zeros[1]
-    x = np.pad(x, ((0, 0), (0, 0), *((layer.padding,) * 2,) * (x.ndim - 2)))
+    elif layer.transposed:
+        forward = replace(layer, x=layer.y, direction="forward")
+        return _backward(forward, np.zeros(_padded(forward)), w, x)[:1]
+    x = np.pad(x, [(0, 0)] * 2 + [(p, p) for _, p, _ in _axes(layer)])
     if gradient is not None:
         both = _backward(layer, x, w, gradient.astype(np.float64))
         return both[: len(layer.problems)]
@@ -67,7 +75,7 @@ def _backward(layer, x, w, gradient):
         cells = dx[(..., *_window(layer, at))]
         cells += (taps.swapaxes(-1, -2) @ dy).reshape(cells.shape)
         dw[(..., *at)] = (dy @ window.swapaxes(-1, -2)).sum(0).reshape(layer.w[:2])
-    inside = (slice(layer.padding, -layer.padding or None),) * (x.ndim - 2)
+    inside = [slice(p, -p or None) for _, p, _ in _axes(layer)]
     return dx[(..., *inside)], dw
 
 
@@ -81,8 +89,50 @@ def _taps(layer, x, w):
 
 def _window(layer, at):
     """Where the tap at `at` of every output lies in the padded input."""
-    s = layer.stride
-    return [slice(r, r + (p - 1) * s + 1, s) for r, p in zip(at, layer.y[2:], strict=True)]
+    places = zip(at, layer.y[2:], _axes(layer), strict=True)
+    return [slice(r * d, r * d + (p - 1) * s + 1, s) for r, p, (s, _, d) in places]
+
+
+def _axes(layer):
+    """(stride, padding, dilation) of each axis."""
+    if isinstance(layer, Quantised):
+        return [(layer.stride, layer.padding, 1)] * (len(layer.w) - 2)
+    return layer.axes
+
+
+def _padded(layer):
+    """The shape of the padded input."""
+    sizes = zip(layer.x[2:], _axes(layer), strict=True)
+    return (*layer.x[:2], *(n + 2 * p for n, (_, p, _) in sizes))
+
+
+def _network(graph, x, flat):
+    """The steps one by one."""
+    values = [x]
+    for step, (w, bias) in zip(graph.steps, graph.parameters(flat), strict=True):
+        y = values[step.source]
+        if step.layer is None:
+            values.append(_pooled(step, y))
+            continue
+        (y,) = reference(step.layer, y, w)
+        if bias is not None:
+            y = y + bias.reshape(-1, *[1] * (y.ndim - 2))
+        if step.add is not None:
+            y = y + values[step.add]
+        low, high = {None: (-np.inf, np.inf), "relu": (0, np.inf), "relu6": (0, 6)}[step.activation]
+        values.append(np.clip(y, low, high))
+    return values[-1]
+
+
+def _pooled(step, x):
+    axes = tuple(range(2, x.ndim))
+    if step.pool == "mean":
+        return x.mean(axes, keepdims=True)
+    kernel, stride, padding = step.pool
+    x = np.pad(x, [(0, 0)] * 2 + [(padding,) * 2] * len(axes), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (kernel,) * len(axes), axes)
+    strided = windows[(..., *[slice(None, None, stride)] * len(axes), *[slice(None)] * len(axes))]
+    return strided.max(tuple(range(-len(axes), 0)))
 
 
 def error(results, expected):

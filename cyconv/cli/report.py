@@ -12,7 +12,10 @@ from cyconv import notebook
 
 from .common import aligned
 from .contestants import CONTESTANTS
+from .graph import Graph
+from .layer import Layer
 
+INEXACT = 1e-4  # an error, relative to the largest result, that float32 layers stay below
 OURS, ONE_SHOT = "cyconv", "cyconv one-shot"
 
 _DISTRIBUTIONS = {"cv2": "opencv"}
@@ -90,7 +93,7 @@ def row(layer, results):
     for name, result in results.items():
         if name != OURS and "seconds" in result and ours:
             result["cyconv_is_faster"] = result["seconds"] / ours
-        if CONTESTANTS[name].peer and "seconds" in result:
+        if CONTESTANTS[name].peer and "seconds" in result and _as_right(layer, result, results):
             peers[name] = result["seconds"]
     best = min(peers, key=peers.get, default=None)
 
@@ -106,6 +109,14 @@ def row(layer, results):
         "ratio": ratio(ours),
         "one_shot_ratio": ratio(results.get(ONE_SHOT, {}).get("seconds")),
     }
+
+
+def _as_right(layer, result, results):
+    """Whether a peer's result is float arithmetic's, where the error can say so."""
+    if not isinstance(layer, Layer | Graph):
+        return True
+    ours = results.get(OURS, {}).get("error") or 0
+    return result.get("error", 0) <= max(INEXACT, 100 * ours)
 
 
 def summary(rows):
@@ -176,7 +187,7 @@ def _title(report):
     m = report["machine"]
     yield (
         f"{report['net']}, {report['dtype']}, {m['threads']} thread(s), {report['rounds']} "
-        f"round(s), on {m['cpu']} ({m['isa']})"
+        f"round(s) of {report.get('clock', 'wall time')}, on {m['cpu']} ({m['isa']})"
     )
     yield ", ".join(f"{name} {version}" for name, version in report["versions"].items())
 

@@ -136,6 +136,14 @@ typedef struct {
     int (*image3_fits)(const geometry_t *g);
     void (*image3)(const geometry_t *g, const void *x, const void *w, void *y, const epilogue_t *e,
                    ptrdiff_t first, ptrdiff_t last, ptrdiff_t p0, ptrdiff_t p1);
+    /* Blocks [first, last) of LANES channels, ceil(G / LANES) of each image, of a depthwise layer
+     * whose planes follow row by row: the sums of `stencil`, if the taps come in its order.
+     * w[block][tap][channel], zero past the last; offset[tap]: where it lies in the bordered copy,
+     * whose cells are vectors. Only where in_lanes_fits says 1; in_lanes_scratch: bytes. */
+    int (*in_lanes_fits)(const geometry_t *g);
+    ptrdiff_t (*in_lanes_scratch)(const geometry_t *g);
+    void (*in_lanes)(const geometry_t *g, const void *x, const void *w, const ptrdiff_t *offset,
+                     void *y, const epilogue_t *e, ptrdiff_t first, ptrdiff_t last, void *scratch);
     /* Slabs [first, last) of 3 x 3 outputs of kernels as large as the plane: the sums of
      * gradient3_body.h. Weights w[filter of all groups * w_strides[0] + d * w_strides[1] +
      * p * w_strides[2] + q]; y, e, and what is read as for image3. Only where gradient3_fits

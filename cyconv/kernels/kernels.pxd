@@ -136,6 +136,10 @@ cdef extern from "kernel_table.h" nogil:
         int (*image3_fits)(const geometry_t *) noexcept nogil
         void (*image3)(const geometry_t *, const void *, const void *, void *, const epilogue_t *,
                        ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
+        int (*in_lanes_fits)(const geometry_t *) noexcept nogil
+        ptrdiff_t (*in_lanes_scratch)(const geometry_t *) noexcept nogil
+        void (*in_lanes)(const geometry_t *, const void *, const void *, const ptrdiff_t *, void *,
+                         const epilogue_t *, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         int (*gradient3_fits)(const geometry_t *) noexcept nogil
         ptrdiff_t (*gradient3_scratch)(const geometry_t *) noexcept nogil
         void (*gradient3)(const geometry_t *, const void *, const void *, const ptrdiff_t *,

@@ -45,8 +45,8 @@ const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
 #include "spectra.h"
 #include "spectra_body.h"
 extern const spectra_t JOIN(spectra, TARGET, ELEMENT);
-const spectra_t JOIN(spectra, TARGET, ELEMENT) = {
-    .itemsize = REAL_BYTES, .lanes = LANES, .spread = row_spread};
+const spectra_t JOIN(spectra, TARGET,
+                     ELEMENT) = {.itemsize = REAL_BYTES, .lanes = LANES, .spread = row_spread};
 #else
 
 #include "halves.h"
@@ -54,6 +54,7 @@ const spectra_t JOIN(spectra, TARGET, ELEMENT) = {
 
 #include "gradient3_body.h"
 #include "image3_body.h"
+#include "lanes_body.h"
 #include "patches_body.h"
 #include "stencil_body.h"
 #if defined(ELEMENT_f32) || defined(ELEMENT_f64)
@@ -76,6 +77,9 @@ const kernels_t JOIN(kernels, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                                   .stencil_pair = stencil_pair,
                                                   .image3_fits = image3_fits,
                                                   .image3 = image3,
+                                                  .in_lanes_fits = in_lanes_fits,
+                                                  .in_lanes_scratch = in_lanes_scratch,
+                                                  .in_lanes = in_lanes,
                                                   .gradient3_fits = gradient3_fits,
                                                   .gradient3_scratch = gradient3_scratch,
                                                   .gradient3 = gradient3,

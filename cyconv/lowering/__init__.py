@@ -21,12 +21,21 @@ and how their results make the problem's (``run``). Rules are tried in the order
 """
 
 from cyconv.lowering.borders import Border, BorderAdjoint
-from cyconv.lowering.gradients import GradInput, GradWeight, ImageByImage, Interleaved
+from cyconv.lowering.gradients import GradInput, GradWeight, ImageByImage, Interleaved, OneCell
 from cyconv.lowering.rule import Rule
 from cyconv.lowering.types import KERNEL_DTYPES, Cast, Complex, ComplexStrict, Stored, is_narrow
 from cyconv.lowering.views import ChannelsLast, Flip, OneAxis, Unbatched
 
-__all__ = ["KERNEL_DTYPES", "RULES", "ImageByImage", "Stored", "is_narrow", "lower", "primitives"]
+__all__ = [
+    "KERNEL_DTYPES",
+    "RULES",
+    "ImageByImage",
+    "OneCell",
+    "Stored",
+    "is_narrow",
+    "lower",
+    "primitives",
+]
 
 
 class NoFilters(Rule):
@@ -45,7 +54,7 @@ class NoFilters(Rule):
 
 RULES = (
     NoFilters, Unbatched, ChannelsLast, Cast, Flip, Border, BorderAdjoint, Complex, OneAxis,
-    ImageByImage, GradWeight, Interleaved, GradInput, Stored,
+    ImageByImage, GradWeight, OneCell, Interleaved, GradInput, Stored,
 )  # fmt: skip
 
 

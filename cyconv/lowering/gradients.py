@@ -94,6 +94,51 @@ class GradWeight(Rule):
         solve(0, x.reshape(self.children[0].x_shape), np.moveaxis(out, 0, 1))
 
 
+class OneCell(Rule):
+    """gradient of an input that one window covers -> a product: each tap is a filter of one cell.
+
+    dx[c, r] = sum_k w[k, c, r] y[k]: the general rule would meet each y among zeros, R S times.
+    """
+
+    epilogue = False  # a bias is of a channel, not of a tap
+
+    def __init__(self, problem):
+        p, ones = problem, (1,) * problem.rank
+        super().__init__(
+            p,
+            p.rewritten(
+                direction="forward",
+                x_shape=(p.batch, p.filters, *ones),
+                w_shape=(p.channels * prod(p.kernel), p.filters // p.groups, *ones),
+                stride=ones,
+                dilation=ones,
+                padding=((0, 0),) * p.rank,
+            ),
+        )
+
+    @staticmethod
+    def applies(problem):
+        p = problem
+        return (
+            p.direction == "grad_input"
+            and p.spatial == p.kernel != (1,) * p.rank
+            and p.output_spatial == (1,) * p.rank
+            and not any(map(any, p.padding))
+            and prod(p.x_shape) > 0
+        )
+
+    def second(self, b):
+        p = self.problem
+        taps = b.reshape(p.groups, p.filters // p.groups, -1).swapaxes(1, 2)
+        return (taps.reshape(self.children[0].w_shape),)
+
+    def run(self, a, out, solve):
+        cells = out.reshape(self.children[0].y_shape)
+        solve(0, a, cells)
+        if not np.may_share_memory(cells, out):
+            out[...] = cells.reshape(out.shape)
+
+
 class GradInput(Rule):
     """gradient of the input -> one forward problem for each phase of the stride.
 
