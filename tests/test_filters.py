@@ -8,6 +8,7 @@ import cyconv
 from cyconv import filters
 
 from . import tolerances
+from .cases import seeds
 from .variants import by_way
 
 SEED = 20260203
@@ -487,3 +488,21 @@ def test_a_large_gaussian_goes_in_two_passes_and_a_small_line_in_one():
     image = photo((64, 64), np.float32)
     assert len(filters.passes(image, filters.gaussian(sigma=6))) == 2
     assert len(filters.passes(image, [[1, 2, 1]])) == 1
+
+
+@seeds(3)
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular", "symmetric", "zeros"])
+def test_means_of_bytes_are_those_of_whole_numbers(mode, seed):
+    """The nearest float32 or integer to the exact mean, for any box, also larger than the image."""
+    rng = np.random.default_rng([seed, len(mode)])
+    for most in (4, 17, 60):
+        x = rng.integers(0, 256, (*rng.integers(1, 50, 2), rng.integers(1, 4)), dtype=np.uint8)
+        box = rng.integers(2, most, 2)
+        exact = filters.apply(x.astype(float), np.ones(box), mode=mode) / box.prod()
+        kernel = np.full(box, 1 / box.prod(), np.float32)
+        context = f"seed {seed}: {x.shape} {box}"
+        y = filters.apply(x, kernel, mode=mode)
+        np.testing.assert_allclose(y, exact, rtol=1.3e-7, err_msg=context)
+        for dtype in (np.uint8, np.int16):
+            y = filters.apply(x, kernel, mode=mode, out_dtype=dtype)
+            np.testing.assert_array_equal(y, np.rint(exact), err_msg=context)
