@@ -45,8 +45,8 @@ const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
 #include "spectra.h"
 #include "spectra_body.h"
 extern const spectra_t JOIN(spectra, TARGET, ELEMENT);
-const spectra_t JOIN(spectra, TARGET, ELEMENT) = {
-    .itemsize = REAL_BYTES, .lanes = LANES, .spread = row_spread};
+const spectra_t JOIN(spectra, TARGET,
+                     ELEMENT) = {.itemsize = REAL_BYTES, .lanes = LANES, .spread = row_spread};
 #else
 
 #include "halves.h"
