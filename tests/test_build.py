@@ -69,8 +69,8 @@ MODULE = ["dispatch", "kernels", "kernels"]  # two objects, and the library
 
 
 def kernel_objects(isa):
-    # Of four element types, filters of images and channels last for two, and pairs of integers.
-    return [f"target_{isa}"] * 9
+    # Of four element types; filters of images, channels last and beside spectra for two; pairs.
+    return [f"target_{isa}"] * 11
 
 
 EVERYTHING = [*MODULE, *kernel_objects("avx2"), *kernel_objects("baseline")]

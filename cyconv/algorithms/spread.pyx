@@ -32,7 +32,7 @@ def spreads(x, ptrdiff_t groups, str isa, bint least=True):
     cdef spread_t one
     cdef const spectra_t *k = spectra_for(isa, x.dtype)
     cdef const char *plane
-    cdef ptrdiff_t i, j, l, g, planes = x.shape[0]
+    cdef ptrdiff_t i, j, row, g, planes = x.shape[0]
     cells = x.shape[1:]
     if len(cells) > 3 or (cells[-1] > 1 and x.strides[len(cells)] != x.itemsize):
         x = np.ascontiguousarray(x).reshape(planes, -1, cells[-1])
@@ -45,7 +45,7 @@ def spreads(x, ptrdiff_t groups, str isa, bint least=True):
         for i in range(planes // groups * g, planes // groups * (g + 1)):
             for j in range(rows.shape[1]):
                 plane = cnp.PyArray_BYTES(rows) + i * rows.strides[0] + j * rows.strides[1]
-                for l in range(rows.shape[2]):
-                    k.spread(rows.shape[3], plane + l * rows.strides[2], least, &one)
+                for row in range(rows.shape[2]):
+                    k.spread(rows.shape[3], plane + row * rows.strides[2], least, &one)
         found[0, g], found[1, g], found[2, g] = one.largest, one.least, one.least_run
     return np.asarray(found)

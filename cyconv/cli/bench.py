@@ -28,9 +28,10 @@ _DESCRIPTION = """\
 Measure cyconv beside other libraries on every layer of a network, on images of
 one channel, on signals, on volumes, or on the gradients of training; and the
 calls that users type: cyconv.filters beside OpenCV (filters), cyconv.ndimage
-beside scipy.ndimage (faces). Quantised layers beside ONNX Runtime's, and beside the
-same numbers in float32 (integers). The layers of two networks stored in 16 bits
-are set beside our own float32 (halves), channels last beside PyTorch's (nhwc).
+beside scipy.ndimage (faces). Quantised layers beside ONNX Runtime's, and beside
+the same numbers in float32 (integers). The layers of two networks stored in 16
+bits are set beside our own float32 (halves), channels last beside PyTorch's
+(nhwc).
 
 Each contestant runs in a process of its own, with its threads set before it
 starts, by its best layout, and with its weights prepared. They take turns in
