@@ -156,22 +156,13 @@ def qlinear_conv(
     >>> cyconv.qlinear_conv(x, 0.5, 128, w, 0.25, 0, 0.1, 128)  # -2 and 3, times 1.25
     array([[126, 132]], dtype=uint8)
     """
-    op = "qlinear_conv"
-    x, w = stored(op, "x", x), stored(op, "w", w)
-    zero, dtype = output_zero_point(op, y_zero_point, out_dtype, x.dtype)
-    factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
-    packed, x, x_zero = _packed(
-        op,
-        x,
-        x_zero_point,
-        w,
-        w_zero_point,
-        bias,
-        (stride, padding, dilation, groups),
-        data_format,
-        (algorithm, "cpu", threads, "balanced", workspace_limit),
+    geometry = stride, padding, dilation, groups
+    how = (algorithm, "cpu", threads, "balanced", workspace_limit)
+    scales, zeros = (x_scale, w_scale, y_scale), (x_zero_point, w_zero_point, y_zero_point)
+    packed, x, x_zero, target = _requantised(
+        x, w, scales, zeros, bias, geometry, data_format, out_dtype, how
     )
-    return layer(packed, x, x_zero, Target(zero, factor, dtype))
+    return layer(packed, x, x_zero, target)
 
 
 def prepared(
@@ -193,22 +184,22 @@ def prepared(
     """:func:`qlinear_conv` with its weights packed: a function of an x like this one, and the name
     of its algorithm.
     """
-    op, x = "qlinear_conv", stored("qlinear_conv", "x", x)
-    zero, dtype = output_zero_point(op, y_zero, None, x.dtype)
-    factor = multiplier(op, x_scale, w_scale, y_scale, len(w))
-    packed, _, x_zero = _packed(
-        op,
-        x,
-        x_zero,
-        w,
-        w_zero,
-        bias,
-        (stride, padding, dilation, groups),
-        "channels_first",
-        ("auto", "cpu", threads, "balanced", None),
+    geometry, how = (stride, padding, dilation, groups), ("auto", "cpu", threads, "balanced", None)
+    scales, zeros = (x_scale, w_scale, y_scale), (x_zero, w_zero, y_zero)
+    packed, _, x_zero, target = _requantised(
+        x, w, scales, zeros, bias, geometry, "channels_first", None, how
     )
-    target = Target(zero, factor, dtype)
     return (lambda x: layer(packed, x, x_zero, target)), packed.plan.algorithm
+
+
+def _requantised(x, w, scales, zeros, bias, geometry, data_format, out_dtype, how):
+    """What :func:`layer` computes :func:`qlinear_conv` from; scales and zero points of x, w, y."""
+    operation, (x_zero, w_zero, y_zero) = "qlinear_conv", zeros
+    x, w = stored(operation, "x", x), stored(operation, "w", w)
+    zero, dtype = output_zero_point(operation, y_zero, out_dtype, x.dtype)
+    factor = multiplier(operation, *scales, len(w))
+    packed, x, x_zero = _packed(operation, x, x_zero, w, w_zero, bias, geometry, data_format, how)
+    return packed, x, x_zero, Target(zero, factor, dtype)
 
 
 def _packed(operation, x, x_zero, w, w_zero, bias, geometry, data_format, how):

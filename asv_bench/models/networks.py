@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from cyconv.cli.graph import MOBILENET_V2
+
 
 def block(inputs, outputs, kernel=3, stride=1, groups=1, activation=nn.ReLU, conv=nn.Conv2d):
     """Convolution, batch normalisation and perhaps an activation."""
@@ -84,16 +86,7 @@ class Inverted(nn.Module):
 def mobilenet_v2():
     """Seventeen inverted residuals."""
     layers, inputs = [block(3, 32, 3, 2, activation=nn.ReLU6)], 32
-    stages = (
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    )
-    for factor, width, depth, stride in stages:
+    for factor, width, depth, stride in MOBILENET_V2:
         for first in [stride] + [1] * (depth - 1):
             layers.append(Inverted(inputs, width, first, factor))
             inputs = width

@@ -99,13 +99,8 @@ class Tile:
     """
 
     def __init__(self, problem, inputs, w, outputs, axes):
-        self.problem, self.inputs, self.w, self.outputs, self.axes = (
-            problem,
-            inputs,
-            w,
-            outputs,
-            axes,
-        )
+        self.problem, self.axes = problem, axes
+        self.inputs, self.w, self.outputs = inputs, w, outputs
         self.sizes = np.abs(inputs)
 
     def mend(self, w_norms):

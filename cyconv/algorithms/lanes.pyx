@@ -46,6 +46,11 @@ cdef ptrdiff_t cells(const axis_t *a) noexcept:
     return (a.out - 1) * a.stride + (a.kernel - 1) * a.dilation + 1
 
 
+cdef ptrdiff_t places_bytes(ptrdiff_t taps) noexcept:
+    """Of the taps' places, before the weights, which begin a line of the cache."""
+    return ceil_div(taps * sizeof(ptrdiff_t), 64) * 64
+
+
 cdef Py_ssize_t lanes_workspace(Algorithm a) except -2:
     """Bytes of scratch of one thread; -1 if the sizes are not for it."""
     cdef const geometry_t *g = &a.g
@@ -73,7 +78,7 @@ cdef bint run_lanes(Algorithm a, Strips strips, const geometry_t *g, cnp.ndarray
         packed.lanes = weights(g, strips, packed.panels.data, lanes, size)
     c.g, c.k, c.e = g[0], a.k, e[0]
     c.taps = <const ptrdiff_t *>packed.lanes.data
-    c.w = packed.lanes.data + ceil_div(taps * sizeof(ptrdiff_t), 64) * 64
+    c.w = packed.lanes.data + places_bytes(taps)
     c.x, c.y = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
     c.all_blocks = g.N * blocks
     c.blocks = max(<ptrdiff_t>1, PIECE // (lanes * g.h.out * g.w.out))
@@ -88,7 +93,7 @@ cdef Buffer weights(const geometry_t *g, Strips strips, const char *panels, ptrd
     [block of channels][tap][channel]."""
     cdef Buffer buffer = Buffer()
     cdef ptrdiff_t taps = g.h.kernel * g.w.kernel, blocks = ceil_div(g.G, lanes)
-    cdef ptrdiff_t head = ceil_div(taps * sizeof(ptrdiff_t), 64) * 64, channel, t, r, s
+    cdef ptrdiff_t head = places_bytes(taps), channel, t, r, s
     cdef ptrdiff_t *offset
     cdef char *w
     buffer.reserve(head + blocks * lanes * taps * size, "packed weights")

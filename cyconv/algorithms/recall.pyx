@@ -24,6 +24,7 @@ import numpy as np
 from cyconv.algorithms.chains cimport Chain
 
 from cyconv.algorithms.chains import note
+from cyconv.runtime.calls import may_overlap
 from cyconv.runtime.parallel import get_num_threads
 
 cnp.import_array()
@@ -118,7 +119,7 @@ cdef class Recall:
             elif not add(parts, value):
                 return self.function(*args, **kwargs)
         if y is not None:
-            if not is_plain(y, True) or overlap(x, y):
+            if not is_plain(y, True) or may_overlap(x, y):
                 return self.function(*args, **kwargs)
             parts.append((<object>y).shape)
             parts.append(cnp.PyArray_TYPE(y))
@@ -171,13 +172,6 @@ cdef bint is_plain(array, bint written):
     return (type(array) is cnp.ndarray and cnp.PyArray_CHKFLAGS(array, flags)
             and cnp.PyArray_ISNOTSWAPPED(array) and cnp.PyArray_TYPE(array) <= cnp.NPY_DOUBLE
             and cnp.PyArray_SIZE(array) > 0)
-
-
-cdef bint overlap(cnp.ndarray a, cnp.ndarray b):
-    """Whether the memory of two C-contiguous arrays does."""
-    cdef const char *one = cnp.PyArray_BYTES(a)
-    cdef const char *two = cnp.PyArray_BYTES(b)
-    return one < two + cnp.PyArray_NBYTES(b) and two < one + cnp.PyArray_NBYTES(a)
 
 
 cdef bint add(list parts, value):

@@ -145,19 +145,23 @@ def _resnet50():
     yield Step(pool="mean")
 
 
+MOBILENET_V2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+"""Sandler et al. 2018, table 2: (expansion, channels, repeats, stride) per bottleneck."""
+
+
 def _mobilenet_v2():
-    """Sandler et al. 2018, table 2: (expansion, channels, repeats, stride) per bottleneck."""
+    """Sandler et al. 2018."""
     yield Step(square(3, 32, 224, 3, stride=2), activation="relu6")
     c, size, last = 32, 112, 1
-    for expansion, k, repeats, first_stride in (
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ):
+    for expansion, k, repeats, first_stride in MOBILENET_V2:
         for repeat in range(repeats):
             stride, start = first_stride if repeat == 0 else 1, last
             hidden = c * expansion

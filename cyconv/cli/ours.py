@@ -61,7 +61,7 @@ def one_shot(task):
     if task.forward:
         function = cyconv.conv
         if layer.transposed:
-            function = getattr(cyconv, f"conv_transpose{w.ndim - 2}d")
+            function = cyconv.conv_transpose
             how["output_padding"] = layer.output_padding
         return Made(lambda: function(x, w, **how), lambda y: (y.astype(task.x.dtype),), algorithm)
 

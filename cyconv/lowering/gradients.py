@@ -139,7 +139,36 @@ class OneCell(Rule):
             out[...] = cells.reshape(out.shape)
 
 
-class GradInput(Rule):
+class Scattered(Rule):
+    """A gradient of the input whose children would multiply taps by the zeros around y too."""
+
+    def sound(self, b):
+        if b.dtype.kind != "f" or np.isfinite(b).all():
+            return b, None
+        return np.where(np.isfinite(b), b, np.copysign(1, b)), b.copy()
+
+    def mend(self, a, out, w):
+        """Add the products of taps that are not finite, with the cells of y that there are.
+
+        The children would multiply such taps by the zeros around y too; they take 1 or -1 instead,
+        which changes no sum's kind: each that meets such a tap gets its infinity or NaN here.
+        """
+        p = self.problem
+        y = a.reshape(len(a), p.groups, p.filters // p.groups, *a.shape[2:])
+        x = out.reshape(len(out), p.groups, w.shape[1], *out.shape[2:])  # a view
+        w = w.reshape(p.groups, p.filters // p.groups, *w.shape[1:])
+        for g, c, *tap in np.argwhere(~np.isfinite(w).all(axis=1)).tolist():
+            cells, read = zip(*(met(p, axis, r) for axis, r in enumerate(tap)), strict=True)
+            taps = w[(g, slice(None), c, *tap)]
+            with np.errstate(over="ignore", invalid="ignore"):
+                if np.isnan(taps).any():
+                    x[(slice(None), g, c, *cells)] = np.nan
+                else:
+                    sums = np.einsum("k,nk...->n...", taps, y[(slice(None), g, slice(None), *read)])
+                    x[(slice(None), g, c, *cells)] += sums
+
+
+class GradInput(Scattered):
     """gradient of the input -> one forward problem for each phase of the stride.
 
     dx[h] = sum_{r, p: p s + r d = h + lo} w[r] y[p]. The cells h + lo = phase + s m, for one phase,
@@ -202,31 +231,6 @@ class GradInput(Rule):
             cells = out[(..., *(slice(one.first, None, one.step) for one in phase))]
             solve(i, a[(..., *(one.keep for one in phase))], cells)
 
-    def sound(self, b):
-        if b.dtype.kind != "f" or np.isfinite(b).all():
-            return b, None
-        return np.where(np.isfinite(b), b, np.copysign(1, b)), b.copy()
-
-    def mend(self, a, out, w):
-        """Add the products of taps that are not finite, with the cells of y that there are.
-
-        The children would multiply such taps by the zeros around y too; they take 1 or -1 instead,
-        which changes no sum's kind: each that meets such a tap gets its infinity or NaN here.
-        """
-        p = self.problem
-        y = a.reshape(len(a), p.groups, p.filters // p.groups, *a.shape[2:])
-        x = out.reshape(len(out), p.groups, w.shape[1], *out.shape[2:])  # a view
-        w = w.reshape(p.groups, p.filters // p.groups, *w.shape[1:])
-        for g, c, *tap in np.argwhere(~np.isfinite(w).all(axis=1)).tolist():
-            cells, read = zip(*(met(p, axis, r) for axis, r in enumerate(tap)), strict=True)
-            taps = w[(g, slice(None), c, *tap)]
-            with np.errstate(over="ignore", invalid="ignore"):
-                if np.isnan(taps).any():
-                    x[(slice(None), g, c, *cells)] = np.nan
-                else:
-                    sums = np.einsum("k,nk...->n...", taps, y[(slice(None), g, slice(None), *read)])
-                    x[(slice(None), g, c, *cells)] += sums
-
     def __str__(self):
         return (
             f"gradient of the input -> {len(self.phases)} forward problem(s), one for each phase "
@@ -234,7 +238,7 @@ class GradInput(Rule):
         )
 
 
-class Interleaved(GradInput):
+class Interleaved(Scattered):
     """gradient of the input -> one forward problem, whose filters are the phases of the stride.
 
     Where s divides the number of taps, all phases have as many, and read the same of y:
@@ -247,7 +251,7 @@ class Interleaved(GradInput):
     DEPTH = 16  # of the sums, at least: fewer are not worth another copy of the result
 
     def __init__(self, problem):
-        Rule.__init__(self, problem)
+        super().__init__(problem)
         p = problem
         self.taps = tuple(r // s for r, s in zip(p.kernel, p.stride, strict=True))
         self.counts, self.keep, self.cut, padding = [], [], [], []
@@ -299,6 +303,3 @@ class Interleaved(GradInput):
         sizes = [n * s for n, s in zip(self.counts, p.stride, strict=True)]
         cells = phases.transpose(0, 1, *order).reshape(p.batch, p.channels, *sizes)
         out[...] = cells[(..., *self.cut)]
-
-    def __str__(self):
-        return Rule.__str__(self)

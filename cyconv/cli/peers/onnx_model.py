@@ -1,5 +1,7 @@
 """A row as an ONNX model, its weights within."""
 
+import numpy as np
+
 
 def model(task):
     """A model with input x and output y."""
@@ -15,7 +17,9 @@ def model(task):
         nodes += _nodes(i, step, list(given), names)
     if any(step.activation == "relu6" for step in task.graph.steps):
         constants |= {"low": task.w.dtype.type(0), "high": task.w.dtype.type(6)}
-    kept = [numpy_helper.from_array(_array(a), name) for name, a in constants.items()]
+    kept = [
+        numpy_helper.from_array(np.asarray(a, order="C"), name) for name, a in constants.items()
+    ]
     return of_nodes(nodes, kept, task.x, task.graph.y)
 
 
@@ -32,12 +36,6 @@ def of_nodes(nodes, constants, x, y_shape):
         constants,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def _array(a):
-    import numpy as np
-
-    return np.ascontiguousarray(a) if np.ndim(a) else np.asarray(a)
 
 
 def _nodes(i, step, given, names):
