@@ -177,9 +177,9 @@ def test_a_network_beside_the_runtime(seed):
     assert_equal(prepared.run([x]), runtime(net, {"x": x}))
     assert_equal(prepared.run({"x": x}), prepared.run(x))
     assert str(prepared) == (
-        "convolutions packed: 3 Conv, 1 ConvTranspose\n"
+        "convolutions packed: 3 Conv, 1 ConvTranspose, 1 Gemm\n"
         "joined to them: 2 BatchNormalization, 1 Mul, 2 Add, 3 Relu, 1 Clip\n"
-        "by NumPy: 1 MaxPool, 1 Gemm, 1 Softmax\n"
+        "by NumPy: 1 MaxPool, 1 Softmax\n"
         "by ONNX's reference evaluator: 1 Flatten"
     )
     assert_equal(pickle.loads(pickle.dumps(prepared)).run(x), prepared.run(x))
@@ -225,6 +225,30 @@ def test_a_residual_of_another_shape(shape, last):
     prepared = door.prepare(net)
     for _ in range(2):
         assert_equal(prepared.run({"x": x, "r": r}), runtime(net, {"x": x, "r": r}))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 70])
+@pytest.mark.parametrize("turned", [0, 1])
+@pytest.mark.parametrize("bias", [None, (), (1,), (5,), (1, 5), (70, 1), (70, 5)])
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (0.5, -2.0), (-3.0, 0.0)])
+def test_fully_connected_layers(rows, turned, bias, alpha, beta):
+    if bias and bias[0] == 70 != rows:
+        pytest.skip("as many values as rows")
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(s).astype("f4") for s in ((rows, 4), (5, 4) if turned else (4, 5)))
+    constants = {"w": w} | ({} if bias is None else {"b": rng.standard_normal(bias).astype("f4")})
+    factors = {"alpha": alpha, "beta": beta}
+    nodes = [
+        helper.make_node("Gemm", ["x", *constants], ["g"], transB=turned, **factors),
+        helper.make_node("Add", ["g", "r"], ["s"]),
+        helper.make_node("Relu", ["s"], ["y"]),
+    ]
+    for residual in ((rows, 5), (1, 5), (5,)):
+        given = {"x": x, "r": rng.standard_normal(residual).astype("f4")}
+        net = network(nodes, given, constants)
+        prepared = door.prepare(net)
+        assert_equal(prepared.run(given), runtime(net, given))
+        assert ("by NumPy: 1 Gemm" in str(prepared)) == (bool(beta) and str(bias).startswith("(70"))
 
 
 def test_any_batch_and_size_and_number_of_threads():

@@ -39,7 +39,7 @@ class Chain:
 
     Parameters
     ----------
-    node : OpRun, Conv or ConvTranspose
+    node : OpRun: Conv, ConvTranspose, or Gemm with the weights (filters, channels)
     weight, bias : arrays; bias may be None
 
     Attributes
@@ -54,7 +54,7 @@ class Chain:
         self.node, self.output, self.joined = node, node.output[0], []
         self.clamp = self.residual = self.place = None
         self.transposed = node.op_type == "ConvTranspose"
-        self.groups = node.group or 1
+        self.groups = getattr(node, "group", None) or 1
         self.filters = weight.shape[1] * self.groups if self.transposed else weight.shape[0]
         self._dtype, self._ndim = weight.dtype, weight.ndim
         self._scale, self._shift = np.ones(self.filters), np.zeros(self.filters)

@@ -37,6 +37,9 @@ class Packed:
 
     def __call__(self, x, add=None):
         """The layer's result."""
+        return self._convolve(x, add)
+
+    def _convolve(self, x, add=None):
         found = self._packs.pop(x.shape, None) or self._pack(x.shape)
         self._packs[x.shape] = found  # the last
         while len(self._packs) > PLANS:
@@ -54,7 +57,7 @@ class Packed:
         if self._unbounded is None:
             self._unbounded = copy(self)
             self._unbounded._packs, self._unbounded.clamp = {}, None
-        y = self._unbounded(x) + add
+        y = self._unbounded._convolve(x) + add
         return y if self.clamp is None else np.clip(y, *self.clamp).astype(y.dtype, copy=False)
 
     @property
@@ -102,6 +105,24 @@ class PackedIntegers(Packed):
 
     def _made(self, plan):
         return PackedConv(plan, self.weight, check_bias(plan.problem, self.bias), None)
+
+
+class PackedProduct(Packed):
+    """A fully connected layer, y = clamp(x W^T + bias + add) for x of any number of rows.
+
+    It is the convolution with one tap of one image, whose pixels are the rows.
+    """
+
+    def __init__(self, weight, bias, **options):
+        super().__init__("gemm", (1, 0, 1, 1), weight[..., None], bias, **options)
+
+    def __call__(self, x, add=None):
+        """The layer's result."""
+        if not len(x):
+            return x @ self.weight[..., 0].T
+        if add is not None:
+            add = np.atleast_2d(add).T[None]
+        return self._convolve(x.T[None], add)[0].T
 
 
 class PackedTranspose(Packed):

@@ -7,9 +7,11 @@ import numpy as np
 
 from cyconv.onnx.attributes import geometry
 from cyconv.onnx.folding import Chain
-from cyconv.onnx.packed import Packed, PackedIntegers, PackedTranspose
+from cyconv.onnx.layers import Gemm
+from cyconv.onnx.packed import Packed, PackedIntegers, PackedProduct, PackedTranspose
 from cyconv.quantized import Target, centred, multiplier, narrowest, output_zero_point, zero_point
 
+CONVOLVED = ("Conv", "ConvTranspose", "Gemm")
 GEOMETRY = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
 
@@ -53,8 +55,10 @@ def joined(nodes, constants, outputs, accuracy, threads):
             continue
         fixed = not node.domain and not node.has_linked_attribute
         fixed = fixed and all(name in constants for name in node.input[1:])
-        if fixed and node.op_type in ("Conv", "ConvTranspose"):
-            chain = Chain(node, *[*(constants[name] for name in node.input[1:]), None][:2])
+        given = [constants[name] for name in node.input[1:]] if fixed else []
+        operands = convolved(node, *given) if fixed and node.op_type in CONVOLVED else None
+        if operands is not None:
+            chain = Chain(node, *operands)
             while readers[chain.output] == 1 and chain.output in reader:
                 follower = reader[chain.output]
                 if id(follower) in gone or not chain.join(follower, constants):
@@ -66,7 +70,6 @@ def joined(nodes, constants, outputs, accuracy, threads):
             else:
                 later[id(chain.place)] = step
         elif fixed and node.op_type in _INTEGERS:
-            given = [constants[name] for name in node.input[1:]]
             steps.append(_INTEGERS[node.op_type](node, options, *given))
         else:
             steps.append(
@@ -75,6 +78,24 @@ def joined(nodes, constants, outputs, accuracy, threads):
                 )
             )
     return steps
+
+
+def convolved(node, weight, bias=None):
+    """(weight, bias) of a node that is a convolution; None for a product that is not."""
+    if node.op_type != "Gemm":
+        return weight, bias
+    if not isinstance(node, Gemm) or node.transA or weight.dtype.kind != "f" or not weight.size:
+        return None
+    weight = weight if node.transB else weight.T
+    if node.alpha != 1:
+        weight = weight * weight.dtype.type(node.alpha)
+    if bias is None or not node.beta:
+        return weight, None
+    bias = np.atleast_2d(bias)
+    if bias.ndim > 2 or len(bias) > 1 or bias.shape[1] not in (1, len(weight)):
+        return None  # a value for each row
+    bias = np.broadcast_to(bias[0], len(weight))
+    return weight, bias * bias.dtype.type(node.beta)
 
 
 def read_within(node):
@@ -103,7 +124,9 @@ def _floats(chain, options):
     node = chain.node
     weight, bias = chain.operands()
     options = options | {"clamp": chain.clamp}
-    if chain.transposed:
+    if node.op_type == "Gemm":
+        layer = PackedProduct(weight, bias, **options)
+    elif chain.transposed:
         layer = PackedTranspose(
             _geometry(node, weight), weight, bias, node.output_padding, node.output_shape, **options
         )
