@@ -185,7 +185,7 @@ def test_doctor_lists_the_extras_of_the_installed_metadata(monkeypatch):
 # ---- the process --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "edges", "filter", "explain", "bench", "tune", "doctor"])
+@pytest.mark.parametrize("name", ["", *(c.__name__.rpartition(".")[2] for c in cli._COMMANDS)])
 def test_help_fits_and_succeeds(capsys, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, err = run(capsys, f"{name} --help")

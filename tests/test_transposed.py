@@ -177,6 +177,13 @@ def test_transposed_output_shape(seed, upper):
     np.testing.assert_array_equal(y, expected)
 
 
+def test_transposed_output_shape_beside_padding_in_an_array():
+    x, w = np.ones((1, 2, 3, 3), "f4"), np.ones((2, 1, 3, 3), "f4")
+    given = {"stride": 2, "output_shape": (6, 6)}
+    y = cyconv.conv_transpose2d(x, w, padding=np.array([1, 1]), **given)
+    np.testing.assert_array_equal(y, cyconv.conv_transpose2d(x, w, padding=[1, 1], **given))
+
+
 def test_transposed_same_gives_in_times_stride():
     x, w = np.ones((1, 2, 5, 7)), np.ones((2, 3, 3, 4))
     for name in ("same", "same_lower"):

@@ -1,1 +1,13 @@
-"""A room for each algorithm; :mod:`cyconv.algorithms.base` tells what all of them are."""
+"""The algorithms, a file each, and the parts that several of them share.
+
+Algorithms are the names in :mod:`cyconv.planning.registry`; :mod:`cyconv.algorithms.base` tells
+what each of them is. The other files are parts:
+
+- of `direct`: ``threes`` and ``lanes``, for layers that read the image itself; ``last``, also of
+  `implicit_gemm`, for channels that lie last;
+- of `direct` and `winograd`: ``strips``, the input with its border; ``winograd_matrices``;
+- of `fft`: ``tiling``; ``fft_floor`` and ``spread``, which find outputs under its error floor;
+- of integers: ``pairs`` and ``pairs_winograd``, which several algorithms call for 16-bit products;
+- of gradients: ``decimation`` and ``phases``, for strides;
+- of image filters, which no registry knows: ``chains`` and ``recall``.
+"""

@@ -1,8 +1,10 @@
-"""The command ``cyconv``: one module for each subcommand.
+"""The command ``cyconv``: one module for each subcommand of ``_COMMANDS``; the others help them.
 
-Every module has ``add_parser(subparsers)``, which describes its arguments and sets ``run``, and
-``run(args)``, which does the work, prints its result on stdout and raises `CommandError` for what
-the user can mend. Libraries that only a command needs are imported inside ``run``.
+A subcommand's module has ``add_parser(subparsers)``, which describes its arguments and sets
+``run``, and ``run(args)``, which does the work, prints its result on stdout and raises
+`CommandError` for what the user can mend. Libraries that only a command needs are imported inside
+``run``. `bench` and `tune` measure what `networks`, `newer`, `calls`, `integers` and `graph` list
+as data; `contest` runs each of the `contestants` in a process of its own.
 
 The exit codes are in ``_EXIT_CODES``.
 """

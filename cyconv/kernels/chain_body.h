@@ -7,7 +7,8 @@ INLINE vec product(vec a, vec b) { return a * b; }
 #else
 INLINE vec product(vec a, vec b) {
     vec v = a * b;
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(__AVX512F__) || (defined(__AVX__) && VECTOR_BYTES <= 32) || \
+    (defined(__SSE2__) && VECTOR_BYTES <= 16) /* one register holds v */
     __asm__("" : "+v"(v));
 #elif defined(__aarch64__)
     __asm__("" : "+w"(v));

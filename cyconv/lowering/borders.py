@@ -98,7 +98,7 @@ class Border(Rule):
             problem,
             replace(problem, x_shape=problem.x_shape[:2] + padded, padding=0, padding_mode="zeros"),
         )
-        self.mode = NUMPY_NAMES[problem.padding_mode]
+        self.map = SCIPY_NAMES[problem.padding_mode]
 
     @staticmethod
     def applies(problem):
@@ -107,9 +107,9 @@ class Border(Rule):
     def run(self, a, out, solve):
         widths = ((0, 0), (0, 0), *self.problem.padding)
         if type(a) is np.ndarray:  # by the map, which np.pad takes longer to follow
-            padded = extended(a, widths, SCIPY_NAMES[self.problem.padding_mode])
+            padded = extended(a, widths, self.map)
         else:
-            padded = np.pad(a, widths, self.mode)
+            padded = np.pad(a, widths, NUMPY_NAMES[self.problem.padding_mode])
         solve(0, padded, out)
 
     def __str__(self):
@@ -131,7 +131,7 @@ class BorderAdjoint(Border):
         for axis, (size, pair) in enumerate(
             zip(self.problem.spatial, self.problem.padding, strict=True), 2
         ):
-            source = np.pad(np.arange(size), pair, self.mode)
+            source = _sources(self.map, size, -pair[0], size + pair[1])
             folded = sums[(slice(None),) * axis + (slice(pair[0], pair[0] + size),)]
             moved, border = np.moveaxis(folded, axis, 0), np.moveaxis(sums, axis, 0)
             for i in (*range(pair[0]), *range(pair[0] + size, len(source))):

@@ -255,10 +255,10 @@ class Interleaved(Scattered):
         p = problem
         self.taps = tuple(r // s for r, s in zip(p.kernel, p.stride, strict=True))
         self.counts, self.keep, self.cut, padding = [], [], [], []
-        for axis, (taps, s) in enumerate(zip(self.taps, p.stride, strict=True)):
+        for axis, (count, s) in enumerate(zip(self.taps, p.stride, strict=True)):
             lo, size = p.padding[axis][0], p.spatial[axis]
             first, stop = lo // s, -(-(lo + size) // s)
-            begin = first - taps + 1  # what of y the first output's last tap reads
+            begin = first - count + 1  # what of y the first output's last tap reads
             start = min(max(0, begin), p.output_spatial[axis])
             keep = slice(start, max(start, min(p.output_spatial[axis], stop)))
             self.counts.append(stop - first)
@@ -270,7 +270,7 @@ class Interleaved(Scattered):
         self.children = (
             p.rewritten(
                 direction="forward",
-                x_shape=(p.batch, p.filters, *(cut.stop - cut.start for cut in self.keep)),
+                x_shape=(p.batch, p.filters, *(keep.stop - keep.start for keep in self.keep)),
                 w_shape=(p.channels * prod(p.stride), p.filters // p.groups, *self.taps),
                 stride=(1,) * p.rank,
                 padding=tuple(padding),

@@ -75,14 +75,14 @@ def transposed(
                 f"got {value}"
             )
     pairs = pad_pairs(op, padding, full, w_shape[2:], stride, dilation)
-    same = isinstance(padding, str) and padding in ("same", "same_lower")
-    if output_shape is not None or same:
+    word = padding if isinstance(padding, str) else ""
+    if output_shape is not None or word in ("same", "same_lower"):
         if output_shape is None:
             output_shape = [n * s for n, s in zip(sizes, stride, strict=True)]
         wanted = per_axis(op, "output_shape", output_shape, rank, 1)
         totals = [max(0, n - m) for n, m in zip(full, wanted, strict=True)]
-        pairs = tuple((t // 2, t - t // 2) for t in totals)  # ONNX: the odd one at the end
-        if padding != "same":  # unless asked otherwise
+        pairs = tuple((t - t // 2, t // 2) for t in totals)
+        if word == "same":  # ONNX: of an odd number the larger half is cut at the end
             pairs = tuple((hi, lo) for lo, hi in pairs)
     else:
         wanted = [n - lo - hi for n, (lo, hi) in zip(full, pairs, strict=True)]

@@ -1,5 +1,6 @@
-"""Which algorithm: one cost model in seconds, for all algorithms, in one place.
+"""What the choice of an algorithm asks: the constants in use, accuracy and limits.
 
+All costs are seconds of one model.
 An algorithm's time is nearly the larger of its arithmetic at a fraction of the machine's peak and
 its traffic at the memory's bandwidth (the roofline model [1]_), plus a constant for the call. Each
 algorithm states its own arithmetic and traffic (``Algorithm.cost``) with the formulas of

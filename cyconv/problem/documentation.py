@@ -23,7 +23,8 @@ _OPTIONS = """
         Bounds applied to the result, while it is in registers where the algorithm can.
     algorithm : str, default 'auto'
         One of ``cyconv.algorithms(problem)``, or the library's choice.
-    device : {'cpu'}
+    device : str, default 'cpu'
+        Or an OpenCL device: 'opencl', 'opencl:1' by its number or 'opencl:PoCL' by part of a name.
     threads : int, optional
         Default :func:`get_num_threads`. The result's bits do not depend on it.
     accuracy : {'balanced', 'strict', 'fast'} or float

@@ -24,7 +24,7 @@ SLICES = {
 }
 """(start, size) of each mode."""
 
-KERNEL_DTYPES = "efdFDbhilqBHILQ"
+CONV_DTYPES = "efdFDbhilqBHILQ"
 """Characters of the dtypes that :func:`cyconv.conv` has; others are summed tap by tap."""
 
 
@@ -67,7 +67,7 @@ def convolved(a, b, axes, window, algorithm):
         a, b = b, a
     # NumPy's sums along one line do not multiply an infinite kernel with the zeros outside.
     infinite = a.ndim == 1 and b.dtype.kind in "fc" and not np.isfinite(b).all()
-    if infinite or a.dtype.char not in KERNEL_DTYPES or len(axes) > MAX_RANK:
+    if infinite or a.dtype.char not in CONV_DTYPES or len(axes) > MAX_RANK:
         y = _by_taps(a, b, len(axes), window)
     else:
         y = _by_conv(a, b, len(axes), window, algorithm)

@@ -119,6 +119,7 @@ void CHECK(const kernels_t *k) {
     check_stencil_pair(k);
     check_order(k);
     check_image3(k);
+    check_in_lanes(k);
     check_gradient3(k);
     check_fill_strip(k);
     check_gather(k);

@@ -1,4 +1,4 @@
-/* image3 and gradient3. */
+/* image3, in_lanes and gradient3. */
 
 enum { IMAGE_TRIALS = 3000 };
 
@@ -58,6 +58,71 @@ static void check_image3(const kernels_t *k) {
         compare(got, want, size);
     }
     if (fitting < IMAGE_TRIALS / 6) fail("only %td of the images fit", fitting);
+}
+
+/* Depthwise layers of any kernel, channels in the lanes. */
+static void check_in_lanes(const kernels_t *k) {
+    enum { LANE_TRIALS = 400, MOST_TAPS = 25 };
+    ptrdiff_t fitting = 0;
+    for (int trial = 0; trial < LANE_TRIALS; trial++) {
+        geometry_t g = {
+            .N = between(1, 2), .G = k->lanes + between(0, k->lanes), .C = 1, .K = 1, .D = 1};
+        for (axis_t *a = &g.h; a <= &g.w; a++) {
+            a->in = between(1, 9), a->kernel = between(1, 5), a->pad = between(0, 6);
+            a->stride = between(1, 3), a->dilation = between(1, 2);
+            const ptrdiff_t most = a->in + a->pad + between(0, 3);
+            a->out = (most - (a->kernel - 1) * a->dilation - 1) / a->stride + 1;
+        }
+        g.slabs = g.N * g.G;
+        g.w.x_stride = g.w.y_stride = 1, g.h.x_stride = g.w.in, g.h.y_stride = g.w.out;
+        g.x_c = g.h.in * g.w.in + between(0, 3), g.y_k = g.h.out * g.w.out + between(0, 3);
+        g.x_n = g.G * g.x_c, g.y_n = g.G * g.y_k;
+        if (g.h.out < 1 || g.w.out < 1 || !k->in_lanes_fits(&g)) continue;
+        fitting++;
+        const ptrdiff_t taps = g.h.kernel * g.w.kernel, blocks = (g.G + k->lanes - 1) / k->lanes;
+        const ptrdiff_t width = (g.w.out - 1) * g.w.stride + (g.w.kernel - 1) * g.w.dilation + 1;
+        const ptrdiff_t first = between(0, g.N * blocks - 1);
+        const ptrdiff_t last = between(first + 1, g.N * blocks);
+        real bias[64];
+        epilogue_t values;
+        const epilogue_t *e = random_epilogue(&values, bias, g.G);
+        begin(
+            "in_lanes blocks %td to %td of %td channels, %td x %td to %td x %td, kernel %td x %td, "
+            "stride %td, %td, pad %td, %td, dilation %td, %td",
+            first, last, g.G, g.h.in, g.w.in, g.h.out, g.w.out, g.h.kernel, g.w.kernel, g.h.stride,
+            g.w.stride, g.h.pad, g.w.pad, g.h.dilation, g.w.dilation);
+
+        ptrdiff_t offset[MOST_TAPS];
+        for (ptrdiff_t t = 0; t < taps; t++)
+            offset[t] =
+                (t / g.w.kernel * g.h.dilation * width + t % g.w.kernel * g.w.dilation) * k->lanes;
+        const ptrdiff_t size = (g.N - 1) * g.y_n + (g.G - 1) * g.y_k + g.h.out * g.w.out;
+        const real *x =
+            random_buffer(INPUT, (g.N - 1) * g.x_n + (g.G - 1) * g.x_c + g.h.in * g.w.in);
+        const real *w = random_buffer(WEIGHTS, blocks * taps * k->lanes);
+        real *got = buffer(GOT, size), *want = buffer(WANT, size);
+        random_residual(&values, got, size);
+        for (ptrdiff_t block = first; block < last; block++)
+            for (ptrdiff_t l = 0; l < k->lanes; l++) {
+                const ptrdiff_t n = block / blocks, c = block % blocks * k->lanes + l;
+                for (ptrdiff_t i = 0; i < g.h.out * g.w.out && c < g.G; i++) {
+                    real sum = 0;
+                    for (ptrdiff_t t = 0; t < taps; t++) {
+                        const ptrdiff_t r = t / g.w.kernel, s = t % g.w.kernel;
+                        sum += w[(block % blocks * taps + t) * k->lanes + l] *
+                               pixel(&g, (const char *)(x + n * g.x_n + c * g.x_c),
+                                     i / g.w.out * g.h.stride + r * g.h.dilation - g.h.pad,
+                                     i % g.w.out * g.w.stride + s * g.w.dilation - g.w.pad);
+                    }
+                    const ptrdiff_t at = n * g.y_n + c * g.y_k + i;
+                    want[at] = finished(sum, e, c, at);
+                }
+            }
+        char *scratch = guarded(OTHER, k->in_lanes_scratch(&g));
+        k->in_lanes(&g, x, w, offset, got, e, first, last, scratch);
+        compare(got, want, size);
+    }
+    if (fitting < LANE_TRIALS / 6) fail("only %td of the layers fit", fitting);
 }
 
 static void check_gradient3(const kernels_t *k) {
