@@ -23,15 +23,27 @@ TIMES = int(os.environ.get("CYCONV_TEST_TIMES", "1"))
 """How many times the usual number of random problems is drawn."""
 
 
+TOGETHER = 10
+"""Seeds that one item runs, where there are many: what pytest does for each item takes longer than
+a small problem."""
+
+
 def seeds(count, first=0, full=0):
-    """Parametrize a test by `count` seeds, from `first` on, TIMES over; by `full` with --full."""
-    more = range(first + TIMES * count, first + TIMES * full)
+    """Parametrize a test by `count` seeds, from `first` on, TIMES over; by `full` with --full.
+
+    The test is called with each of its item's seeds: `pytest_pyfunc_call` of conftest does that.
+    """
+
+    def items(begin, end, marks=()):
+        step = TOGETHER if end - begin > 2 * TOGETHER else 1
+        for start in range(begin, end, step):
+            some = range(start, min(start + step, end))
+            name = str(start) if step == 1 else f"{start}..{some[-1]}"
+            yield pytest.param(some, marks=marks, id=name)
+
+    middle, end = first + TIMES * count, first + TIMES * full
     return pytest.mark.parametrize(
-        "seed",
-        [
-            *range(first, first + TIMES * count),
-            *(pytest.param(seed, marks=pytest.mark.full) for seed in more),
-        ],
+        "seed", [*items(first, middle), *items(middle, end, pytest.mark.full)]
     )
 
 

@@ -49,6 +49,27 @@ def pytest_collection_modifyitems(config, items):
         items[:] = run
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Call a test of `cases.seeds` with each seed; what it raises says which one it was."""
+    seeds = pyfuncitem.funcargs.get("seed")
+    if not isinstance(seeds, range):
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    skipped = []
+    for seed in seeds:
+        try:
+            pyfuncitem.obj(**{**given, "seed": seed})
+        except pytest.skip.Exception as reason:
+            skipped.append(reason)
+        except Exception as error:
+            error.add_note(f"seed={seed}")
+            raise
+    if len(skipped) == len(seeds):
+        raise skipped[0]
+    return True
+
+
 @pytest.fixture(params=cyconv.kernels.available())
 def isa(request):
     """Each instruction set that this machine has, chosen for the length of the test."""

@@ -109,12 +109,17 @@ def most_off(name, call):
     return 2 if (name, call.kernel) == ("opencv", "gaussian") else 1
 
 
-@pytest.mark.parametrize("call", FILTERS + FACES, ids=lambda call: call.name)
-@pytest.mark.parametrize("name", ["cyconv", "opencv", "scipy"])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        pytest.param(name, call, id=f"{name}-{call.name}")
+        for name in ("cyconv", "opencv", "scipy")
+        for call in FILTERS + FACES
+        if CONTESTANTS[name].takes(call)
+    ],
+)
 def test_every_contestant_computes_what_it_takes(name, call):
     contestant = CONTESTANTS[name]
-    if not contestant.takes(call):
-        pytest.skip("not its kind of call")
     for module in contestant.needs:
         pytest.importorskip(module)
     operands = call.arrays(np.random.default_rng(SEED))

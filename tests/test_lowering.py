@@ -11,7 +11,7 @@ import cyconv
 from cyconv import lowering
 from cyconv.lowering.rule import Views
 
-from .cases import Case
+from .cases import Case, seeds
 from .test_directions import random_case
 
 DTYPES = (
@@ -58,7 +58,7 @@ def rewritten(found):
         yield from rewritten(child)
 
 
-@pytest.mark.parametrize("seed", range(150))
+@seeds(150)
 def test_no_primitive_problem_keeps_a_feature(seed):
     found = random_problem(seed)
     leaves = list(lowering.primitives(found))
@@ -74,7 +74,7 @@ def test_no_primitive_problem_keeps_a_feature(seed):
         assert leaf.out_dtype == leaf.dtype or lowering.is_narrow(leaf)
 
 
-@pytest.mark.parametrize("seed", range(150))
+@seeds(150)
 def test_every_rule_takes_its_feature_away_and_no_flops_are_added(seed):
     """No rule applies twice in a row, and multiplications only grow where products are complex."""
     found = random_problem(seed)
@@ -92,7 +92,7 @@ def test_every_rule_takes_its_feature_away_and_no_flops_are_added(seed):
             assert sum(child.flops for child in solved) == factor * here.flops
 
 
-@pytest.mark.parametrize("seed", range(50))
+@seeds(50)
 def test_every_rule_leaves_the_shape_of_the_result(seed):
     for here, rule in rewritten(random_problem(seed)):
         if isinstance(rule, lowering.Cast | lowering.Complex | lowering.Border):
@@ -121,7 +121,7 @@ ALONE = {
 }
 
 
-@pytest.mark.parametrize("seed", range(150))
+@seeds(150)
 def test_what_a_rule_leaves_would_have_been_accepted(seed):
     """Rules do not ask `Problem` again: it would find nothing wrong, and nothing to change."""
     for found, _ in rewritten(random_problem(seed)):

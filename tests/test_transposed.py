@@ -241,7 +241,7 @@ def test_transposed_of_no_images_and_to_no_channels():
     assert y.shape == (2, 0, 7, 9)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@seeds(40)
 def test_few_channels_of_many_whose_phases_have_as_many_taps(seed):
     """One product at a time: also of taps that are not finite, which meet no zeros around x."""
     rng = np.random.default_rng(seed)

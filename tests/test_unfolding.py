@@ -8,13 +8,14 @@ import pytest
 import cyconv
 
 from . import oracle
+from .cases import seeds
 from .test_directions import inner, random_case
 
 DTYPES = (
     "float16", "float32", "float64", "complex64", "complex128", "longdouble", "object", "bool",
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
 )  # fmt: skip
-SEEDS = pytest.mark.parametrize("seed", range(60))
+SEEDS = seeds(60)
 
 
 def problem(seed, dtype="int64", max_rank=4):
@@ -67,7 +68,7 @@ def test_fold_of_unfold_counts_the_windows_over_each_cell(seed):
     np.testing.assert_array_equal(folded, counts * x)
 
 
-@pytest.mark.parametrize("seed", range(60, 80))
+@seeds(20, first=60)
 def test_convolution_is_a_product_with_the_columns(seed):
     """``w.reshape(K, -1) @ unfold(x) = conv(x, w)``, and fold of ``w^T g`` is grad_input."""
     x, (kernel, dilation, padding, stride) = problem(seed, max_rank=3)
