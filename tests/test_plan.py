@@ -9,6 +9,7 @@ import pytest
 import cyconv
 from cyconv.planning import cost, registry
 from cyconv.planning.plan import Plan
+from cyconv.problem.problem import derived
 
 from . import tolerances
 from .cases import ALGORITHMS, Case, named, supported
@@ -61,6 +62,35 @@ def test_a_problem_shows_what_it_is():
     shown = repr(LAYER.problem("float32"))
     for part in ("Problem", "(2, 24, 30, 31)", "(20, 24, 3, 3)", "float32"):
         assert part in shown
+
+
+@pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+@pytest.mark.parametrize("batch", [(), (3,)], ids=["unbatched", "batched"])
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "odd"])
+def test_what_is_derived_at_once_is_what_the_formulas_say(direction, last, batch, plain):
+    number = int if plain else np.int64  # which the long way makes an int of
+    shape = (*batch, 9, 11, 4) if last else (*batch, 4, 9, 11)
+    problem = cyconv.Problem(
+        tuple(map(number, shape)),
+        (6, 2, 3, 2),
+        np.dtype("float32"),
+        (number(2), 1),
+        ((1, 2), (0, 3)),
+        (1, number(3)),
+        2,
+        data_format="channels_last" if last else "channels_first",
+        direction=direction,
+    )
+    found = dict(problem.__dict__)
+    formulas = {n: f for n, f in vars(cyconv.Problem).items() if isinstance(f, derived)}
+    assert len(found.keys() & formulas.keys()) >= 14
+    for name in found.keys() & formulas.keys():
+        assert found[name] == formulas[name].func(problem), name
+    renamed = problem.named("someone")
+    assert renamed == problem
+    assert renamed.operation == "someone"
+    assert problem.rewritten(stride=problem.stride) == problem
 
 
 def test_a_problem_knows_its_cost():

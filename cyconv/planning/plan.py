@@ -275,7 +275,7 @@ class Plan:
         """
         problem = self.problem
         if problem.operation == "plan":
-            problem = problem.rewritten(operation="pack")
+            problem = problem.named("pack")
         w, bias = check_operand(problem, 1, w), check_bias(problem, bias)
         return PackedConv(self, w, bias, check_activation(problem, activation))
 
@@ -520,7 +520,7 @@ def plan(
     if not isinstance(problem, Problem):
         raise TypeError(f"plan: problem must be a Problem, got {type(problem).__name__}")
     if problem.operation == "Problem":
-        problem = problem.rewritten(operation="plan")
+        problem = problem.named("plan")
     op = problem.operation
     kind, hardware = _hardware(op, algorithm, device)
     if not isinstance(effort, str) or effort not in EFFORTS:

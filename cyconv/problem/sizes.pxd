@@ -12,6 +12,7 @@ cdef class Sizes:
     cdef ptrdiff_t planes       # planes of one output: C times the taps of those axes
     cdef ptrdiff_t taps         # products of one output
     cdef ptrdiff_t parameters
-    cdef double flops, bytes
+    cdef readonly double flops
+    cdef double bytes
     cdef axis_sizes_t[8] axes
     cdef axis_sizes_t h, w      # the last two
