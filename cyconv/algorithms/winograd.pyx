@@ -24,6 +24,7 @@ cimport numpy as cnp
 from libc.math cimport INFINITY
 
 from cyconv.planning.estimates cimport core_of, core_t, products, roofline, vectors
+from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
@@ -440,10 +441,10 @@ cdef double seconds_of(Sizes s, const core_t *core, int threads, variant) except
     cdef ptrdiff_t planes = s.planes, rows = tiles_of(&h, m), columns = tiles_of(&w, n)
     cdef ptrdiff_t all_planes = planes * h.phases * w.phases
     cdef double multiplied, work, transformed, weights
-    cdef double share = cost.arithmetic.winograd_share
-    cdef double tile = cost.transforms.winograd_tile_seconds
-    cdef double row = cost.transforms.winograd_row_seconds
-    cdef double bandwidth = cost.memory.weights_bandwidth
+    cdef double share = constants.winograd_share
+    cdef double tile = constants.winograd_tile_seconds
+    cdef double row = constants.winograd_row_seconds
+    cdef double bandwidth = constants.weights_bandwidth
     if planes >= FEW_PLANES:
         multiplied = (h.phases * (alpha - 1) + h.full) * (w.phases * (beta - 1) + w.full)
     else:

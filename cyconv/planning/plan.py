@@ -66,12 +66,12 @@ class Plan:
         )
         with estimates_of(isa):
             values["_root"] = root = self._build(problem)
-        leaves, calls = list(root.leaves()), list(root.calls())
+        leaves, calls = tuple(root.leaves()), tuple(root.calls())
         # One kernel call that Ctrl-C cannot stop: nothing can fail once it writes.
         values["_all_or_nothing"] = (
             len(calls) == 1 and calls[0].all_or_nothing and self.seconds < SLICE
         )
-        busy = [leaf for leaf in leaves if leaf.problem.flops] or leaves
+        busy = [leaf for leaf in leaves if leaf.problem.sizes.flops] or leaves
         names = dict.fromkeys(leaf.algorithm.name for leaf in busy)
         values["algorithm"] = "+".join(names) or "none"  # nothing to compute
 
@@ -130,20 +130,22 @@ class Plan:
             if algorithm is None:
                 raise kind(f"{problem.operation}: algorithm={cls.name!r}: {reason}")
             return self._leaf(problem, algorithm, cls.cost(problem, 1, allowed))
-        fitting, measured, source = self._fitting(problem), {}, "estimate"
+        fitting, measured, source = self._fitting(problem, allowed), {}, "estimate"
         one = cost.one_image(problem)
         # Nothing to compute is nothing to measure, and of one there is no choice.
         if self.effort == "measure" and one.flops and len(fitting := [*fitting]) > 1:
-            names = [algorithm.name for algorithm in fitting]
+            names = [algorithm.name for _, algorithm in fitting]
             measured, source = tuning.seconds(
                 one, names, self._count, self.accuracy, self.workspace_limit, self._isa, type(self)
             )
             best = min(measured, key=measured.get, default=names[0])
             fitting = fitting[names.index(best) :]
-        algorithm = next(iter(fitting), None)
+        seconds, algorithm = next(iter(fitting), (None, None))
         if algorithm is None:
             raise self._refusal(problem)
-        leaf = self._leaf(problem, algorithm, algorithm.cost(problem, 1, allowed))
+        if one is not problem:
+            seconds = algorithm.cost(problem, 1, allowed)
+        leaf = self._leaf(problem, algorithm, seconds)
         leaf.measured, leaf.source = measured, source if measured else "estimate"
         return leaf
 
@@ -151,7 +153,7 @@ class Plan:
         return self._registry.get(name, problem.dtype)
 
     def _classes(self, problem):
-        return [self._class(name, problem) for name in self._registry.names()]
+        return self._registry.every(problem.dtype)
 
     def _laid_out(self, cls, problem):
         """(the algorithm for the problem, None, None), or (None, kind of error, reason)."""
@@ -165,19 +167,20 @@ class Plan:
             reason = str(error).removeprefix(f"{problem.operation}: ")
             return None, MemoryError, reason or "no memory to plan"
 
-    def _fitting(self, problem):
+    def _fitting(self, problem, allowed):
         """The algorithms that keep the accuracy and the limit, laid out, the cheapest first.
 
-        Costs are one thread's, and the order is for one image: it decides the result's bits, and
+        Each with its seconds: one thread's, for one image. The order decides the result's bits, and
         those may depend neither on the number of threads nor on the batch an image is in.
         """
-        allowed, one = cost.allowed(problem, self.accuracy), cost.one_image(problem)
+        one = cost.one_image(problem)
         able = [cls for cls in self._classes(problem) if cls.supports(problem) is None]
-        for cls in sorted(able, key=lambda cls: cls.cost(one, 1, allowed)):
-            if cls.error_bound(problem, allowed) <= allowed:
-                algorithm, _, _ = self._laid_out(cls, problem)
+        costs = [(cls.cost(one, 1, allowed), i) for i, cls in enumerate(able)]
+        for seconds, i in sorted(costs):
+            if able[i].error_bound(problem, allowed) <= allowed:
+                algorithm, _, _ = self._laid_out(able[i], problem)
                 if algorithm is not None:
-                    yield algorithm
+                    yield seconds, algorithm
 
     def _refusal(self, problem):
         """The error where no algorithm keeps both the accuracy and the limit."""
@@ -246,7 +249,9 @@ class Plan:
                 classes = self._classes(leaf.problem)
                 candidates = tuple(self._candidate(cls, leaf) for cls in classes)
                 if self._requested == "auto":
-                    names = (algorithm.name for algorithm in self._fitting(leaf.problem))
+                    allowed = cost.allowed(leaf.problem, self.accuracy)
+                    fitting = self._fitting(leaf.problem, allowed)
+                    names = (algorithm.name for _, algorithm in fitting)
                     over = tuple(name for name in names if name != leaf.algorithm.name)
         return Explanation(
             self.problem,

@@ -85,6 +85,8 @@ def checked_dtype(operation, name, dtype):
 
 def promoted_dtype(operation, direction, dtypes):
     """Operands of two dtypes meet in the one to which NumPy promotes both."""
+    if dtypes[0] is dtypes[1] and dtypes[0] in native_dtypes:
+        return native_dtypes[dtypes[0]]
     first, second, _ = ROLES[direction]
     common = checked_dtype(operation, f"{argument_name(operation, first)}.dtype", dtypes[0])
     if dtypes[0] == dtypes[1]:

@@ -256,6 +256,9 @@ class Problem:
         derive(values)
         return made
 
+    def __hash__(self):
+        return hash((self.x_shape, self.w_shape, self.stride, self.padding, self.direction))
+
     def named(self, operation):
         """The problem whose error messages begin with the name `operation`."""
         made = object.__new__(type(self))

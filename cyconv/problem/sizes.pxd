@@ -7,6 +7,7 @@ cdef class Sizes:
     cdef readonly object dtype
     cdef int rank, itemsize
     cdef bint integer
+    cdef readonly ptrdiff_t longest  # axis, with its padding
     cdef ptrdiff_t N, G, C, K   # images, groups, and channels and filters of one group
     cdef ptrdiff_t outer        # outputs of the axes above the last two
     cdef ptrdiff_t planes       # planes of one output: C times the taps of those axes

@@ -23,11 +23,12 @@ cdef void count(Sizes s) noexcept:
     """What the axes and the channels come to."""
     cdef ptrdiff_t inputs = 1, outputs = 1, above = 1
     cdef int i
-    s.outer, s.taps = 1, s.C
+    s.outer, s.taps, s.longest = 1, s.C, 0
     for i in range(s.rank):
         inputs *= s.axes[i].in_
         outputs *= s.axes[i].out
         s.taps *= s.axes[i].kernel
+        s.longest = max(s.longest, s.axes[i].in_ + s.axes[i].lo + s.axes[i].hi)
         if i < s.rank - 2:
             s.outer *= s.axes[i].out
             above *= s.axes[i].kernel
