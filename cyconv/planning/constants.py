@@ -7,6 +7,7 @@ and times are those of float32. A fit changes the groups in place.
 """
 
 from dataclasses import dataclass, field, fields
+from typing import ClassVar
 
 FITTED = "fitted to the times of random convolutions"
 SOLVED = "solved from the time of one convolution that is nearly all arithmetic"
@@ -21,7 +22,7 @@ def _of(unit, means, parts=(), origin=FITTED):
 class Group:
     """What the groups have in common: who keeps a copy of their numbers is told of a change."""
 
-    changed = []  # functions to call
+    changed: ClassVar = []  # functions to call
 
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
