@@ -12,7 +12,6 @@ from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport ceil_div, cell_size, from_row
 from cyconv.kernels.kernels cimport CYCONV_REAL, epilogue_t, geometry_t, kernels_t
 
-from cyconv.planning import cost
 
 cnp.import_array()
 
