@@ -62,6 +62,11 @@ class Algorithm:
             return f"fft needs padded axes shorter than 2**31, got {longest}"
         return None
 
+    @staticmethod
+    def least():
+        """Seconds of any call: the FFTs of one piece of work begin."""
+        return cost.calls.fft_seconds
+
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: the transforms of all tiles and the products of their spectra."""

@@ -276,35 +276,27 @@ cdef class Algorithm(Base):
 
     @classmethod
     def variant(cls, problem, allowed):
-        """The pair of F(m, r) of least cost among those within `allowed` times direct's error."""
-        cdef Sizes one = cost.one_image(problem).sizes
-        cdef core_t core = core_of(one)
-        cdef double seconds, least = INFINITY
-        fitting = _fitting(decimated_axis(&one.h).taps, decimated_axis(&one.w).taps)
-        best = fitting[0]
-        for v in fitting:
-            if ERROR[v] <= allowed:
-                seconds = seconds_of(one, &core, 1, v)
-                if seconds < least:
-                    best, least = v, seconds
-        return best
+        """The pair of F(m, r) that is taken within `allowed` times direct's error."""
+        cdef core_t core = core_of(problem.sizes)
+        return variant_of(problem, &core, allowed)
 
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: products at all points, the transforms, the transformed weights once."""
         cdef core_t core = core_of(problem.sizes)
-        return seconds_of(problem.sizes, &core, threads, cls.variant(problem, allowed))
+        return seconds_of(problem.sizes, &core, threads, variant_of(problem, &core, allowed))
 
     @classmethod
     def error_bound(cls, problem, allowed=BALANCED):
         """Error relative to direct summation: F(2, 3) sums fewer, larger terms."""
-        return ERROR[cls.variant(problem, allowed)]
+        cdef core_t core = core_of(problem.sizes)
+        return ERROR[variant_of(problem, &core, allowed)]
 
     def layout(self):
         """Tiles of one block: as many as keep V in cache, whole panels of them."""
-        variant = self.variant(self.problem, self.allowed)
-        self.f = &self.k.winograd[VARIANTS.index(variant)]
         cdef Sizes s = self.problem.sizes
+        cdef core_t core = core_of(s)
+        self.f = &self.k.winograd[VARIANTS.index(variant_of(self.problem, &core, self.allowed))]
         cdef decimated_t h = decimated_axis(&s.h), w = decimated_axis(&s.w)
         cdef const winograd_t *f = self.f
         self.h, self.w = h, w
@@ -425,6 +417,22 @@ cdef class Algorithm(Base):
 def _fitting(down, across):
     """The variants for so many taps of each axis, decimated."""
     return [v for v in VARIANTS if (v[0][1], v[1][1]) == (down, across)]
+
+
+cdef variant_of(problem, const core_t *core, double allowed):
+    """The pair of F(m, r) of least cost among those within `allowed` times direct's error."""
+    cdef Sizes one = cost.one_image(problem).sizes
+    cdef double seconds, least = INFINITY
+    cdef list fitting = _fitting(decimated_axis(&one.h).taps, decimated_axis(&one.w).taps)
+    best = fitting[0]
+    for v in fitting:
+        if ERROR[v] <= allowed:
+            if len(fitting) == 1:
+                return v
+            seconds = seconds_of(one, core, 1, v)
+            if seconds < least:
+                best, least = v, seconds
+    return best
 
 
 cdef ptrdiff_t tiles_of(const decimated_t *a, ptrdiff_t m) noexcept nogil:

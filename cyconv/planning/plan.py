@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from heapq import heapify, heappop, heappush
 from itertools import count as counter
 
 import cyconv.kernels
@@ -175,9 +176,16 @@ class Plan:
         """
         one = cost.one_image(problem)
         able = [cls for cls in self._classes(problem) if cls.supports(problem) is None]
-        costs = [(cls.cost(one, 1, allowed), i) for i, cls in enumerate(able)]
-        for seconds, i in sorted(costs):
-            if able[i].error_bound(problem, allowed) <= allowed:
+        costs = []
+        for i, cls in enumerate(able):
+            exact = cls.least is None
+            costs.append((cls.cost(one, 1, allowed) if exact else cls.least(), i, exact))
+        heapify(costs)
+        while costs:
+            seconds, i, exact = heappop(costs)
+            if not exact:  # what it costs at least was the lowest
+                heappush(costs, (able[i].cost(one, 1, allowed), i, True))
+            elif able[i].error_bound(problem, allowed) <= allowed:
                 algorithm, _, _ = self._laid_out(able[i], problem)
                 if algorithm is not None:
                     yield seconds, algorithm
