@@ -85,7 +85,7 @@ cdef class Algorithm:
         self.allowed = allowed
         self.k = kernels_for(self.isa, problem.dtype)
         self.dtype = problem.dtype
-        if self.dtype.kind in "iu" and self.dtype.itemsize < 4:
+        if s.integer and cnp.PyDataType_ELSIZE(<cnp.dtype>self.dtype) < 4:
             self.dtype = np.dtype("int32")  # of what the kernels take
         self.workspace_limit = workspace_limit
         self.g.N, self.g.G, self.g.C, self.g.K = s.N, s.G, s.C, s.K
@@ -98,7 +98,7 @@ cdef class Algorithm:
         self.workspace_per_thread = ceil_div(self.workspace_per_thread, 64) * 64  # a cache line
         self.check_workspace(self.workspace_per_thread)
 
-    def check_workspace(self, needed):
+    cdef check_workspace(self, needed):
         """MemoryError if one thread's scratch is over the limit."""
         if needed > self.workspace_limit:
             raise MemoryError(

@@ -90,6 +90,11 @@ cdef class Algorithm(Base):
             return "im2col needs C/groups * prod(kernel) and K under 2**31, for BLAS"
         return None
 
+    @staticmethod
+    def least():
+        """Seconds of any call: BLAS is held to one thread."""
+        return constants.call_seconds + constants.blas_seconds
+
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: patches into columns, their product at BLAS's rate, and the way back."""

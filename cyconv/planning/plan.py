@@ -174,19 +174,21 @@ class Plan:
         Each with its seconds: one thread's, for one image. The order decides the result's bits, and
         those may depend neither on the number of threads nor on the batch an image is in.
         """
-        one = cost.one_image(problem)
-        able = [cls for cls in self._classes(problem) if cls.supports(problem) is None]
-        costs = []
-        for i, cls in enumerate(able):
-            exact = cls.least is None
-            costs.append((cls.cost(one, 1, allowed) if exact else cls.least(), i, exact))
+        one, classes, costs = cost.one_image(problem), self._classes(problem), []
+        for i, cls in enumerate(classes):
+            if cls.least is not None:
+                costs.append((cls.least(), i, False))
+            elif cls.supports(problem) is None:
+                costs.append((cls.cost(one, 1, allowed), i, True))
         heapify(costs)
         while costs:
             seconds, i, exact = heappop(costs)
+            cls = classes[i]
             if not exact:  # what it costs at least was the lowest
-                heappush(costs, (able[i].cost(one, 1, allowed), i, True))
-            elif able[i].error_bound(problem, allowed) <= allowed:
-                algorithm, _, _ = self._laid_out(able[i], problem)
+                if cls.supports(problem) is None:
+                    heappush(costs, (cls.cost(one, 1, allowed), i, True))
+            elif cls.error_bound(problem, allowed) <= allowed:
+                algorithm, _, _ = self._laid_out(cls, problem)
                 if algorithm is not None:
                     yield seconds, algorithm
 
