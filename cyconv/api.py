@@ -44,10 +44,15 @@ def _solve(operation, direction, shapes, dtypes, geometry, what, how):
 
 def _problem(operation, direction, shapes, dtypes, geometry, mode, data_format, flip, out_dtype):
     """The Problem of a call; its operands meet in one dtype."""
-    return Problem(
-        *shapes,
-        promoted_dtype(operation, direction, dtypes),
-        *geometry,
+    (x_shape, w_shape), (stride, padding, dilation, groups) = shapes, geometry
+    return Problem.of(
+        x_shape=x_shape,
+        w_shape=w_shape,
+        dtype=promoted_dtype(operation, direction, dtypes),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
         padding_mode=mode,
         data_format=data_format,
         flip=flip,

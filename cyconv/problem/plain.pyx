@@ -62,6 +62,7 @@ def settle(dict values):
         Whether they do.
     """
     cdef tuple x_shape, w_shape, stride, dilation, spatial
+    cdef object padding
     cdef ptrdiff_t channels, groups, span, padded
     cdef int rank, batched, i
     if not numbers(values["x_shape"], 0) or not numbers(values["w_shape"], 0):
@@ -102,8 +103,11 @@ def settle(dict values):
     if not numbers(w_shape[2:], 1):
         return False
 
-    padding = pad_pairs(values["operation"], values["padding"], spatial, w_shape[2:], stride,
-                        dilation)
+    padding = values["padding"]
+    if number(padding, 0):
+        padding = ((padding, padding),) * rank
+    else:
+        padding = pad_pairs(values["operation"], padding, spatial, w_shape[2:], stride, dilation)
     y_size = max(1.0, <double>w_shape[0]) * max(1, x_shape[0] if batched else 1)
     for i in range(rank):
         lo, hi = padding[i]
