@@ -6,7 +6,7 @@ import numpy as np
 from numpy import ndarray
 
 from cyconv.lowering.transposed import transposed
-from cyconv.planning.plan import cache, plan
+from cyconv.planning.plan import cache, plan, planned
 from cyconv.problem import (
     DATA_FORMATS,
     ROLES,
@@ -36,9 +36,8 @@ def _solve(operation, direction, shapes, dtypes, geometry, what, how):
     except TypeError:  # an option that cannot be a key, and so is wrong: Problem will say
         asked = found = None
     if found is None:
-        found = plan(_problem(operation, direction, shapes, dtypes, geometry, *what), *how)
-        if asked is not None:
-            cache.put(asked, found)
+        problem = _problem(operation, direction, shapes, dtypes, geometry, *what)
+        found = plan(problem, *how) if asked is None else cache.put(asked, planned(problem, *how))
     return found
 
 

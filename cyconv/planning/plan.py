@@ -67,13 +67,13 @@ class Plan:
         )
         with estimates_of(isa):
             values["_root"] = root = self._build(problem)
-        leaves, calls = tuple(root.leaves()), tuple(root.calls())
+        leaves, calls = root.leaves(), root.calls()
         # One kernel call that Ctrl-C cannot stop: nothing can fail once it writes.
         values["_all_or_nothing"] = (
             len(calls) == 1 and calls[0].all_or_nothing and self.seconds < SLICE
         )
         busy = [leaf for leaf in leaves if leaf.problem.sizes.flops] or leaves
-        names = dict.fromkeys(leaf.algorithm.name for leaf in busy)
+        names = dict.fromkeys([leaf.algorithm.name for leaf in busy])
         values["algorithm"] = "+".join(names) or "none"  # nothing to compute
 
     device = "cpu"
@@ -226,7 +226,7 @@ class Plan:
     @property
     def seconds(self):
         """Predicted time of one call on one thread, in seconds."""
-        return sum(leaf.seconds for leaf in self._root.leaves())
+        return sum([leaf.seconds for leaf in self._root.leaves()])
 
     def measured_seconds(self, other=None):
         """Time of one image on the plan's threads, where it was measured, else None.
@@ -253,7 +253,7 @@ class Plan:
         Explanation
             Print it, or take ``to_dict()``.
         """
-        leaf, candidates, over = next(self._root.leaves(), None), (), ()
+        leaf, candidates, over = next(iter(self._root.leaves()), None), (), ()
         if leaf is not None:  # else nothing to compute
             with estimates_of(self._isa):
                 classes = self._classes(leaf.problem)
@@ -537,22 +537,33 @@ def plan(
     if problem.operation == "Problem":
         problem = problem.named("plan")
     op = problem.operation
-    kind, hardware = _hardware(op, algorithm, device)
     if not isinstance(effort, str) or effort not in EFFORTS:
         raise ValueError(f"{op}: effort must be one of {EFFORTS}, got {effort!r}")
+    kind, asked = _question(problem, algorithm, device, threads, accuracy, workspace_limit)
+    file = tuning.path() if effort == "measure" else None
+    key = (op, *asked, effort, file)
+    found = cache.get(key)
+    if found is None:
+        found = cache.put(key, kind(*asked, effort))
+    return found
+
+
+def planned(problem, *how):
+    """A new Plan, for a caller that keeps it: `how` is :func:`plan`'s, from `algorithm` on."""
+    kind, asked = _question(problem, *how)
+    return kind(*asked)
+
+
+def _question(problem, algorithm, device, threads, accuracy, workspace_limit):
+    """The class of plans, and what one is asked, checked."""
+    op = problem.operation
+    kind, hardware = _hardware(op, algorithm, device)
     accuracy = cost.check_accuracy(op, accuracy)
     count = check_threads(op, threads)
     if workspace_limit is None:
         workspace_limit = cost.WORKSPACE_LIMIT
     workspace_limit = min(as_int(op, "workspace_limit", workspace_limit, 0), 2**62)
-    file = tuning.path() if effort == "measure" else None
-    key = (op, problem, algorithm, count, accuracy, workspace_limit, hardware, effort, file)
-    found = cache.get(key)
-    if found is None:
-        found = cache.put(
-            key, kind(problem, algorithm, count, accuracy, workspace_limit, hardware, effort)
-        )
-    return found
+    return kind, (problem, algorithm, count, accuracy, workspace_limit, hardware)
 
 
 def _hardware(operation, algorithm, device):
