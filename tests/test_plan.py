@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import cyconv
+from cyconv import lowering
+from cyconv.cli import fitting
 from cyconv.planning import cost, registry
 from cyconv.planning.plan import Plan
 from cyconv.problem.problem import derived
@@ -346,13 +348,38 @@ def test_only_what_is_chosen_is_laid_out(case):
     made, problem = [], case.problem("float32")
 
     class Watched(Plan):
-        _registry = SimpleNamespace(names=registry.names, get=lambda name, _: watched(name, made))
+        _registry = SimpleNamespace(
+            every=lambda _: [watched(name, made) for name in registry.names()]
+        )
 
     plan = Watched(problem, "auto", 1, "balanced", cost.WORKSPACE_LIMIT, cyconv.kernels.isa())
     assert set(made) == {plan.algorithm}
     over = plan.explain().over
     assert over == cyconv.plan(problem, threads=1).explain().over
     assert plan.algorithm not in over
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_algorithm_costs_less_than_its_least(case, dtype):
+    stated = 0
+    for problem in lowering.primitives(case.problem(dtype)):
+        for cls in registry.every(problem.dtype):
+            if cls.least is not None and cls.supports(problem) is None:
+                assert cls.cost(problem, 1) >= cls.least() > 0
+                stated += 1
+    assert stated
+
+
+def test_a_change_of_a_constant_changes_the_costs():
+    problem = LAYER.problem("float32")
+    before = registry.get("direct").cost(problem, 1)
+    with fitting.record_kept():
+        cost.calls.call_seconds *= 100
+        assert registry.get("direct").cost(problem, 1) == pytest.approx(
+            before + 0.99 * cost.calls.call_seconds
+        )
+    assert registry.get("direct").cost(problem, 1) == before
 
 
 def test_a_bound_on_the_error_is_kept_or_refused():
