@@ -161,7 +161,10 @@ class Plan:
         reason = cls.supports(problem)
         if reason is not None:
             return None, ValueError, reason
-        allowed = cost.allowed(problem, self.accuracy)
+        return self._made(cls, problem, cost.allowed(problem, self.accuracy))
+
+    def _made(self, cls, problem, allowed):
+        """As :meth:`_laid_out`, of an algorithm that supports the problem."""
         try:
             return cls(problem, self.workspace_limit, self._isa, allowed), None, None
         except MemoryError as error:
@@ -188,7 +191,7 @@ class Plan:
                 if cls.supports(problem) is None:
                     heappush(costs, (cls.cost(one, 1, allowed), i, True))
             elif cls.error_bound(problem, allowed) <= allowed:
-                algorithm, _, _ = self._laid_out(cls, problem)
+                algorithm, _, _ = self._made(cls, problem, allowed)
                 if algorithm is not None:
                     yield seconds, algorithm
 
