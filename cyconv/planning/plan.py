@@ -460,9 +460,9 @@ class _Cache:
 
         Those used longest ago go, many at a time.
         """
-        with self._lock:
-            kept, _ = self._plans.setdefault(key, [plan, next(self._clock)])
-            if len(self._plans) > 2 * self.size:
+        kept, _ = self._plans.setdefault(key, [plan, next(self._clock)])
+        if len(self._plans) > 2 * self.size:
+            with self._lock:
                 by_use = sorted(self._plans, key=lambda key: self._plans[key][1])
                 for old in by_use[: -self.size]:
                     del self._plans[old]
@@ -471,8 +471,9 @@ class _Cache:
     def drop(self, unwanted):
         """Forget the plans of which `unwanted` is true."""
         with self._lock:
-            for key in [key for key, (plan, _) in self._plans.items() if unwanted(plan)]:
-                del self._plans[key]
+            for key, (plan, _) in list(self._plans.items()):  # others may add some meanwhile
+                if unwanted(plan):
+                    del self._plans[key]
 
     def __len__(self):
         return len(self._plans)
@@ -571,10 +572,10 @@ def _question(problem, algorithm, device, threads, accuracy, workspace_limit):
 
 def _hardware(operation, algorithm, device):
     """The class of plans for `device`, and what the cache knows it by."""
-    if isinstance(device, str) and device.partition(":")[0] == "opencl":
-        devices = registry.devices()
-        return devices.DevicePlan, devices.opened(operation, device, algorithm)
     if not isinstance(device, str) or device != "cpu":
+        if isinstance(device, str) and device.partition(":")[0] == "opencl":
+            devices = registry.devices()
+            return devices.DevicePlan, devices.opened(operation, device, algorithm)
         raise ValueError(
             f"{operation}: device must be 'cpu', 'opencl', 'opencl:<number>' or "
             f"'opencl:<part of a name>', got {device!r}"
