@@ -6,7 +6,7 @@ import numpy as np
 from numpy import ndarray
 
 from cyconv.lowering.transposed import transposed
-from cyconv.planning.plan import cache, plan
+from cyconv.planning.plan import cache, plan, planned
 from cyconv.problem import (
     DATA_FORMATS,
     ROLES,
@@ -36,18 +36,22 @@ def _solve(operation, direction, shapes, dtypes, geometry, what, how):
     except TypeError:  # an option that cannot be a key, and so is wrong: Problem will say
         asked = found = None
     if found is None:
-        found = plan(_problem(operation, direction, shapes, dtypes, geometry, *what), *how)
-        if asked is not None:
-            cache.put(asked, found)
+        problem = _problem(operation, direction, shapes, dtypes, geometry, *what)
+        found = plan(problem, *how) if asked is None else cache.put(asked, planned(problem, *how))
     return found
 
 
 def _problem(operation, direction, shapes, dtypes, geometry, mode, data_format, flip, out_dtype):
     """The Problem of a call; its operands meet in one dtype."""
-    return Problem(
-        *shapes,
-        promoted_dtype(operation, direction, dtypes),
-        *geometry,
+    (x_shape, w_shape), (stride, padding, dilation, groups) = shapes, geometry
+    return Problem.of(
+        x_shape=x_shape,
+        w_shape=w_shape,
+        dtype=promoted_dtype(operation, direction, dtypes),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
         padding_mode=mode,
         data_format=data_format,
         flip=flip,

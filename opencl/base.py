@@ -32,6 +32,7 @@ class Algorithm:
     align = 1  # outputs that are computed together, along each axis
     tunables = ()  # the tables of the kernels that it runs, its own first
     all_or_nothing = False
+    least = None
     workspace_per_image = 0
 
     def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, _=None, allowed=4.0):

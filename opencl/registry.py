@@ -37,6 +37,10 @@ class Registry:
             found = self._classes.setdefault(name, bound)
         return found
 
+    def every(self, dtype=None):
+        """The classes of all algorithms, in their order."""
+        return [self.get(name) for name in ALGORITHMS]
+
 
 def registry_of(device):
     """The registry of a device, made once."""

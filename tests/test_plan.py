@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 import cyconv
+from cyconv import lowering
+from cyconv.cli import fitting
 from cyconv.planning import cost, registry
 from cyconv.planning.plan import Plan
+from cyconv.problem.problem import derived
 
 from . import tolerances
 from .cases import ALGORITHMS, Case, named, supported
@@ -61,6 +64,35 @@ def test_a_problem_shows_what_it_is():
     shown = repr(LAYER.problem("float32"))
     for part in ("Problem", "(2, 24, 30, 31)", "(20, 24, 3, 3)", "float32"):
         assert part in shown
+
+
+@pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+@pytest.mark.parametrize("batch", [(), (3,)], ids=["unbatched", "batched"])
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "odd"])
+def test_what_is_derived_at_once_is_what_the_formulas_say(direction, last, batch, plain):
+    number = int if plain else np.int64  # which the long way makes an int of
+    shape = (*batch, 9, 11, 4) if last else (*batch, 4, 9, 11)
+    problem = cyconv.Problem(
+        tuple(map(number, shape)),
+        (6, 2, 3, 2),
+        np.dtype("float32"),
+        (number(2), 1),
+        ((1, 2), (0, 3)),
+        (1, number(3)),
+        2,
+        data_format="channels_last" if last else "channels_first",
+        direction=direction,
+    )
+    found = dict(problem.__dict__)
+    formulas = {n: f for n, f in vars(cyconv.Problem).items() if isinstance(f, derived)}
+    assert len(found.keys() & formulas.keys()) >= 14
+    for name in found.keys() & formulas.keys():
+        assert found[name] == formulas[name].func(problem), name
+    renamed = problem.named("someone")
+    assert renamed == problem
+    assert renamed.operation == "someone"
+    assert problem.rewritten(stride=problem.stride) == problem
 
 
 def test_a_problem_knows_its_cost():
@@ -316,13 +348,38 @@ def test_only_what_is_chosen_is_laid_out(case):
     made, problem = [], case.problem("float32")
 
     class Watched(Plan):
-        _registry = SimpleNamespace(names=registry.names, get=lambda name, _: watched(name, made))
+        _registry = SimpleNamespace(
+            every=lambda _: [watched(name, made) for name in registry.names()]
+        )
 
     plan = Watched(problem, "auto", 1, "balanced", cost.WORKSPACE_LIMIT, cyconv.kernels.isa())
     assert set(made) == {plan.algorithm}
     over = plan.explain().over
     assert over == cyconv.plan(problem, threads=1).explain().over
     assert plan.algorithm not in over
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_algorithm_costs_less_than_its_least(case, dtype):
+    stated = 0
+    for problem in lowering.primitives(case.problem(dtype)):
+        for cls in registry.every(problem.dtype):
+            if cls.least is not None and cls.supports(problem) is None:
+                assert cls.cost(problem, 1) >= cls.least() > 0
+                stated += 1
+    assert stated
+
+
+def test_a_change_of_a_constant_changes_the_costs():
+    problem = LAYER.problem("float32")
+    before = registry.get("direct").cost(problem, 1)
+    with fitting.record_kept():
+        cost.calls.call_seconds *= 100
+        assert registry.get("direct").cost(problem, 1) == pytest.approx(
+            before + 0.99 * cost.calls.call_seconds
+        )
+    assert registry.get("direct").cost(problem, 1) == before
 
 
 def test_a_bound_on_the_error_is_kept_or_refused():

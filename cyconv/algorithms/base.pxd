@@ -20,6 +20,7 @@ cdef class Algorithm:
     cdef readonly Py_ssize_t workspace_per_thread
     cdef readonly Py_ssize_t workspace_limit
 
+    cdef check_workspace(self, needed)
     cdef geometry_t placed(self, x, y)
     cdef bint takes(self, ptrdiff_t more) noexcept
     cdef int threads_for(self, int threads)

@@ -21,6 +21,8 @@ that their own calls do.
 A plan asks the classes for their costs and lays out the cheapest: ``cost`` is a closed formula of
 ``problem.sizes`` (:mod:`cyconv.planning.estimates`), which builds nothing.
 
+Where that takes long, ``least()`` says at once what no cost is below, in seconds.
+
 `allowed` is the error that may be, in multiples of direct summation's: an algorithm that has
 several variants takes the fastest within it.
 """
@@ -71,6 +73,7 @@ cdef class Algorithm:
     """One algorithm for one problem: see the module."""
 
     all_or_nothing = True  # run() cannot fail once it has begun to write
+    least = None  # or a function of no arguments: see the module
     stored = ()  # the dtypes that x may have beside the kernels'
 
     def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, isa=None,
@@ -82,7 +85,7 @@ cdef class Algorithm:
         self.allowed = allowed
         self.k = kernels_for(self.isa, problem.dtype)
         self.dtype = problem.dtype
-        if self.dtype.kind in "iu" and self.dtype.itemsize < 4:
+        if s.integer and cnp.PyDataType_ELSIZE(<cnp.dtype>self.dtype) < 4:
             self.dtype = np.dtype("int32")  # of what the kernels take
         self.workspace_limit = workspace_limit
         self.g.N, self.g.G, self.g.C, self.g.K = s.N, s.G, s.C, s.K
@@ -95,7 +98,7 @@ cdef class Algorithm:
         self.workspace_per_thread = ceil_div(self.workspace_per_thread, 64) * 64  # a cache line
         self.check_workspace(self.workspace_per_thread)
 
-    def check_workspace(self, needed):
+    cdef check_workspace(self, needed):
         """MemoryError if one thread's scratch is over the limit."""
         if needed > self.workspace_limit:
             raise MemoryError(

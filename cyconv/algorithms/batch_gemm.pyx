@@ -22,6 +22,7 @@ from cyconv.planning.estimates cimport (
     vectors,
     weights_once,
 )
+from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
@@ -35,7 +36,6 @@ from cyconv.kernels.kernels cimport (
     valid_range,
 )
 
-from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 
 cdef enum:
@@ -170,7 +170,7 @@ cdef class Algorithm(Base):
         cdef core_t core = core_of(s)
         cdef double pixels = s.h.out * s.w.out
         cdef double full = vectors(&core, 9)  # columns of a panel
-        cdef double column = cost.copies.column_seconds, row = cost.copies.column_row_seconds
+        cdef double column = constants.column_seconds, row = constants.column_row_seconds
         cdef double share = pixels / full, met, work
         if s.h.kernel * s.w.kernel < pixels * (1 if s.C <= FEW_PLANES else TAPS_PER_PIXEL):
             share = ceil(share)
@@ -180,7 +180,7 @@ cdef class Algorithm(Base):
         work += share * full * s.taps / s.w.kernel * row
         met = min(1.0, share)
         work += met * weights_once(s)
-        return roofline(s, threads, work, share, cost.calls.piece_seconds,
+        return roofline(s, threads, work, share, constants.piece_seconds,
                         s.bytes - (1 - met) * s.parameters * s.itemsize)
 
     def layout(self):

@@ -22,6 +22,7 @@ from cyconv.planning.estimates cimport (
     vectors,
     weights_once,
 )
+from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
@@ -189,12 +190,12 @@ cdef class Algorithm(Base):
                 return taken
         if s.K <= FEW:
             run = s.h.kernel // s.h.stride if s.h.dilation == 1 else 1
-            share = cost.arithmetic.stencil_shares[run > 3]
-            begin = cost.arithmetic.stencil_row_seconds
-            item = cost.arithmetic.stencil_strip_seconds
+            share = constants.stencil_shares[run > 3]
+            begin = constants.stencil_row_seconds
+            item = constants.stencil_strip_seconds
             row = s.K * (2 * (vectors(&core, s.w.out) * s.taps / core.peak) / share + begin)
         else:
-            share, item = cost.arithmetic.offsets_share, cost.calls.piece_seconds
+            share, item = constants.offsets_share, constants.piece_seconds
             row = products(&core, s.K, s.w.out, s.taps) / share
         return roofline(s, threads, rows * row + copied(s) + weights_once(s), s.N * s.G, item)
 

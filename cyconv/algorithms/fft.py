@@ -57,12 +57,15 @@ class Algorithm:
         """Floats, on axes that a transform can take whole."""
         if problem.dtype.kind != "f":
             return f"fft needs a float dtype, got {problem.dtype}"
-        longest = max(
-            n + lo + hi for n, (lo, hi) in zip(problem.spatial, problem.padding, strict=True)
-        )
+        longest = problem.sizes.longest
         if longest >= 2**31:
             return f"fft needs padded axes shorter than 2**31, got {longest}"
         return None
+
+    @staticmethod
+    def least():
+        """Seconds of any call: the FFTs of one piece of work begin."""
+        return cost.calls.fft_seconds
 
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):

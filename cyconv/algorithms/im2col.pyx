@@ -15,6 +15,7 @@ References
 cimport numpy as cnp
 
 from cyconv.planning.estimates cimport core_of, core_t, roofline
+from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.blas cimport check_room, gemm
 from cyconv.runtime.parallel cimport parallel_for
@@ -31,7 +32,6 @@ from cyconv.algorithms.base cimport (
 )
 from cyconv.kernels.kernels cimport epilogue_t, geometry_slab, geometry_t, kernels_t
 
-from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 from cyconv.runtime import blas, machine
 from cyconv.runtime.parallel import single_threaded_blas
@@ -90,19 +90,24 @@ cdef class Algorithm(Base):
             return "im2col needs C/groups * prod(kernel) and K under 2**31, for BLAS"
         return None
 
+    @staticmethod
+    def least():
+        """Seconds of any call: BLAS is held to one thread."""
+        return constants.call_seconds + constants.blas_seconds
+
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: patches into columns, their product at BLAS's rate, and the way back."""
         cdef Sizes s = problem.sizes
         cdef core_t core = core_of(s)
         cdef double pixels = s.N * s.outer * s.h.out * s.w.out
-        cdef double share = cost.arithmetic.blas_share, each = cost.arithmetic.blas_filter_share
-        cdef double element = cost.copies.patch_seconds[s.w.stride > 1]
-        cdef double few = 1 + <double>cost.arithmetic.blas_pixels * s.N / max(1.0, pixels)
+        cdef double share = constants.blas_share, each = constants.blas_filter_share
+        cdef double element = constants.patch_seconds[s.w.stride > 1]
+        cdef double few = 1 + constants.blas_pixels * s.N / max(1.0, pixels)
         cdef double work = s.flops / (core.peak * min(share, each * s.K)) * few
         work += element * pixels * s.taps * s.G
-        work += (<double>cost.copies.store_seconds * pixels * (s.K * s.G)
-                 + <double>cost.calls.blas_seconds)
+        work += (constants.store_seconds * pixels * (s.K * s.G)
+                 + constants.blas_seconds)
         return roofline(s, threads, work, s.N * s.G)
 
     def layout(self):

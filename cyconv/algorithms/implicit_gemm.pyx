@@ -23,6 +23,7 @@ from cyconv.planning.estimates cimport (
     vectors,
     weights_once,
 )
+from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
@@ -51,7 +52,6 @@ from cyconv.kernels.kernels cimport (
 )
 
 from cyconv.algorithms.pairs import Pairs
-from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 from cyconv.runtime import machine
 
@@ -221,7 +221,7 @@ cdef class Algorithm(Base):
         cdef ptrdiff_t pixels = s.h.out * s.w.out
         cdef double work = products(&core, s.K, pixels, s.taps)
         cdef bint moved = not is_pointwise(s)
-        cdef double gather = cost.copies.gather_seconds[s.w.out < NARROW and moved]
+        cdef double gather = constants.gather_seconds[s.w.out < NARROW and moved]
         work += gather * vectors(&core, pixels) * s.taps * s.itemsize / 4
         if moved:
             once += copied(s)

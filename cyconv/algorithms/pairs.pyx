@@ -23,6 +23,7 @@ from cyconv.planning.estimates cimport (
     vectors,
     weights_once,
 )
+from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
@@ -47,7 +48,6 @@ from cyconv.kernels.kernels cimport (
 
 import numpy as np
 
-from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 from cyconv.problem.operands import finish
 from cyconv.runtime import machine
@@ -222,7 +222,7 @@ cdef class Pairs(Base):
         cdef core_t core = core_of(s)
         cdef double slabs = s.N * s.G * s.outer, once = weights_once(s) + copied(s), work
         cdef ptrdiff_t pixels = s.h.out * s.w.out, taps, rows = 1
-        core.peak /= cost.arithmetic.integer_share
+        core.peak /= constants.integer_share
         taps = ceil_div(s.planes, 2) * s.h.kernel * s.w.kernel
         if by_taps(s):
             taps = s.planes * s.h.kernel * ceil_div(s.w.kernel, 2)
@@ -230,7 +230,7 @@ cdef class Pairs(Base):
             rows, pixels = pixels // max(1, s.w.out), s.w.out
         work = rows * products(&core, s.K, pixels, taps)
         if cls.gathers and not is_pointwise(s):
-            work += cost.copies.gather_seconds[0] * vectors(&core, pixels) * taps
+            work += constants.gather_seconds[0] * vectors(&core, pixels) * taps
         return roofline(s, threads, slabs * work + once, slabs)
 
     @property

@@ -17,6 +17,7 @@ with some filters at a time, the sums in a second-level cache:
 cimport numpy as cnp
 
 from cyconv.planning.estimates cimport copied, core_of, core_t, products, roofline, weights_once
+from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport Packed, ceil_div, fill
@@ -33,7 +34,6 @@ from cyconv.kernels.kernels cimport (
 
 import numpy as np
 
-from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 
 cdef enum:
@@ -149,7 +149,7 @@ cdef class WinogradPairs(Pairs):
         cdef core_t core = core_of(s)
         cdef double slabs = s.N * s.G, work, vector_tiles
         cdef ptrdiff_t tiles = ceil_div(s.h.out, 2) * ceil_div(s.w.out, 2), D = ceil_div(s.C, 2)
-        core.peak /= cost.arithmetic.integer_share
+        core.peak /= constants.integer_share
         work = XI * products(&core, s.K, tiles, D)
         vector_tiles = ceil_div(s.h.out, 2) * ceil_div(ceil_div(s.w.out, 2), core.lanes)
         work += vector_tiles * (D * INPUT_CYCLES + s.K * OUTPUT_CYCLES) * 4 * core.lanes / core.peak

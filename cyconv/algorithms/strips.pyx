@@ -21,6 +21,10 @@ from cyconv.runtime.calls import in_elements
 cnp.import_array()
 
 
+cdef enum:
+    WORD = sizeof(ptrdiff_t)
+
+
 cdef int ascending(const void *a, const void *b) noexcept nogil:
     cdef ptrdiff_t first = (<const ptrdiff_t *>a)[0], second = (<const ptrdiff_t *>b)[0]
     return (first > second) - (first < second)
@@ -64,7 +68,7 @@ cdef class Strips:
         self.c.filled = self.c.rows
         self.row = self.c.column_phases * self.c.pitch
         plane = self.c.row_phases * self.c.rows * self.row
-        self.offsets.reserve(planes * self.R * self.S * sizeof(ptrdiff_t), "tap offsets")
+        self.offsets.reserve(planes * self.R * self.S * sizeof(ptrdiff_t), "tap offsets", WORD)
         self.offset = <ptrdiff_t *>self.offsets.data
         for d in range(planes):
             for r in range(self.R):
@@ -93,7 +97,7 @@ cdef class Strips:
         self.order = order
         first.append(self.R)
         self.runs = self.S * (len(first) - 1) if self.by_columns else self.R * self.S
-        self.run_table.reserve(2 * self.planes * self.runs * sizeof(ptrdiff_t), "tap offsets")
+        self.run_table.reserve(2 * self.planes * self.runs * sizeof(ptrdiff_t), "tap offsets", WORD)
         self.start = <ptrdiff_t *>self.run_table.data
         self.length = self.start + self.planes * self.runs
         for d in range(self.planes):
@@ -131,7 +135,7 @@ cdef Strips strips(Algorithm algorithm):
     algorithm.check_workspace(sizeof(ptrdiff_t) * (int(g.h.kernel) + int(g.w.kernel)))
     s.R, s.S = g.h.kernel, g.w.kernel
     s.taps, s.offsets, s.run_table = Buffer(), Buffer(), Buffer()
-    s.taps.reserve(3 * (s.R + s.S) * sizeof(ptrdiff_t), "tap offsets")
+    s.taps.reserve(3 * (s.R + s.S) * sizeof(ptrdiff_t), "tap offsets", WORD)
     table = <ptrdiff_t *>s.taps.data
     s.rows.phase, s.rows.place, s.rows.step = table, table + s.R, table + 2 * s.R
     table += 3 * s.R

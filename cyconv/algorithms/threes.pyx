@@ -6,12 +6,12 @@ in kernel_table.h). A strip would cost more to copy than either has to compute.
 cimport numpy as cnp
 
 from cyconv.planning.estimates cimport core_t, roofline, vectors
+from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes, axis_sizes_t
 from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport ceil_div, cell_size, from_row
 from cyconv.kernels.kernels cimport CYCONV_REAL, epilogue_t, geometry_t, kernels_t
 
-from cyconv.planning import cost
 
 cnp.import_array()
 
@@ -177,14 +177,14 @@ cdef bint is_gradient(Sizes s) except -1:
     """Whether the problem is for `gradient3`."""
     return (s.h.out == s.w.out == 3 and s.h.stride == s.w.stride == 1
             and s.h.dilation == s.w.dilation
-            and s.h.kernel * s.w.kernel >= <ptrdiff_t>cost.arithmetic.gradient3_taps
+            and s.h.kernel * s.w.kernel >= constants.gradient3_taps
             and row_fits(&s.w, s.w.kernel, s.w.dilation))
 
 
 cdef double work(const core_t *core, double planes, ptrdiff_t rows, ptrdiff_t columns,
                  double share) except -1:
     """Seconds of one core for nine products with each of `planes` x `rows` x `columns` elements."""
-    cdef double begin = cost.arithmetic.plane_seconds
+    cdef double begin = constants.plane_seconds
     return 2 * (planes * rows * vectors(core, columns) * 9) / (share * core.peak) + planes * begin
 
 
@@ -193,7 +193,7 @@ cdef double image_seconds(Sizes s, const core_t *core, int threads) except -2:
     cdef ptrdiff_t planes = s.N * s.G * s.K
     if not is_image(s):
         return -1
-    share = cost.arithmetic.image3_shares[s.w.stride - 1]
+    share = constants.image3_shares[s.w.stride - 1]
     return roofline(s, threads, work(core, planes, s.h.out, s.w.out, share),
                     ceil_div(planes * s.h.out * s.w.out, PIECE))
 
@@ -203,6 +203,6 @@ cdef double gradient_seconds(Sizes s, const core_t *core, int threads) except -2
     cdef ptrdiff_t planes = s.N * s.G * s.K * s.C, p = s.h.kernel, q = s.w.kernel
     if not is_gradient(s):
         return -1
-    share = cost.arithmetic.gradient3_shares[s.w.dilation - 1]
+    share = constants.gradient3_shares[s.w.dilation - 1]
     return roofline(s, threads, work(core, planes, p, q, share),
                     min(s.N * s.G, ceil_div(planes * p * q, PIECE)))

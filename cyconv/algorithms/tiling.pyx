@@ -8,9 +8,9 @@ some tiles that are neighbours along the last axis: as many as a cache holds, tr
 from libc.math cimport ceil, floor, log2, pow
 
 from cyconv.planning.estimates cimport ceil_div
+from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes, axis_sizes_t
 
-from cyconv.planning import cost
 from cyconv.runtime import machine
 
 FACTORS = (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 256)
@@ -28,7 +28,7 @@ cdef enum:
 
 
 cdef struct rates_t:
-    double stage, axis, far, lone, point, product  # of `cost.transforms`
+    double stage, axis, far, lone, point, product  # of `constants`
     double size   # of the dtype, as a factor of a transform's time
     double begin  # of a piece
     double cache  # bytes of a piece that are transformed in a cache
@@ -36,14 +36,11 @@ cdef struct rates_t:
 
 cdef rates_t rates_of(Sizes s) except *:
     cdef rates_t rates
-    cdef double wider
-    of = cost.transforms
-    rates.stage, rates.axis, rates.point = (
-        of.fft_stage_seconds, of.fft_axis_seconds, of.fft_point_seconds)
-    rates.lone, rates.far = of.fft_lone_factor, of.fft_far_factor
-    rates.product, wider = of.fft_product_seconds, of.fft_wider_power
-    rates.size = pow(s.itemsize / 4.0, wider)
-    rates.begin = cost.calls.fft_seconds
+    rates.stage, rates.axis = constants.fft_stage_seconds, constants.fft_axis_seconds
+    rates.lone, rates.far = constants.fft_lone_factor, constants.fft_far_factor
+    rates.point, rates.product = constants.fft_point_seconds, constants.fft_product_seconds
+    rates.size = pow(s.itemsize / 4.0, constants.fft_wider_power)
+    rates.begin = constants.fft_seconds
     rates.cache = machine.caches().l3 * 3 // 4
     return rates
 

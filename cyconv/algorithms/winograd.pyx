@@ -24,6 +24,7 @@ cimport numpy as cnp
 from libc.math cimport INFINITY
 
 from cyconv.planning.estimates cimport core_of, core_t, products, roofline, vectors
+from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
@@ -275,35 +276,27 @@ cdef class Algorithm(Base):
 
     @classmethod
     def variant(cls, problem, allowed):
-        """The pair of F(m, r) of least cost among those within `allowed` times direct's error."""
-        cdef Sizes one = cost.one_image(problem).sizes
-        cdef core_t core = core_of(one)
-        cdef double seconds, least = INFINITY
-        fitting = _fitting(decimated_axis(&one.h).taps, decimated_axis(&one.w).taps)
-        best = fitting[0]
-        for v in fitting:
-            if ERROR[v] <= allowed:
-                seconds = seconds_of(one, &core, 1, v)
-                if seconds < least:
-                    best, least = v, seconds
-        return best
+        """The pair of F(m, r) that is taken within `allowed` times direct's error."""
+        cdef core_t core = core_of(problem.sizes)
+        return variant_of(problem, &core, allowed)
 
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: products at all points, the transforms, the transformed weights once."""
         cdef core_t core = core_of(problem.sizes)
-        return seconds_of(problem.sizes, &core, threads, cls.variant(problem, allowed))
+        return seconds_of(problem.sizes, &core, threads, variant_of(problem, &core, allowed))
 
     @classmethod
     def error_bound(cls, problem, allowed=BALANCED):
         """Error relative to direct summation: F(2, 3) sums fewer, larger terms."""
-        return ERROR[cls.variant(problem, allowed)]
+        cdef core_t core = core_of(problem.sizes)
+        return ERROR[variant_of(problem, &core, allowed)]
 
     def layout(self):
         """Tiles of one block: as many as keep V in cache, whole panels of them."""
-        variant = self.variant(self.problem, self.allowed)
-        self.f = &self.k.winograd[VARIANTS.index(variant)]
         cdef Sizes s = self.problem.sizes
+        cdef core_t core = core_of(s)
+        self.f = &self.k.winograd[VARIANTS.index(variant_of(self.problem, &core, self.allowed))]
         cdef decimated_t h = decimated_axis(&s.h), w = decimated_axis(&s.w)
         cdef const winograd_t *f = self.f
         self.h, self.w = h, w
@@ -426,6 +419,22 @@ def _fitting(down, across):
     return [v for v in VARIANTS if (v[0][1], v[1][1]) == (down, across)]
 
 
+cdef variant_of(problem, const core_t *core, double allowed):
+    """The pair of F(m, r) of least cost among those within `allowed` times direct's error."""
+    cdef Sizes one = cost.one_image(problem).sizes
+    cdef double seconds, least = INFINITY
+    cdef list fitting = _fitting(decimated_axis(&one.h).taps, decimated_axis(&one.w).taps)
+    best = fitting[0]
+    for v in fitting:
+        if ERROR[v] <= allowed:
+            if len(fitting) == 1:
+                return v
+            seconds = seconds_of(one, core, 1, v)
+            if seconds < least:
+                best, least = v, seconds
+    return best
+
+
 cdef ptrdiff_t tiles_of(const decimated_t *a, ptrdiff_t m) noexcept nogil:
     """Tiles along an axis, of the largest of the splits by dilation."""
     return ceil_div(ceil_div(a.out, a.dilation), m)
@@ -440,10 +449,10 @@ cdef double seconds_of(Sizes s, const core_t *core, int threads, variant) except
     cdef ptrdiff_t planes = s.planes, rows = tiles_of(&h, m), columns = tiles_of(&w, n)
     cdef ptrdiff_t all_planes = planes * h.phases * w.phases
     cdef double multiplied, work, transformed, weights
-    cdef double share = cost.arithmetic.winograd_share
-    cdef double tile = cost.transforms.winograd_tile_seconds
-    cdef double row = cost.transforms.winograd_row_seconds
-    cdef double bandwidth = cost.memory.weights_bandwidth
+    cdef double share = constants.winograd_share
+    cdef double tile = constants.winograd_tile_seconds
+    cdef double row = constants.winograd_row_seconds
+    cdef double bandwidth = constants.weights_bandwidth
     if planes >= FEW_PLANES:
         multiplied = (h.phases * (alpha - 1) + h.full) * (w.phases * (beta - 1) + w.full)
     else:

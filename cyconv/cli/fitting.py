@@ -108,7 +108,8 @@ def record_kept():
         yield
     finally:
         for name, values in before.items():
-            vars(getattr(cost, name)).update(values)
+            for constant, value in values.items():
+                setattr(getattr(cost, name), constant, value)
 
 
 def measure(count, rng, step):

@@ -2,6 +2,9 @@
 
 import os
 
+cimport numpy as cnp
+from cpython.unicode cimport PyUnicode_AsUTF8
+
 from cyconv.kernels.kernels cimport (
     chains_t,
     kernel_table_t,
@@ -12,6 +15,9 @@ from cyconv.kernels.kernels cimport (
     spectra_t,
     spectra_table,
 )
+
+
+cnp.import_array()
 
 
 cdef extern from "kernel_table.h" nogil:
@@ -88,14 +94,17 @@ set_isa(os.environ.get("CYCONV_ISA") or available()[0])
 cdef const kernels_t *kernels_for(str isa, dtype) except NULL:
     """The kernels of instruction set `isa` for a float or integer dtype of 4 or 8 bytes, or for
     integers of fewer, whose sums have 4."""
-    cdef const kernel_table_t *table = kernel_table(isa.encode())
-    if table != NULL and dtype.kind in "iu" and dtype.itemsize < 4:
+    cdef const kernel_table_t *table = kernel_table(PyUnicode_AsUTF8(isa))
+    cdef char kind = (<cnp.dtype>dtype).kind
+    cdef cnp.npy_intp size = cnp.PyDataType_ELSIZE(dtype)
+    cdef bint integer = kind == c"i" or kind == c"u"
+    if table != NULL and integer and size < 4:
         return table.u32
-    if table == NULL or dtype.kind not in "fiu" or dtype.itemsize not in (4, 8):
+    if table == NULL or not (integer or kind == c"f") or not (size == 4 or size == 8):
         raise ValueError(f"kernels: no table {isa!r} for {dtype}")
-    if dtype.kind == "f":
-        return table.f32 if dtype.itemsize == 4 else table.f64
-    return table.u32 if dtype.itemsize == 4 else table.u64
+    if kind == c"f":
+        return table.f32 if size == 4 else table.f64
+    return table.u32 if size == 4 else table.u64
 
 
 cdef const chains_t *chains_for(bint double_precision) except NULL:

@@ -64,14 +64,33 @@ def lower(problem, strict=False, without=(), narrow=True):
     `strict` forbids rewrites that add to the error, `without` the rules that it holds; `narrow`
     says that algorithms read integers of 8 and 16 bits.
     """
-    last = Stored not in without and Stored.applies(problem)  # to convert is left to the kernels
-    narrow = narrow and is_narrow(problem)
+    if is_primitive(problem):
+        return None
     for rule in RULES:
-        if rule in without or (rule is Cast and (last or narrow)):
+        if rule in without or not rule.applies(problem):
             continue
-        if rule.applies(problem):
-            return (ComplexStrict if strict and rule is Complex else rule)(problem)
+        if rule is Cast and (
+            (Stored not in without and Stored.applies(problem))  # to convert is left to the kernels
+            or (narrow and is_narrow(problem))
+        ):
+            continue
+        return (ComplexStrict if strict and rule is Complex else rule)(problem)
     return None
+
+
+def is_primitive(problem):
+    """Whether no rule applies to `problem`, as to most: found without asking each."""
+    p = problem
+    return (
+        p.direction == "forward"
+        and p.rank > 1
+        and p.filters > 0
+        and p.padding_mode == "zeros"
+        and p.batched
+        and not (p.channels_last or p.flip)
+        and p.dtype is p.out_dtype is p.sum_dtype
+        and p.dtype in KERNEL_DTYPES
+    )
 
 
 def primitives(problem, without=(), narrow=True):

@@ -19,11 +19,11 @@ class Leaf:
 
     def leaves(self):
         """The primitive problems with their algorithms."""
-        yield self
+        return (self,)
 
     def calls(self):
         """What computes: see :meth:`Branch.calls`."""
-        yield self.algorithm
+        return (self.algorithm,)
 
     def chain(self):
         """The rules that lead here: none."""
@@ -81,16 +81,13 @@ class Branch:
 
     def leaves(self):
         """The leaves below."""
-        for child in self.children:
-            yield from child.leaves()
+        return tuple(leaf for child in self.children for leaf in child.leaves())
 
     def calls(self):
         """What has the workspace of a call of the kernels, and says whether it can fail."""
         if self.together is not None:
-            yield self.together
-            return
-        for child in self.children:
-            yield from child.calls()
+            return (self.together,)
+        return tuple(call for child in self.children for call in child.calls())
 
     def chain(self):
         """The rules from here down to the first leaf."""

@@ -8,15 +8,13 @@ from cyconv.runtime.halves import cast, is_half
 KERNEL_DTYPES = tuple(
     np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint32", "uint64")
 )
-NARROW = ("int8", "uint8", "int16")
+NARROW = frozenset(map(np.dtype, ("int8", "uint8", "int16")))
 
 
 def is_narrow(problem):
     """Whether its integers, of 8 or 16 bits, may stay as they are stored: sums are in int32."""
     return (
-        problem.direction == "forward"
-        and problem.dtype.name in NARROW
-        and problem.out_dtype == "int32"
+        problem.direction == "forward" and problem.dtype in NARROW and problem.out_dtype == "int32"
     )
 
 
@@ -59,8 +57,8 @@ class Stored(Cast):
         dtypes = problem.dtype, problem.out_dtype
         return (
             problem.direction == "forward"
-            and problem.sum_dtype == np.float32
             and any(map(is_half, dtypes))
+            and problem.sum_dtype == np.float32
             and all(is_half(dtype) or dtype == np.float32 for dtype in dtypes)
         )
 

@@ -7,6 +7,7 @@ and times are those of float32. A fit changes the groups in place.
 """
 
 from dataclasses import dataclass, field, fields
+from typing import ClassVar
 
 FITTED = "fitted to the times of random convolutions"
 SOLVED = "solved from the time of one convolution that is nearly all arithmetic"
@@ -18,8 +19,19 @@ def _of(unit, means, parts=(), origin=FITTED):
     return field(metadata={"unit": unit, "means": means, "parts": parts, "origin": origin})
 
 
+class Group:
+    """What the groups have in common: who keeps a copy of their numbers is told of a change."""
+
+    changed: ClassVar = []  # functions to call
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        for tell in Group.changed:
+            tell()
+
+
 @dataclass(eq=False, repr=False)
-class Arithmetic:
+class Arithmetic(Group):
     """Rates of the kernels that multiply and add, and what they take to begin."""
 
     peak: dict = _of(  # noqa: RUF009 (a field of its own)
@@ -86,7 +98,7 @@ class Arithmetic:
 
 
 @dataclass(eq=False, repr=False)
-class Memory:
+class Memory(Group):
     """Rates between the cores and memory, and how they hide behind arithmetic."""
 
     bandwidth: float = _of("bytes/s", "Rate at which all cores together read and write memory.")
@@ -101,7 +113,7 @@ class Memory:
 
 
 @dataclass(eq=False, repr=False)
-class Copies:
+class Copies(Group):
     """Times of one core to bring pixels into the order that a kernel reads, and outputs back."""
 
     row_seconds: float = _of("seconds", "Time to begin one row of an image in a strip.")
@@ -129,7 +141,7 @@ class Copies:
 
 
 @dataclass(eq=False, repr=False)
-class Transforms:
+class Transforms(Group):
     """Times of one core to transform tiles for Winograd's products and for those of spectra."""
 
     winograd_tile_seconds: float = _of(
@@ -160,7 +172,7 @@ class Transforms:
 
 
 @dataclass(eq=False, repr=False)
-class Calls:
+class Calls(Group):
     """Times to begin something, however small."""
 
     call_seconds: float = _of("seconds", "Time of a call from Python that computes nothing.")

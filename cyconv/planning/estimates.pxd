@@ -7,8 +7,6 @@ cdef enum:
 cdef struct core_t:
     double peak       # FLOP/s
     ptrdiff_t lanes   # elements of a vector
-    double[TILE_FILTERS] tile_shares
-    double tile_seconds
 
 
 cdef core_t core_of(Sizes s) except *

@@ -1,44 +1,42 @@
 """The closed formulas that algorithms state their costs with, in C: nothing is laid out for them.
 
-The constants are those of :mod:`cyconv.planning.cost`, read anew by every estimate: a fit changes
-them in place.
+The constants are those of :mod:`cyconv.planning.rates`.
 """
 
 import threading
-from contextlib import contextmanager
 
 from libc.math cimport ceil
 
 from cyconv.kernels.kernels cimport kernels_for
+from cyconv.planning.rates cimport constants, peak
 
 import cyconv.kernels
-from cyconv.planning.cost import arithmetic, calls, copies, memory
-
 
 _here = threading.local()
 
 
-@contextmanager
-def estimates_of(isa):
+cdef class estimates_of:
     """This thread's estimates are those of one instruction set, whichever others choose now."""
-    before = getattr(_here, "isa", None)
-    _here.isa = isa
-    try:
-        yield
-    finally:
-        _here.isa = before
+
+    cdef object isa, before
+
+    def __init__(self, isa):
+        self.isa = isa
+
+    def __enter__(self):
+        self.before = getattr(_here, "isa", None)
+        _here.isa = self.isa
+
+    def __exit__(self, *_):
+        _here.isa = self.before
 
 
 cdef core_t core_of(Sizes s) except *:
     """One core with the problem's dtype, in the instruction set that is planned for or in use."""
     cdef core_t core
     isa = getattr(_here, "isa", None) or cyconv.kernels.isa()
-    share = arithmetic.integer_share if s.integer else 1
-    core.peak = share * arithmetic.peak[isa] * 4 / s.itemsize
+    core.peak = (constants.integer_share if s.integer else 1.0) * peak(isa) * 4 / s.itemsize
     core.lanes = kernels_for(isa, s.dtype).lanes
-    for i, value in enumerate(arithmetic.tile_shares):
-        core.tile_shares[i] = value
-    core.tile_seconds = arithmetic.tile_seconds
     return core
 
 
@@ -52,21 +50,21 @@ cdef double products(const core_t *core, ptrdiff_t filters, ptrdiff_t columns,
     """Seconds of one core for ``multiply`` over (filters x taps) (taps x columns)."""
     cdef ptrdiff_t full = filters // TILE_FILTERS, rest = filters % TILE_FILTERS
     cdef ptrdiff_t few = columns % core.lanes
-    cdef double rows = full * TILE_FILTERS / core.tile_shares[TILE_FILTERS - 1]
+    cdef double rows = full * TILE_FILTERS / constants.tile_shares[TILE_FILTERS - 1]
     cdef double padded = vectors(core, columns), tiles
     if rest:
-        rows += rest / core.tile_shares[rest - 1]
+        rows += rest / constants.tile_shares[rest - 1]
     if filters >= TILE_FILTERS and 0 < few <= core.lanes // 2:  # filters lie in the lanes
         padded = columns - few + core.lanes / 4.0 + 1.5 * few
     tiles = ceil_div(filters, TILE_FILTERS) * ceil(padded / vectors(core, 9))
-    return 2 * rows * padded * taps / core.peak + tiles * core.tile_seconds
+    return 2 * rows * padded * taps / core.peak + tiles * constants.tile_seconds
 
 
 cdef double copied(Sizes s) except -1:
     """Seconds of one core to copy the pixels that a tap touches into strips."""
     cdef double rows = s.h.in_ * min(1.0, <double>s.h.kernel / s.h.stride)
     cdef double columns = s.w.in_ * min(1.0, <double>s.w.kernel / s.w.stride)
-    cdef double pixel = copies.pixel_seconds[s.w.stride > 1], row = copies.row_seconds
+    cdef double pixel = constants.pixel_seconds[s.w.stride > 1], row = constants.row_seconds
     cdef double planes = s.N * s.G * s.C
     cdef int i
     for i in range(s.rank - 2):
@@ -76,7 +74,7 @@ cdef double copied(Sizes s) except -1:
 
 cdef double weights_once(Sizes s) except -1:
     """Seconds of one core to read packed weights that it uses once."""
-    return s.parameters * <double>s.itemsize / <double>memory.weights_bandwidth
+    return s.parameters * <double>s.itemsize / constants.weights_bandwidth
 
 
 cdef double roofline(Sizes s, int threads, double work, double pieces=1, double item=-1,
@@ -86,10 +84,10 @@ cdef double roofline(Sizes s, int threads, double work, double pieces=1, double 
     `item` is the time to begin one piece, by default ``calls.piece_seconds``. `traffic` is in
     bytes, by default those of the problem's arrays.
     """
-    cdef double moving, call = calls.call_seconds, shown = memory.shown_share
+    cdef double moving, call = constants.call_seconds, shown = constants.shown_share
     if item < 0:
-        item = calls.piece_seconds
+        item = constants.piece_seconds
     work += item * pieces
     work /= max(1.0, min(<double>threads, pieces))
-    moving = (s.bytes if traffic < 0 else traffic) / <double>memory.bandwidth
+    moving = (s.bytes if traffic < 0 else traffic) / constants.bandwidth
     return call + max(work, moving) + shown * min(work, moving)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from heapq import heapify, heappop, heappush
 from itertools import count as counter
 
 import cyconv.kernels
@@ -66,13 +67,13 @@ class Plan:
         )
         with estimates_of(isa):
             values["_root"] = root = self._build(problem)
-        leaves, calls = list(root.leaves()), list(root.calls())
+        leaves, calls = root.leaves(), root.calls()
         # One kernel call that Ctrl-C cannot stop: nothing can fail once it writes.
         values["_all_or_nothing"] = (
             len(calls) == 1 and calls[0].all_or_nothing and self.seconds < SLICE
         )
-        busy = [leaf for leaf in leaves if leaf.problem.flops] or leaves
-        names = dict.fromkeys(leaf.algorithm.name for leaf in busy)
+        busy = [leaf for leaf in leaves if leaf.problem.sizes.flops] or leaves
+        names = dict.fromkeys([leaf.algorithm.name for leaf in busy])
         values["algorithm"] = "+".join(names) or "none"  # nothing to compute
 
     device = "cpu"
@@ -130,20 +131,22 @@ class Plan:
             if algorithm is None:
                 raise kind(f"{problem.operation}: algorithm={cls.name!r}: {reason}")
             return self._leaf(problem, algorithm, cls.cost(problem, 1, allowed))
-        fitting, measured, source = self._fitting(problem), {}, "estimate"
+        fitting, measured, source = self._fitting(problem, allowed), {}, "estimate"
         one = cost.one_image(problem)
         # Nothing to compute is nothing to measure, and of one there is no choice.
         if self.effort == "measure" and one.flops and len(fitting := [*fitting]) > 1:
-            names = [algorithm.name for algorithm in fitting]
+            names = [algorithm.name for _, algorithm in fitting]
             measured, source = tuning.seconds(
                 one, names, self._count, self.accuracy, self.workspace_limit, self._isa, type(self)
             )
             best = min(measured, key=measured.get, default=names[0])
             fitting = fitting[names.index(best) :]
-        algorithm = next(iter(fitting), None)
+        seconds, algorithm = next(iter(fitting), (None, None))
         if algorithm is None:
             raise self._refusal(problem)
-        leaf = self._leaf(problem, algorithm, algorithm.cost(problem, 1, allowed))
+        if one is not problem:
+            seconds = algorithm.cost(problem, 1, allowed)
+        leaf = self._leaf(problem, algorithm, seconds)
         leaf.measured, leaf.source = measured, source if measured else "estimate"
         return leaf
 
@@ -151,33 +154,46 @@ class Plan:
         return self._registry.get(name, problem.dtype)
 
     def _classes(self, problem):
-        return [self._class(name, problem) for name in self._registry.names()]
+        return self._registry.every(problem.dtype)
 
     def _laid_out(self, cls, problem):
         """(the algorithm for the problem, None, None), or (None, kind of error, reason)."""
         reason = cls.supports(problem)
         if reason is not None:
             return None, ValueError, reason
-        allowed = cost.allowed(problem, self.accuracy)
+        return self._made(cls, problem, cost.allowed(problem, self.accuracy))
+
+    def _made(self, cls, problem, allowed):
+        """As :meth:`_laid_out`, of an algorithm that supports the problem."""
         try:
             return cls(problem, self.workspace_limit, self._isa, allowed), None, None
         except MemoryError as error:
             reason = str(error).removeprefix(f"{problem.operation}: ")
             return None, MemoryError, reason or "no memory to plan"
 
-    def _fitting(self, problem):
+    def _fitting(self, problem, allowed):
         """The algorithms that keep the accuracy and the limit, laid out, the cheapest first.
 
-        Costs are one thread's, and the order is for one image: it decides the result's bits, and
+        Each with its seconds: one thread's, for one image. The order decides the result's bits, and
         those may depend neither on the number of threads nor on the batch an image is in.
         """
-        allowed, one = cost.allowed(problem, self.accuracy), cost.one_image(problem)
-        able = [cls for cls in self._classes(problem) if cls.supports(problem) is None]
-        for cls in sorted(able, key=lambda cls: cls.cost(one, 1, allowed)):
-            if cls.error_bound(problem, allowed) <= allowed:
-                algorithm, _, _ = self._laid_out(cls, problem)
+        one, classes, costs = cost.one_image(problem), self._classes(problem), []
+        for i, cls in enumerate(classes):
+            if cls.least is not None:
+                costs.append((cls.least(), i, False))
+            elif cls.supports(problem) is None:
+                costs.append((cls.cost(one, 1, allowed), i, True))
+        heapify(costs)
+        while costs:
+            seconds, i, exact = heappop(costs)
+            cls = classes[i]
+            if not exact:  # what it costs at least was the lowest
+                if cls.supports(problem) is None:
+                    heappush(costs, (cls.cost(one, 1, allowed), i, True))
+            elif cls.error_bound(problem, allowed) <= allowed:
+                algorithm, _, _ = self._made(cls, problem, allowed)
                 if algorithm is not None:
-                    yield algorithm
+                    yield seconds, algorithm
 
     def _refusal(self, problem):
         """The error where no algorithm keeps both the accuracy and the limit."""
@@ -213,7 +229,7 @@ class Plan:
     @property
     def seconds(self):
         """Predicted time of one call on one thread, in seconds."""
-        return sum(leaf.seconds for leaf in self._root.leaves())
+        return sum([leaf.seconds for leaf in self._root.leaves()])
 
     def measured_seconds(self, other=None):
         """Time of one image on the plan's threads, where it was measured, else None.
@@ -240,13 +256,15 @@ class Plan:
         Explanation
             Print it, or take ``to_dict()``.
         """
-        leaf, candidates, over = next(self._root.leaves(), None), (), ()
+        leaf, candidates, over = next(iter(self._root.leaves()), None), (), ()
         if leaf is not None:  # else nothing to compute
             with estimates_of(self._isa):
                 classes = self._classes(leaf.problem)
                 candidates = tuple(self._candidate(cls, leaf) for cls in classes)
                 if self._requested == "auto":
-                    names = (algorithm.name for algorithm in self._fitting(leaf.problem))
+                    allowed = cost.allowed(leaf.problem, self.accuracy)
+                    fitting = self._fitting(leaf.problem, allowed)
+                    names = (algorithm.name for _, algorithm in fitting)
                     over = tuple(name for name in names if name != leaf.algorithm.name)
         return Explanation(
             self.problem,
@@ -275,7 +293,7 @@ class Plan:
         """
         problem = self.problem
         if problem.operation == "plan":
-            problem = problem.rewritten(operation="pack")
+            problem = problem.named("pack")
         w, bias = check_operand(problem, 1, w), check_bias(problem, bias)
         return PackedConv(self, w, bias, check_activation(problem, activation))
 
@@ -442,9 +460,9 @@ class _Cache:
 
         Those used longest ago go, many at a time.
         """
-        with self._lock:
-            kept, _ = self._plans.setdefault(key, [plan, next(self._clock)])
-            if len(self._plans) > 2 * self.size:
+        kept, _ = self._plans.setdefault(key, [plan, next(self._clock)])
+        if len(self._plans) > 2 * self.size:
+            with self._lock:
                 by_use = sorted(self._plans, key=lambda key: self._plans[key][1])
                 for old in by_use[: -self.size]:
                     del self._plans[old]
@@ -453,8 +471,9 @@ class _Cache:
     def drop(self, unwanted):
         """Forget the plans of which `unwanted` is true."""
         with self._lock:
-            for key in [key for key, (plan, _) in self._plans.items() if unwanted(plan)]:
-                del self._plans[key]
+            for key, (plan, _) in list(self._plans.items()):  # others may add some meanwhile
+                if unwanted(plan):
+                    del self._plans[key]
 
     def __len__(self):
         return len(self._plans)
@@ -520,32 +539,43 @@ def plan(
     if not isinstance(problem, Problem):
         raise TypeError(f"plan: problem must be a Problem, got {type(problem).__name__}")
     if problem.operation == "Problem":
-        problem = problem.rewritten(operation="plan")
+        problem = problem.named("plan")
     op = problem.operation
-    kind, hardware = _hardware(op, algorithm, device)
     if not isinstance(effort, str) or effort not in EFFORTS:
         raise ValueError(f"{op}: effort must be one of {EFFORTS}, got {effort!r}")
+    kind, asked = _question(problem, algorithm, device, threads, accuracy, workspace_limit)
+    file = tuning.path() if effort == "measure" else None
+    key = (op, *asked, effort, file)
+    found = cache.get(key)
+    if found is None:
+        found = cache.put(key, kind(*asked, effort))
+    return found
+
+
+def planned(problem, *how):
+    """A new Plan, for a caller that keeps it: `how` is :func:`plan`'s, from `algorithm` on."""
+    kind, asked = _question(problem, *how)
+    return kind(*asked)
+
+
+def _question(problem, algorithm, device, threads, accuracy, workspace_limit):
+    """The class of plans, and what one is asked, checked."""
+    op = problem.operation
+    kind, hardware = _hardware(op, algorithm, device)
     accuracy = cost.check_accuracy(op, accuracy)
     count = check_threads(op, threads)
     if workspace_limit is None:
         workspace_limit = cost.WORKSPACE_LIMIT
     workspace_limit = min(as_int(op, "workspace_limit", workspace_limit, 0), 2**62)
-    file = tuning.path() if effort == "measure" else None
-    key = (op, problem, algorithm, count, accuracy, workspace_limit, hardware, effort, file)
-    found = cache.get(key)
-    if found is None:
-        found = cache.put(
-            key, kind(problem, algorithm, count, accuracy, workspace_limit, hardware, effort)
-        )
-    return found
+    return kind, (problem, algorithm, count, accuracy, workspace_limit, hardware)
 
 
 def _hardware(operation, algorithm, device):
     """The class of plans for `device`, and what the cache knows it by."""
-    if isinstance(device, str) and device.partition(":")[0] == "opencl":
-        devices = registry.devices()
-        return devices.DevicePlan, devices.opened(operation, device, algorithm)
     if not isinstance(device, str) or device != "cpu":
+        if isinstance(device, str) and device.partition(":")[0] == "opencl":
+            devices = registry.devices()
+            return devices.DevicePlan, devices.opened(operation, device, algorithm)
         raise ValueError(
             f"{operation}: device must be 'cpu', 'opencl', 'opencl:<number>' or "
             f"'opencl:<part of a name>', got {device!r}"

@@ -33,6 +33,12 @@ def get(name, dtype=None):
     return getattr(cls, "of_narrow", cls) if narrow else cls
 
 
+@cache
+def every(dtype=None):
+    """The classes of all algorithms, in their order."""
+    return [get(name, dtype) for name in ALGORITHMS]
+
+
 def devices():
     """The room that plans for OpenCL devices, which is above this one: imported when asked for."""
     return import_module("cyconv.opencl.plan")

@@ -52,7 +52,9 @@ SUM_DTYPES = {
 """The dtypes of x and w, and in which each is summed. Integer sums wrap, as NumPy's do."""
 
 
-_native, _sums = {}, {}  # a dtype takes long to say its name
+native_dtypes = {}
+"""The dtypes in native byte order, by those, and the names of those, that were once checked."""
+_sums = {}  # a dtype takes long to say its name
 
 
 def sum_dtype(dtype):
@@ -69,18 +71,22 @@ def checked_dtype(operation, name, dtype):
         found = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"{operation}: {name} must be a NumPy dtype, got {dtype!r}") from None
-    native = _native.get(found)
+    native = native_dtypes.get(found)
     if native is not None:
+        if type(dtype) is str:
+            native_dtypes[dtype] = native
         return native
     if found.name not in SUM_DTYPES:
         found = found.newbyteorder("=")
         raise TypeError(f"{operation}: {name} must be one of {', '.join(SUM_DTYPES)}, got {found}")
-    native = _native[found] = np.dtype(found.type)  # the one object that native arrays have
+    native = native_dtypes[found] = np.dtype(found.type)  # the one object that native arrays have
     return native
 
 
 def promoted_dtype(operation, direction, dtypes):
     """Operands of two dtypes meet in the one to which NumPy promotes both."""
+    if dtypes[0] is dtypes[1] and dtypes[0] in native_dtypes:
+        return native_dtypes[dtypes[0]]
     first, second, _ = ROLES[direction]
     common = checked_dtype(operation, f"{argument_name(operation, first)}.dtype", dtypes[0])
     if dtypes[0] == dtypes[1]:

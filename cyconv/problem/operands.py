@@ -221,11 +221,11 @@ def check_out(problem, out, all_or_nothing, *inputs, add=None):
     `all_or_nothing` says that a call, once it has begun to write, cannot fail. Scratch lies in
     order, so that a residual `add` can be made to lie as it.
     """
-    inputs = (*inputs, add)
     shape, dtype, op = problem.output_shape, problem.out_dtype, problem.operation
     if out is None:
         out = _empty(op, shape, dtype)
         return out, out
+    inputs = (*inputs, add)
     if is_plain(out, shape, dtype, written=True):
         usable = all_or_nothing and not _shares_memory(out, inputs)  # most calls' `out`
         return out, out if usable else _empty(op, shape, dtype)

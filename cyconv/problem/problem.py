@@ -28,7 +28,8 @@ from cyconv.problem.names import (
     shape_name,
     sum_dtype,
 )
-from cyconv.problem.sizes import Sizes
+from cyconv.problem.plain import settle
+from cyconv.problem.sizes import derive
 from cyconv.runtime.arguments import as_int
 
 MAX_RANK = 8  # six outer axes beside the plane's two, as in kernels/geometry.h
@@ -107,6 +108,8 @@ class Problem:
 
     def __post_init__(self):
         op, values = self.operation, self.__dict__  # frozen for others
+        if settle(values):
+            return
         values["x_shape"] = self._as_shape("x", self.x_shape)
         values["w_shape"] = self._as_shape("w", self.w_shape)
         values["dtype"] = checked_dtype(op, "dtype", self.dtype)
@@ -128,6 +131,7 @@ class Problem:
             op, self.padding, self.spatial, self.kernel, self.stride, self.dilation
         )
         self._check_extents()
+        derive(values)
 
     def _as_shape(self, role, shape):
         if are_sizes(shape):
@@ -238,6 +242,14 @@ class Problem:
             name = name if name.endswith("_shape") else f"{name} of shape"
             raise ValueError(f"{self.operation}: {name} {shape} has more than 2**63 bytes")
 
+    @classmethod
+    def of(cls, **fields):
+        """What the constructor makes of all `fields`, without the time that a frozen one takes."""
+        made = object.__new__(cls)
+        made.__dict__.update(fields)
+        made.__post_init__()
+        return made
+
     def rewritten(self, **fields):
         """The problem with other `fields`, in their final form, which are known to be right.
 
@@ -245,7 +257,20 @@ class Problem:
         one that was checked.
         """
         made = object.__new__(type(self))
-        made.__dict__.update({name: self.__dict__[name] for name in FIELDS}, **fields)
+        values = made.__dict__
+        for name in FIELDS:
+            values[name] = self.__dict__[name]
+        values.update(fields)
+        derive(values)
+        return made
+
+    def __hash__(self):
+        return hash((self.x_shape, self.w_shape, self.stride, self.padding, self.direction))
+
+    def named(self, operation):
+        """The problem whose error messages begin with the name `operation`."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, operation=operation)
         return made
 
     def __reduce__(self):
@@ -254,12 +279,12 @@ class Problem:
         types = {name: asked[name].type for name in ("dtype", "out_dtype")}
         return _made, (asked | types,)
 
-    @property
+    @derived
     def rank(self):
         """Number of spatial axes."""
         return len(self.w_shape) - 2
 
-    @property
+    @derived
     def batched(self):
         """Whether x has a batch axis."""
         return len(self.x_shape) == self.rank + 2
@@ -274,12 +299,12 @@ class Problem:
         """C, the input channels of all groups."""
         return self.x_shape[-1] if self.channels_last else self.x_shape[-self.rank - 1]
 
-    @property
+    @derived
     def channels_last(self):
         """Whether the channel axis is the last one."""
         return self.data_format == "channels_last"
 
-    @property
+    @derived
     def filters(self):
         """K, the output channels of all groups."""
         return self.w_shape[0]
@@ -291,7 +316,7 @@ class Problem:
             return self.x_shape[-self.rank - 1 : -1]
         return self.x_shape[-self.rank :]
 
-    @property
+    @derived
     def kernel(self):
         """Sizes of the kernel's axes."""
         return self.w_shape[2:]
@@ -361,11 +386,6 @@ class Problem:
     def parameters_with_bias(self):
         """Learnable weights and one bias for each filter."""
         return self.parameters + self.filters
-
-    @derived
-    def sizes(self):
-        """All sizes as C numbers, for closed formulas."""
-        return Sizes(self)
 
     @derived
     def receptive_field(self):

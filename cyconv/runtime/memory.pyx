@@ -14,12 +14,13 @@ cdef extern from *:
     #else
     #define free_aligned free
     #endif
-    /* NULL where there is no memory. */
+    /* NULL where there is no memory. Any memory is aligned to two words. */
     static void *new_aligned(size_t alignment, size_t size) {
     #ifdef _WIN32
         return _aligned_malloc(size, alignment);
     #else
         void *memory;
+        if (alignment <= 2 * sizeof(void *)) return malloc(size);
         return posix_memalign(&memory, alignment, size) ? NULL : memory;
     #endif
     }
@@ -86,13 +87,16 @@ cdef check_free(size_t size, str what):
 
 
 cdef class Buffer:
-    """Owns `size` bytes, aligned to a cache line."""
+    """Owns `size` bytes, aligned to a cache line unless they were asked for otherwise."""
 
     def __dealloc__(self):
         release(self.data, self.size)
 
-    cdef reserve(self, size_t size, str what):
-        """Make room for `size` bytes; what was there is lost. MemoryError names `what`."""
+    cdef reserve(self, size_t size, str what, size_t alignment=ALIGNMENT):
+        """Make room for `size` bytes; what was there is lost. MemoryError names `what`.
+
+        Small tables need no `alignment` to a cache line, which takes longer to find.
+        """
         cdef void *memory = NULL
         cdef bint large
         if size <= self.size:
@@ -104,7 +108,7 @@ cdef class Buffer:
         if large:
             memory = take_spare(&size)
         if memory == NULL:
-            memory = allocated(LARGE_PAGE if large else ALIGNMENT, size, what)
+            memory = allocated(LARGE_PAGE if large else alignment, size, what)
             if large:
                 in_large_pages(memory, size)
         self.data = <char *>memory
