@@ -7,6 +7,7 @@ import pytest
 import scipy.fft
 
 import cyconv
+from cyconv.algorithms import mending
 from cyconv.algorithms.fft import Piece
 from cyconv.algorithms.fft_floor import Tile
 from cyconv.algorithms.tiling import fast_length
@@ -156,7 +157,7 @@ def test_flat_areas_are_not_summed_again_one_by_one(dtype, monkeypatch):
     monkeypatch.setattr(
         Tile, "sum_again", lambda tile, cells: (summed.append(cells.sum()), again(tile, cells))
     )
-    monkeypatch.setattr(Piece, "repair", None)  # nor all of them
+    monkeypatch.setattr(mending, "repair", None)  # nor all of them
     x = np.ones((1, 1, 40_000), dtype)
     x[..., 17_000:17_350] = 1e-9  # dark, so that the outputs are looked at
     x[..., 20_000:30_000] = 0

@@ -130,7 +130,8 @@ class Copies:
 
 @dataclass(eq=False, repr=False)
 class Transforms:
-    """Times of one core to transform tiles for Winograd's products and for those of spectra."""
+    """Times of one core to transform tiles for Winograd's products and for those of spectra: by
+    SciPy's FFT, and by the kernels' own transforms of pairs of tiles."""
 
     winograd_tile_seconds: float = _of(
         "seconds", "Time to transform one tile of one plane by F(2 x 2, 3 x 3), there or back."
@@ -156,6 +157,27 @@ class Transforms:
     )
     fft_wider_power: float = _of(
         "power of 2", "Power of 2 that says how much longer fft takes in float64 than in float32."
+    )
+    pair_point_seconds: float = _of(
+        "seconds",
+        "Time of AVX2 to load one point of a tile, to turn it and to store its result, "
+        "whatever the length.",
+    )
+    pair_stage_seconds: float = _of(
+        "seconds",
+        "Time of AVX2 to transform one point of a tile there and back, for a doubling of the "
+        "length.",
+    )
+    pair_column_seconds: float = _of(
+        "seconds", "Time to begin the transforms of a vector's count of columns, there and back."
+    )
+    pair_product_seconds: float = _of(
+        "seconds", "Time of AVX2 for one product of two spectra for one point of a tile."
+    )
+    pair_far_share: float = _of(
+        "share of the time",
+        "How much longer a pair of tiles takes for each doubling of its bytes beyond a core's "
+        "second cache.",
     )
 
 
