@@ -225,7 +225,8 @@ class Piece:
 
 def ways(problem, workspace_limit, isa):
     """How the problem is cut: (pairs, None) for the kernels' own transforms, which are the faster
-    ones, or (None, tiling) for SciPy's, where those cannot or where their tiles fit no limit."""
+    ones, or (None, tiling) for SciPy's, where those cannot or where their tiles fit no limit.
+    """
     pairs = best_pairs(problem, workspace_limit, isa)
     return (pairs, None) if pairs else (None, best_tiling(problem, workspace_limit))
 

@@ -131,7 +131,8 @@ class Copies:
 @dataclass(eq=False, repr=False)
 class Transforms:
     """Times of one core to transform tiles for Winograd's products and for those of spectra: by
-    SciPy's FFT, and by the kernels' own transforms of pairs of tiles."""
+    SciPy's FFT, and by the kernels' own transforms of pairs of tiles.
+    """
 
     winograd_tile_seconds: float = _of(
         "seconds", "Time to transform one tile of one plane by F(2 x 2, 3 x 3), there or back."
