@@ -40,13 +40,14 @@ class Algorithm:
     """Spectra multiplied tile by tile; see the module."""
 
     name = "fft"
-    all_or_nothing = False  # every piece allocates
+    all_or_nothing = False  # every piece of SciPy's allocates
 
     def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, isa=None, allowed=BALANCED):
         self.problem, self.isa = problem, isa or cyconv.kernels.isa()
         self.workspace_limit = workspace_limit
         self.pairs, self.tiling = ways(problem, workspace_limit, self.isa)
         if self.pairs is not None:
+            self.all_or_nothing = True
             return
         self.complex = np.result_type(problem.dtype, np.complex64)
         needed = self.workspace(1)

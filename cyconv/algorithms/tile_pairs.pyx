@@ -44,6 +44,8 @@ cdef enum:
     LINE = 64           # bytes of a cache line, by which rows are apart that share no set
     WIDEST = 4096       # of a plane's tile
 
+cdef double LOOK = 0.05  # of a pair's time: a look at its inputs
+
 cdef int[5] FACTORS = [1, 3, 5, 9, 15]
 
 
@@ -268,8 +270,8 @@ cdef class TilePairs:
             for c in range(spread.shape[1]):
                 taps.x = (cnp.PyArray_BYTES(spread) + i * spread.strides[0]
                           + <ptrdiff_t>c * spread.strides[1])
-                k.load(&t, &taps, 0, False, NULL, memory.data)
-                k.load(&t, &none, 1, False, NULL, memory.data)
+                k.load(&t, &taps, 0, memory.data)
+                k.load(&t, &none, 1, memory.data)
                 k.transform(&t, memory.data, packed.spectra.data + 2 * itemsize * (
                     i * self.s.C + <ptrdiff_t>c) * t.outer * t.rows * t.columns, scratch)
         with np.errstate(all="ignore"):
@@ -277,7 +279,10 @@ cdef class TilePairs:
         return packed
 
     def run(self, x, Spectra packed, y, int threads, double seconds):
-        """y = x correlated with the packed weights, without the last step."""
+        """y = x correlated with the packed weights, without the last step.
+
+        Nothing can fail once y is written: what is to be mended lies elsewhere first.
+        """
         cdef call_t call
         cdef Sizes s = self.s
         cdef int a, axis
@@ -295,10 +300,8 @@ cdef class TilePairs:
         for a in range(s.rank):
             call.axes[a] = s.axes[a]
             call.x_step[a] = cnp.PyArray_STRIDE(x, 2 + a) // s.itemsize
-            call.y_step[a] = cnp.PyArray_STRIDE(y, 2 + a) // s.itemsize
         call.x_n, call.x_c = cnp.PyArray_STRIDE(x, 0), cnp.PyArray_STRIDE(x, 1)
-        call.y_n, call.y_k = cnp.PyArray_STRIDE(y, 0), cnp.PyArray_STRIDE(y, 1)
-        call.x, call.y = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
+        call.x = cnp.PyArray_BYTES(x)
         call.spectra = packed.spectra.data
         call.itemsize = s.itemsize
         call.plane = call.k.plane(&call.t)
@@ -309,9 +312,15 @@ cdef class TilePairs:
         call.eps, call.small = limits.eps, SMALL
         growth = packed.weights.growth * float(prod(self.lengths)) ** 2
         call.largest = float(limits.max) / growth if growth < INFINITY else 0
+        parallel_for(look_work, &call, items, threads, 0, seconds * LOOK)
+        found = np.flatnonzero(doubtful)
+        target = np.empty(y.shape, y.dtype) if len(found) else y
+        write_to(&call, target)
         parallel_for(pair_work, &call, items, threads, <size_t>self.best.bytes, seconds)
-        for item in np.flatnonzero(doubtful):
-            self.mend(x, packed.weights, y, item)
+        if len(found):
+            for item in found:
+                self.mend(x, packed.weights, target, item)
+            y[...] = target
 
     def mend(self, x, weights, y, item):
         """Repair what is in doubt of one pair."""
@@ -418,6 +427,14 @@ cdef struct call_t:
     double eps, small, largest
 
 
+cdef write_to(call_t *call, cnp.ndarray y):
+    """Where results go."""
+    for a in range(call.rank):
+        call.y_step[a] = cnp.PyArray_STRIDE(y, 2 + a) // call.itemsize
+    call.y_n, call.y_k = cnp.PyArray_STRIDE(y, 0), cnp.PyArray_STRIDE(y, 1)
+    call.y = cnp.PyArray_BYTES(y)
+
+
 cdef ptrdiff_t pitch_of(ptrdiff_t columns, ptrdiff_t itemsize) noexcept nogil:
     """Elements from a row to the next: an odd number of cache lines, and no more in one set."""
     cdef ptrdiff_t line = LINE // itemsize
@@ -433,44 +450,66 @@ cdef spread_taps(p, w):
     return spread
 
 
+cdef struct pair_t:
+    ptrdiff_t group
+    tile_source_t[2] source
+    tile_target_t[2] target
+
+
+cdef pair_t pair_at(const call_t *call, ptrdiff_t item) noexcept nogil:
+    """Where a pair of tiles of one group reads its first channel and writes its first filter."""
+    cdef pair_t found
+    cdef ptrdiff_t tile = item % call.pairs * 2, rest = item // call.pairs
+    cdef ptrdiff_t line = rest % call.lines, n
+    cdef const char *x
+    cdef char *y
+    rest //= call.lines
+    found.group, n = rest % call.G, rest // call.G
+    x = call.x + n * call.x_n + found.group * call.t.channels * call.x_c
+    y = call.y + n * call.y_n + found.group * call.t.filters * call.y_k
+    place(call, line, tile, x, y, &found.source[0], &found.target[0])
+    place(call, line, tile + 1, x, y, &found.source[1], &found.target[1])
+    return found
+
+
+cdef void look_work(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
+    """Whether what a pair computes may have lost its digits, or overflow."""
+    cdef const call_t *call = <const call_t *>context
+    cdef pair_t pair = pair_at(call, item)
+    cdef spread_t found
+    cdef ptrdiff_t c
+    cdef int half
+    cdef bint sound
+    found.largest, found.least, found.least_run = 0, INFINITY, INFINITY
+    for half in range(2):
+        for c in range(call.t.channels):
+            call.k.look(&call.t, &pair.source[half], call.least, &found)
+            pair.source[half].x = <const char *>pair.source[half].x + call.x_c
+    sound = found.least_run >= found.largest * call.small and found.largest < call.largest
+    if sound and not call.even[pair.group]:
+        sound = call.span[pair.group] * call.eps * found.largest <= found.least
+    call.doubtful[item] = not sound
+
+
 cdef void pair_work(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
     """One pair of tiles of one group, all its channels and filters."""
     cdef const call_t *call = <const call_t *>context
-    cdef ptrdiff_t pair = item % call.pairs, rest = item // call.pairs
-    cdef ptrdiff_t line = rest % call.lines, size = call.itemsize
-    cdef ptrdiff_t group, n, c, k, plane = call.plane * size
+    cdef pair_t pair = pair_at(call, item)
+    cdef ptrdiff_t c, k, size = call.itemsize, plane = call.plane * size
     cdef ptrdiff_t C = call.t.channels, K = call.t.filters
-    cdef const char *x
-    cdef char *y
-    cdef char *results
-    cdef spread_t found
-    cdef tile_source_t[2] source
-    cdef tile_target_t[2] target
+    cdef ptrdiff_t points = call.t.outer * call.t.rows * call.t.columns
+    cdef char *results = scratch + (0 if C == 1 and K == 1 else C * plane)
     cdef int half
-    cdef bint sound
-    rest //= call.lines
-    group, n = rest % call.G, rest // call.G
-    x = call.x + n * call.x_n + group * C * call.x_c
-    y = call.y + n * call.y_n + group * K * call.y_k
-    found.largest, found.least, found.least_run = 0, INFINITY, INFINITY
     for half in range(2):
-        place(call, line, 2 * pair + half, x, y, &source[half], &target[half])
         for c in range(C):
-            call.k.load(&call.t, &source[half], half, call.least, &found, scratch + c * plane)
-            source[half].x = <const char *>source[half].x + call.x_c
-    sound = found.least_run >= found.largest * call.small and found.largest < call.largest
-    if sound and not call.even[group]:
-        sound = call.span[group] * call.eps * found.largest <= found.least
-    call.doubtful[item] = not sound
-    results = scratch + (0 if C == 1 and K == 1 else C * plane)
-    call.k.correlate(
-        &call.t, scratch,
-        call.spectra + group * K * C * 2 * size * call.t.outer * call.t.rows * call.t.columns,
-        results + K * plane)
+            call.k.load(&call.t, &pair.source[half], half, scratch + c * plane)
+            pair.source[half].x = <const char *>pair.source[half].x + call.x_c
+    call.k.correlate(&call.t, scratch, call.spectra + pair.group * K * C * 2 * size * points,
+                     results + K * plane)
     for half in range(2):
         for k in range(K):
-            call.k.store(&call.t, &target[half], 1 - half, results + k * plane)
-            target[half].y = <char *>target[half].y + call.y_k
+            call.k.store(&call.t, &pair.target[half], 1 - half, results + k * plane)
+            pair.target[half].y = <char *>pair.target[half].y + call.y_k
 
 
 cdef void place(const call_t *call, ptrdiff_t line, ptrdiff_t tile, const char *x, char *y,

@@ -246,8 +246,8 @@ cdef extern from "spectra.h" nogil:
         void (*fill_turns)(ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         ptrdiff_t (*plane)(const tile_t *) noexcept nogil
         ptrdiff_t (*scratch)(const tile_t *) noexcept nogil
-        void (*load)(const tile_t *, const tile_source_t *, int, bint, spread_t *,
-                     void *) noexcept nogil
+        void (*look)(const tile_t *, const tile_source_t *, bint, spread_t *) noexcept nogil
+        void (*load)(const tile_t *, const tile_source_t *, int, void *) noexcept nogil
         void (*store)(const tile_t *, const tile_target_t *, int, const void *) noexcept nogil
         void (*transform)(const tile_t *, void *, void *, void *) noexcept nogil
         void (*correlate)(const tile_t *, void *, const void *, void *) noexcept nogil

@@ -54,9 +54,10 @@ typedef struct {
     /* Elements of a plane, and of scratch for `correlate` and for `transform`. */
     ptrdiff_t (*plane)(const tile_t *t);
     ptrdiff_t (*scratch)(const tile_t *t);
-    /* Tile a (half 0) or b (1) of a plane; with `found`, the spread of its cells is merged. */
-    void (*load)(const tile_t *t, const tile_source_t *s, int half, int least, spread_t *found,
-                 void *plane);
+    /* The spread of a tile's cells, merged with what is there. */
+    void (*look)(const tile_t *t, const tile_source_t *s, int least, spread_t *found);
+    /* Tile a (half 0) or b (1) of a plane. */
+    void (*load)(const tile_t *t, const tile_source_t *s, int half, void *plane);
     void (*store)(const tile_t *t, const tile_target_t *s, int half, const void *plane);
     /* The spectrum of weights, as `correlate` reads it: from a plane that has them as tile a and
      * zeros as tile b, which is used up. 2 * outer * rows * columns numbers. */

@@ -58,11 +58,30 @@ INLINE const real *cells_of_row(const tile_t *t, const tile_source_t *s, ptrdiff
     return x + (from - s->begin[2]) * s->step[2];
 }
 
-static void load_tile(const tile_t *t, const tile_source_t *s, int half, int least, spread_t *found,
-                      void *plane) {
+static void look_at_row(const real *x, ptrdiff_t step, ptrdiff_t n, int least, spread_t *found) {
+    enum { FEW = 512 };
+    if (step == 1) {
+        row_spread(n, x, least, found);
+        return;
+    }
+    real few[FEW];
+    for (ptrdiff_t i = 0; i < n; i += FEW) {
+        const ptrdiff_t count = n - i < FEW ? n - i : FEW;
+        copy_row(few, x + i * step, step, count);
+        row_spread(count, few, least, found);
+    }
+}
+
+static void look_at_tile(const tile_t *t, const tile_source_t *s, int least, spread_t *found) {
+    const ptrdiff_t n = s->end[2] - s->begin[2], *step = s->step;
+    if (n <= 0) return;
+    for (ptrdiff_t o = 0; o < (t->folded ? 1 : s->end[0] - s->begin[0]); o++)
+        for (ptrdiff_t r = 0; r < (t->folded ? 1 : s->end[1] - s->begin[1]); r++)
+            look_at_row((const real *)s->x + o * step[0] + r * step[1], step[2], n, least, found);
+}
+
+static void load_tile(const tile_t *t, const tile_source_t *s, int half, void *plane) {
     real *row = (real *)plane + half * t->pitch;
-    const int line = found && t->folded && s->step[2] == 1 && s->begin[2] < s->end[2];
-    if (line) row_spread(s->end[2] - s->begin[2], s->x, least, found);
     for (ptrdiff_t o = 0; o < t->outer; o++)
         for (ptrdiff_t r = 0; r < t->rows; r++, row += 2 * t->pitch) {
             ptrdiff_t begin, end;
@@ -70,7 +89,6 @@ static void load_tile(const tile_t *t, const tile_source_t *s, int half, int lea
             zero_row(row, begin);
             if (x) copy_row(row + begin, x, s->step[2], end - begin);
             zero_row(row + end, t->columns - end);
-            if (x && found && !line) row_spread(end - begin, row + begin, least, found);
         }
 }
 

@@ -90,23 +90,37 @@ INLINE void sums(int radix, point_t *z) {
     if (radix == 8) sums8(z);
 }
 
+/* One p and q of a stage. */
+INLINE void fly(int radix, const real *from, ptrdiff_t x_far, ptrdiff_t x_apart, real *to,
+                ptrdiff_t y_far, ptrdiff_t y_apart, const point_t *root) {
+    point_t z[8];
+#pragma GCC unroll 8
+    for (int k = 0; k < radix; k++) z[k] = get(from + k * x_far, x_apart);
+    sums(radix, z);
+    put(to, y_apart, z[0]);
+#pragma GCC unroll 8
+    for (int j = 1; j < radix; j++) put(to + j * y_far, y_apart, times(z[j], root[j - 1]));
+}
+
 INLINE void stage(int radix, ptrdiff_t n, ptrdiff_t s, column_t x, column_t y, const real *w) {
     const ptrdiff_t m = n / radix, x_far = m * s * x.step, y_far = s * y.step;
-    for (ptrdiff_t p = 0; p < m; p++, w += 2 * (radix - 1)) {
-        const real *from = x.re + s * p * x.step;
-        real *to = y.re + s * p * radix * y.step;
-        point_t root[4];
+    const real *from = x.re;
+    real *to = y.re;
+    point_t root[4];
+    if (s == 1) { /* no roots wait in registers */
+        for (ptrdiff_t p = 0; p < m;
+             p++, w += 2 * (radix - 1), from += x.step, to += radix * y_far) {
+#pragma GCC unroll 8
+            for (int j = 1; j < radix; j++) root[j - 1] = root_at(w + 2 * (j - 1));
+            fly(radix, from, x_far, x.apart, to, y_far, y.apart, root);
+        }
+        return;
+    }
+    for (ptrdiff_t p = 0; p < m; p++, w += 2 * (radix - 1), to += (radix - 1) * y_far) {
 #pragma GCC unroll 8
         for (int j = 1; j < radix; j++) root[j - 1] = root_at(w + 2 * (j - 1));
-        for (ptrdiff_t q = 0; q < s; q++, from += x.step, to += y.step) {
-            point_t z[8];
-#pragma GCC unroll 8
-            for (int k = 0; k < radix; k++) z[k] = get(from + k * x_far, x.apart);
-            sums(radix, z);
-            put(to, y.apart, z[0]);
-#pragma GCC unroll 8
-            for (int j = 1; j < radix; j++) put(to + j * y_far, y.apart, times(z[j], root[j - 1]));
-        }
+        for (ptrdiff_t q = 0; q < s; q++, from += x.step, to += y.step)
+            fly(radix, from, x_far, x.apart, to, y_far, y.apart, root);
     }
 }
 INLINE void last_stage(int radix, ptrdiff_t s, column_t x, column_t y) {

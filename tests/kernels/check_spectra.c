@@ -109,8 +109,8 @@ static void check_tiles(const spectra_t *k) {
                                        {length[0], length[1], length[2]},
                                        {length[1] * length[2], length[2], 1},
                                        taps};
-            k->load(&t, &all, 0, 0, NULL, at);
-            k->load(&t, &none, 1, 0, NULL, at);
+            k->load(&t, &all, 0, at);
+            k->load(&t, &none, 1, at);
             k->transform(&t, at, spectra + p * 2 * n, scratch);
         }
         for (ptrdiff_t c = 0; c < t.channels; c++)
@@ -125,7 +125,8 @@ static void check_tiles(const spectra_t *k) {
                 for (ptrdiff_t i = 0; i < count; i++) x[i] = (real)between(-9, 9);
                 s.x = x;
                 spread_t found = {0, INFINITY, INFINITY};
-                k->load(&t, &s, half, 1, &found, at + c * plane);
+                k->look(&t, &s, 1, &found);
+                k->load(&t, &s, half, at + c * plane);
                 double most = 0;
                 for (ptrdiff_t i = 0; i < n; i++) {
                     const ptrdiff_t p[3] = {i / length[2] / length[1], i / length[2] % length[1],
