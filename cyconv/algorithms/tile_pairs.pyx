@@ -38,7 +38,7 @@ cnp.import_array()
 cdef enum:
     AXES = 3
     RANK = 8
-    LENGTHS = 64
+    LENGTHS = 128
     SHORTEST = 8
     LONGEST = 1 << 24   # of a line's tile
     LINE = 64           # bytes of a cache line, by which rows are apart that share no set
@@ -67,13 +67,14 @@ cdef rates_t rates_of(ptrdiff_t lanes) except *:
 cdef int lengths_of(ptrdiff_t least, ptrdiff_t enough, ptrdiff_t multiple, ptrdiff_t longest,
                     ptrdiff_t *found) noexcept nogil:
     """Lengths m 2^a that transforms take, rising, from `least` to the first that is `enough`."""
-    cdef ptrdiff_t length
+    cdef ptrdiff_t length, least_of_all = max(least, multiple, <ptrdiff_t>SHORTEST)
     cdef int count = 0, i, j
+    enough = max(enough, least_of_all)
     for i in range(5):
         length = FACTORS[i] * 4
-        while length < longest and length < 2 * max(enough, multiple):
+        while length < longest and length < 2 * enough:
             length *= 2
-            if length >= max(least, multiple, SHORTEST) and length % multiple == 0:
+            if length >= least_of_all and length % multiple == 0:
                 j = count
                 while j and found[j - 1] > length:
                     found[j] = found[j - 1]
@@ -89,13 +90,14 @@ cdef int lengths_of(ptrdiff_t least, ptrdiff_t enough, ptrdiff_t multiple, ptrdi
 
 
 cdef ptrdiff_t rows_of(ptrdiff_t length, ptrdiff_t lanes) noexcept nogil:
-    """Into how many rows a line is folded: a power of 2, about its root, or 0."""
-    cdef ptrdiff_t twos = length & -length, rows = max(lanes, <ptrdiff_t>4)
+    """Into how many rows a line is folded: a power of 2, about its root, or 0. Both lengths hold a
+    factor of 4, which transforms want, and one of the lanes."""
+    cdef ptrdiff_t twos = length & -length, least = max(lanes, <ptrdiff_t>4), rows = least
     while 4 * rows * rows <= length and twos % (2 * rows) == 0:
         rows *= 2
-    while rows > lanes and rows > 4 and (twos // rows) % lanes:
+    while rows > least and (twos // rows) % least:
         rows //= 2
-    return rows if twos % rows == 0 and length // rows % lanes == 0 else 0
+    return rows if twos % rows == 0 and length // rows % least == 0 else 0
 
 
 cdef struct cut_t:
