@@ -50,7 +50,7 @@ cdef int[5] FACTORS = [1, 3, 5, 9, 15]
 
 
 cdef struct rates_t:
-    double point, stage, column, product, far, near
+    double point, stage, column, product, far, near, begin, bandwidth
 
 
 cdef rates_t rates_of(ptrdiff_t lanes) except *:
@@ -61,6 +61,7 @@ cdef rates_t rates_of(ptrdiff_t lanes) except *:
     rates.point, rates.stage = of.pair_point_seconds * size, of.pair_stage_seconds * size
     rates.product, rates.column = of.pair_product_seconds * size, of.pair_column_seconds
     rates.far, rates.near = of.pair_far_share, machine.caches().l2
+    rates.begin, rates.bandwidth = cost.calls.pairs_seconds, cost.memory.bandwidth
     return rates
 
 
@@ -140,6 +141,8 @@ cdef class TilePairs:
         packing = s.G * s.C * s.K * each / 2
         each = each * (s.C + s.K) / 2 + 2 * points * s.C * s.K * rates.product
         each *= s.G * <double>self.lines * <ptrdiff_t>((tiles + 1) / 2)
+        each += s.bytes / s.N / rates.bandwidth
+        packing += rates.begin
         cut.seconds_of_one = each + packing
         cut.seconds = s.N * each + packing
         return cut.seconds_of_one

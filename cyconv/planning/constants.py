@@ -190,6 +190,9 @@ class Calls:
     piece_seconds: float = _of("seconds", "Time to begin one piece of work on a thread.")
     blas_seconds: float = _of("seconds", "Time to hold BLAS to one thread and to let it go.")
     fft_seconds: float = _of("seconds", "Time to begin the FFTs of one piece of work from Python.")
+    pairs_seconds: float = _of(
+        "seconds", "Time to begin the products of spectra of one call, by the kernels' transforms."
+    )
 
 
 @dataclass(eq=False, repr=False)
