@@ -189,7 +189,7 @@ cdef class Algorithm(Base):
                 return taken
         if s.K <= FEW:
             run = s.h.kernel // s.h.stride if s.h.dilation == 1 else 1
-            share = cost.arithmetic.stencil_shares[run > 3]
+            share = cost.arithmetic.stencil_shares[(run > 1) + (run > 3)]
             begin = cost.arithmetic.stencil_row_seconds
             item = cost.arithmetic.stencil_strip_seconds
             row = s.K * (2 * (vectors(&core, s.w.out) * s.taps / core.peak) / share + begin)

@@ -50,7 +50,7 @@ class Arithmetic:
     stencil_shares: tuple = _of(
         "share of peak",
         "Rates of the stencil kernel, which takes filters one at a time, by the taps of a column.",
-        parts=("at most 3 taps", "4 taps and more"),
+        parts=("1 tap", "2 or 3 taps", "4 taps and more"),
     )
     stencil_strip_seconds: float = _of("seconds", "Time of the stencil kernel to begin one strip.")
     stencil_row_seconds: float = _of(
