@@ -290,7 +290,7 @@ cdef class TilePairs:
         """
         cdef call_t call
         cdef Sizes s = self.s
-        cdef int a, axis
+        cdef int a
         cdef ptrdiff_t items = s.N * s.G * self.lines * self.pairs
         cdef cnp.ndarray doubtful = np.zeros(items, np.uint8)
         cdef cnp.ndarray even = packed.weights.even, span = packed.weights.span
@@ -482,12 +482,12 @@ cdef void look_work(const void *context, ptrdiff_t item, char *scratch) noexcept
     cdef const call_t *call = <const call_t *>context
     cdef pair_t pair = pair_at(call, item)
     cdef spread_t found
-    cdef ptrdiff_t c
+    cdef ptrdiff_t _c
     cdef int half
     cdef bint sound
     found.largest, found.least, found.least_run = 0, INFINITY, INFINITY
     for half in range(2):
-        for c in range(call.t.channels):
+        for _c in range(call.t.channels):
             call.k.look(&call.t, &pair.source[half], call.least, &found)
             pair.source[half].x = <const char *>pair.source[half].x + call.x_c
     sound = found.least_run >= found.largest * call.small and found.largest < call.largest
