@@ -58,7 +58,7 @@ ELEMENTS = ("f32", "f64", "u32", "u64")
 CHAIN_ELEMENTS = ("f32", "f64")  # of image filters' sums
 PAIR_ELEMENTS = ("u32",)  # of sums of products of 16-bit integers
 LAST_ELEMENTS = ("f32", "f64")  # of channels last
-SPECTRA_ELEMENTS = ("f32", "f64")  # beside products of spectra
+SPECTRA_ELEMENTS = ("f32", "f64")  # of products of spectra
 
 # What Cython writes only calls the kernels: -O2 takes twice as long for no gain.
 CYTHON_CFLAGS = ["-O1"]

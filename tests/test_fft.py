@@ -1,4 +1,6 @@
-"""FFT by pieces of tiles: the same bits on any threads, errors raised, quiet parts kept."""
+"""FFT of tiles, by the kernels' transforms and by SciPy's: the same bits on any threads, errors
+raised, quiet parts kept.
+"""
 
 import gc
 
@@ -7,12 +9,27 @@ import pytest
 import scipy.fft
 
 import cyconv
+from cyconv.algorithms import fft, mending
 from cyconv.algorithms.fft import Piece
 from cyconv.algorithms.fft_floor import Tile
 from cyconv.algorithms.tiling import fast_length
+from cyconv.planning.plan import cache
 
 LONG = ((1, 1, 600_000), (1, 1, 300))  # several pieces
 TILED = ((1, 6, 90, 700), (6, 1, 15, 17))
+
+
+@pytest.fixture(params=["kernels", "scipy"], autouse=True)
+def way(request, monkeypatch):
+    """Whose transforms the plans made meanwhile take."""
+    cache.drop(lambda plan: True)
+    if request.param == "scipy":
+        monkeypatch.setattr(fft, "best_pairs", lambda *args: None)
+    yield request.param
+    cache.drop(lambda plan: True)
+
+
+by_scipy = pytest.mark.parametrize("way", ["scipy"], indirect=True)
 
 
 def data(shapes, dtype=np.float32):
@@ -48,6 +65,7 @@ def test_a_small_workspace_takes_smaller_pieces(shapes, limit):
     np.testing.assert_allclose(conv(x), packed(shapes, w)(x), rtol=0, atol=1e-12 * w[0].size)
 
 
+@by_scipy
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_a_piece_raises_is_raised_and_out_untouched(threads, monkeypatch):
     x, w = data(LONG)
@@ -156,7 +174,7 @@ def test_flat_areas_are_not_summed_again_one_by_one(dtype, monkeypatch):
     monkeypatch.setattr(
         Tile, "sum_again", lambda tile, cells: (summed.append(cells.sum()), again(tile, cells))
     )
-    monkeypatch.setattr(Piece, "repair", None)  # nor all of them
+    monkeypatch.setattr(mending, "repair", None)  # nor all of them
     x = np.ones((1, 1, 40_000), dtype)
     x[..., 17_000:17_350] = 1e-9  # dark, so that the outputs are looked at
     x[..., 20_000:30_000] = 0

@@ -190,7 +190,7 @@ cdef class Algorithm(Base):
                 return taken
         if s.K <= FEW:
             run = s.h.kernel // s.h.stride if s.h.dilation == 1 else 1
-            share = constants.stencil_shares[run > 3]
+            share = constants.stencil_shares[(run > 1) + (run > 3)]
             begin = constants.stencil_row_seconds
             item = constants.stencil_strip_seconds
             row = s.K * (2 * (vectors(&core, s.w.out) * s.taps / core.peak) / share + begin)

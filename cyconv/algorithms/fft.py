@@ -2,10 +2,12 @@ r"""FFT: cross-correlation as a product of spectra, in overlapping tiles.
 
 .. math:: y = F^{-1} \Big[ \sum_c F[x_c] \, \overline{F[w_{kc}]} \Big]
 
-Overlap-save [1]_ with real transforms over the axes on which the kernel has more than one tap; a
-dilated kernel is filled with zeros, a stride keeps every s-th output. How the problem is cut into
-tiles, and tiles into pieces of work, says :mod:`cyconv.algorithms.tiling`: neither depends on the
-batch or on the threads, so neither do the bits.
+Overlap-save [1]_ over the axes on which the kernel has more than one tap; a dilated kernel is filled
+with zeros, a stride keeps every s-th output. The kernels' own transforms take lines, planes and
+volumes, tiles in pairs (:mod:`cyconv.algorithms.tile_pairs`). SciPy's real ones take what those do
+not; how the problem is then cut into tiles, and tiles into pieces of work, says
+:mod:`cyconv.algorithms.tiling`. Neither depends on the batch or on the threads, so neither do the
+bits.
 
 The transform spreads a non-finite value, and the rounding of a large one, over its whole tile: a
 tile with a non-finite output is computed again by the direct algorithm, and so are the outputs that
@@ -25,12 +27,13 @@ import scipy.fft
 from numpy.lib.stride_tricks import as_strided
 
 import cyconv.kernels
-from cyconv.algorithms.direct import Algorithm as Direct
-from cyconv.algorithms.fft_floor import Tile, Weights
+from cyconv.algorithms.fft_floor import Weights
+from cyconv.algorithms.mending import mend
+from cyconv.algorithms.tile_pairs import best_pairs
 from cyconv.algorithms.tiling import PIECE, best_tiling
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
-from cyconv.problem import Problem
+from cyconv.planning.estimates import planned_isa
 from cyconv.problem.operands import finish
 from cyconv.runtime.parallel import share
 
@@ -39,12 +42,15 @@ class Algorithm:
     """Spectra multiplied tile by tile; see the module."""
 
     name = "fft"
-    all_or_nothing = False  # every piece allocates
+    all_or_nothing = False  # every piece of SciPy's allocates
 
     def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, isa=None, allowed=BALANCED):
         self.problem, self.isa = problem, isa or cyconv.kernels.isa()
         self.workspace_limit = workspace_limit
-        self.tiling = best_tiling(problem, workspace_limit)
+        self.pairs, self.tiling = ways(problem, workspace_limit, self.isa)
+        if self.pairs is not None:
+            self.all_or_nothing = True
+            return
         self.complex = np.result_type(problem.dtype, np.complex64)
         needed = self.workspace(1)
         if needed > workspace_limit:
@@ -70,7 +76,8 @@ class Algorithm:
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
         """Seconds: the transforms of all tiles and the products of their spectra."""
-        return best_tiling(problem, cost.WORKSPACE_LIMIT).seconds
+        pairs, tiling = ways(problem, cost.WORKSPACE_LIMIT, planned_isa())
+        return (pairs or tiling).seconds
 
     @classmethod
     def error_bound(cls, problem, allowed=BALANCED):
@@ -83,16 +90,18 @@ class Algorithm:
 
     def workspace(self, threads):
         """Bytes of scratch: a piece's on every thread, and the weights' spectra."""
-        t = self.tiling
+        t = self.pairs or self.tiling
         return t.spectra_bytes + self.threads_for(threads) * t.bytes
 
     def threads_for(self, threads):
         """As many of `threads` as the workspace limit lets run."""
-        room = self.workspace_limit - self.tiling.spectra_bytes
-        return max(1, min(threads, room // max(1, self.tiling.bytes)))
+        t = self.pairs or self.tiling
+        return max(1, min(threads, (self.workspace_limit - t.spectra_bytes) // max(1, t.bytes)))
 
     def pack(self, w):
         """The conjugate spectra of the weights, the weights for repairs, how much they enlarge."""
+        if self.pairs is not None:
+            return self.pairs.pack(w)
         p, t = self.problem, self.tiling
         taps = (..., *(slice(None, None, d) for d in p.dilation))
         spectra = np.empty((p.filters, t.channels, *t.sizes), self.complex)
@@ -114,6 +123,9 @@ class Algorithm:
         p, t = self.problem, self.tiling
         if p.channels == 0:  # the empty sum
             y[...] = 0
+            return finish(y, bias, clamp, add)
+        if self.pairs is not None:
+            self.pairs.run(x, packed, y, self.threads_for(threads), seconds)
             return finish(y, bias, clamp, add)
         keep_freed_memory()
         *above, last = t.counts
@@ -156,8 +168,10 @@ class Piece:
         result = result[(..., *kept)]
         growth = self.weights.growth * t.points**2
         for g in np.flatnonzero(self.weights.doubtful(inside, group, groups, growth)):
+            of_group = [slice(g * size, (g + 1) * size) for size in (t.channels, t.filters)]
             for tile, outputs in zip(tiles, result, strict=True):
-                self.mend(tile, outputs, g, group + g)
+                inputs, outputs = tile[of_group[0]], outputs[of_group[1]]
+                mend(p, self.weights, group + g, inputs, outputs, t.axes)
         out = self.y[(n, filters, *cells)]
         per, size = result.shape[-1], out.shape[-1]
         full = size // per
@@ -214,31 +228,13 @@ class Piece:
             kept.append(slice(0, (per - 1) * s + 1, s))
         return cells, kept
 
-    def mend(self, tile, outputs, place, group):
-        """Repair what a transform spoiled of one group, the piece's at `place`."""
-        t = self.tiling
-        inputs = tile[place * t.channels : (place + 1) * t.channels]
-        outputs = outputs[place * t.filters : (place + 1) * t.filters]
-        filters = slice(group * t.filters, (group + 1) * t.filters)
-        w = self.weights.w[filters]
-        part = Tile(self.problem, inputs, w, outputs, t.axes)
-        if not (np.isfinite(outputs).all() and part.mend(self.weights.norms[filters])):
-            self.repair(inputs, w, outputs)
 
-    def repair(self, tile, w, outputs):
-        """The same outputs by the defining sum."""
-        p = self.problem
-        sizes = [
-            (n - 1) * s + extent
-            for n, s, extent in zip(outputs.shape[1:], p.stride, p.receptive_field, strict=True)
-        ]
-        problem = Problem((1, len(tile), *sizes), w.shape, p.dtype, p.stride, 0, p.dilation)
-        direct = Direct(problem, isa=self.isa)
-        found = np.empty(problem.output_shape, p.dtype)
-        inputs = tile[None][(..., *map(slice, sizes))]
-        seconds = Direct.cost(problem, 1)
-        direct.run(inputs, direct.pack(w), found, None, None, 1, seconds)
-        outputs[...] = found[0]
+def ways(problem, workspace_limit, isa):
+    """How the problem is cut: (pairs, None) for the kernels' own transforms, which are the faster
+    ones, or (None, tiling) for SciPy's, where those cannot or where their tiles fit no limit.
+    """
+    pairs = best_pairs(problem, workspace_limit, isa)
+    return (pairs, None) if pairs else (None, best_tiling(problem, workspace_limit))
 
 
 @cache

@@ -103,10 +103,13 @@ class Tile:
         self.inputs, self.w, self.outputs = inputs, w, outputs
         self.sizes = np.abs(inputs)
 
-    def mend(self, w_norms):
-        """Sum the outputs again that lie under the floor; whether they were few enough for that."""
+    def mend(self, w_norms, beside=0.0):
+        """Sum the outputs again that lie under the floor; whether they were few enough for that.
+
+        `beside` is the 2-norm of what was transformed together with the inputs.
+        """
         points = prod(self.inputs.shape[a] for a in self.axes)
-        size = float(np.sqrt(np.square(norms(self.sizes)).sum()))
+        size = float(np.sqrt(np.square(norms(self.sizes)).sum() + beside**2))
         floor = size * w_norms * (UNDER / sqrt(points))
         floor = floor.reshape(-1, *[1] * self.problem.rank)
         under = np.abs(self.outputs) < floor

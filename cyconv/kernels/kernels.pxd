@@ -223,8 +223,34 @@ cdef extern from "spectra.h" nogil:
     ctypedef struct spread_t:
         double largest, least, least_run
 
+    ctypedef struct tile_t:
+        ptrdiff_t outer, rows, columns, pitch, channels, filters
+        bint folded
+        const void *outer_roots
+        const void *row_roots
+        const void *column_roots
+        const void *turns
+
+    ctypedef struct tile_source_t:
+        ptrdiff_t[3] begin, end, step
+        const void *x
+
+    ctypedef struct tile_target_t:
+        ptrdiff_t[3] count, stride, step
+        void *y
+
     ctypedef struct spectra_t:
         int itemsize, lanes
+        bint (*length)(ptrdiff_t) noexcept nogil
+        ptrdiff_t (*fill_roots)(ptrdiff_t, void *) noexcept nogil
+        void (*fill_turns)(ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        ptrdiff_t (*plane)(const tile_t *) noexcept nogil
+        ptrdiff_t (*scratch)(const tile_t *) noexcept nogil
+        void (*look)(const tile_t *, const tile_source_t *, bint, spread_t *) noexcept nogil
+        void (*load)(const tile_t *, const tile_source_t *, int, void *) noexcept nogil
+        void (*store)(const tile_t *, const tile_target_t *, int, const void *) noexcept nogil
+        void (*transform)(const tile_t *, void *, void *, void *) noexcept nogil
+        void (*correlate)(const tile_t *, void *, const void *, void *) noexcept nogil
         void (*spread)(ptrdiff_t, const void *, bint, spread_t *) noexcept nogil
 
     const spectra_t *spectra_table(const char *isa, int itemsize)

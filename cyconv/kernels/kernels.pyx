@@ -128,7 +128,7 @@ cdef const last_t *last_for(str isa, dtype) noexcept:
 
 
 cdef const spectra_t *spectra_for(str isa, dtype) noexcept:
-    """Those beside products of spectra, of a float dtype."""
+    """Those of products of spectra, of a float dtype."""
     name = isa.encode()
     return spectra_table(name, dtype.itemsize)
 

@@ -44,9 +44,24 @@ const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
 #elif defined(PART_spectra)
 #include "spectra.h"
 #include "spectra_body.h"
+
+#include "transforms_body.h"
+
+#include "tiles_body.h"
 extern const spectra_t JOIN(spectra, TARGET, ELEMENT);
-const spectra_t JOIN(spectra, TARGET,
-                     ELEMENT) = {.itemsize = REAL_BYTES, .lanes = LANES, .spread = row_spread};
+const spectra_t JOIN(spectra, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
+                                                  .lanes = LANES,
+                                                  .length = can_transform,
+                                                  .fill_roots = fill_roots,
+                                                  .fill_turns = fill_turns,
+                                                  .plane = plane_elements,
+                                                  .scratch = scratch_elements,
+                                                  .look = look_at_tile,
+                                                  .load = load_tile,
+                                                  .store = store_tile,
+                                                  .transform = transform_weights,
+                                                  .correlate = correlate_tiles,
+                                                  .spread = row_spread};
 #else
 
 #include "halves.h"

@@ -21,7 +21,11 @@ from cyconv.ndimage.passes import EPS, reached, run_kernel, run_passes
 from cyconv.ndimage.sums import correlate_into
 from cyconv.problem.operands import on_host
 
-DIRECT = 800  # taps of a plane's kernel, beyond which floats may do better by transforms
+DIRECT = {False: 800, True: 300}
+"""Taps of a plane's kernel, beyond which floats do better by transforms: of small images, and of
+large ones."""
+
+LARGE = 1 << 14  # cells of a large image
 
 
 @recalled
@@ -128,7 +132,11 @@ def _correlate(x, w, output, mode, cval, origin, axes, flip):
         raise RuntimeError(f"mode must be one for all axes, got {mode!r}")
     mode, cval = border_mode(mode), real_number(cval)
     first, last = reached(w.shape)
-    if last - first < 2 and x.ndim and (w.size <= DIRECT or output.dtype.kind in "biu"):
+    if (
+        last - first < 2
+        and x.ndim
+        and (w.size <= DIRECT[x.size >= LARGE] or output.dtype.kind in "biu")
+    ):
         run_kernel(output, x, w, widths, mode, cval)
     else:
         correlate_into(output, x, np.where(np.abs(w) > EPS, w, 0.0), widths, mode, cval)

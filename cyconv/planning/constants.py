@@ -62,7 +62,7 @@ class Arithmetic(Group):
     stencil_shares: tuple = _of(
         "share of peak",
         "Rates of the stencil kernel, which takes filters one at a time, by the taps of a column.",
-        parts=("at most 3 taps", "4 taps and more"),
+        parts=("1 tap", "2 or 3 taps", "4 taps and more"),
     )
     stencil_strip_seconds: float = _of("seconds", "Time of the stencil kernel to begin one strip.")
     stencil_row_seconds: float = _of(
@@ -142,7 +142,9 @@ class Copies(Group):
 
 @dataclass(eq=False, repr=False)
 class Transforms(Group):
-    """Times of one core to transform tiles for Winograd's products and for those of spectra."""
+    """Times of one core to transform tiles for Winograd's products and for those of spectra: by
+    SciPy's FFT, and by the kernels' own transforms of pairs of tiles.
+    """
 
     winograd_tile_seconds: float = _of(
         "seconds", "Time to transform one tile of one plane by F(2 x 2, 3 x 3), there or back."
@@ -169,6 +171,27 @@ class Transforms(Group):
     fft_wider_power: float = _of(
         "power of 2", "Power of 2 that says how much longer fft takes in float64 than in float32."
     )
+    pair_point_seconds: float = _of(
+        "seconds",
+        "Time of AVX2 to load one point of a tile, to turn it and to store its result, "
+        "whatever the length.",
+    )
+    pair_stage_seconds: float = _of(
+        "seconds",
+        "Time of AVX2 to transform one point of a tile there and back, for a doubling of the "
+        "length.",
+    )
+    pair_column_seconds: float = _of(
+        "seconds", "Time to begin the transforms of a vector's count of columns, there and back."
+    )
+    pair_product_seconds: float = _of(
+        "seconds", "Time of AVX2 for one product of two spectra for one point of a tile."
+    )
+    pair_far_share: float = _of(
+        "share of the time",
+        "How much longer a pair of tiles takes for each doubling of its bytes beyond a core's "
+        "second cache.",
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -179,6 +202,9 @@ class Calls(Group):
     piece_seconds: float = _of("seconds", "Time to begin one piece of work on a thread.")
     blas_seconds: float = _of("seconds", "Time to hold BLAS to one thread and to let it go.")
     fft_seconds: float = _of("seconds", "Time to begin the FFTs of one piece of work from Python.")
+    pairs_seconds: float = _of(
+        "seconds", "Time to begin the products of spectra of one call, by the kernels' transforms."
+    )
 
 
 @dataclass(eq=False, repr=False)

@@ -31,10 +31,15 @@ cdef class estimates_of:
         _here.isa = self.before
 
 
+def planned_isa():
+    """The instruction set that this thread plans for, or the one in use."""
+    return getattr(_here, "isa", None) or cyconv.kernels.isa()
+
+
 cdef core_t core_of(Sizes s) except *:
     """One core with the problem's dtype, in the instruction set that is planned for or in use."""
     cdef core_t core
-    isa = getattr(_here, "isa", None) or cyconv.kernels.isa()
+    isa = planned_isa()
     core.peak = (constants.integer_share if s.integer else 1.0) * peak(isa) * 4 / s.itemsize
     core.lanes = kernels_for(isa, s.dtype).lanes
     return core

@@ -51,7 +51,7 @@ void check_pairs(const pairs_t *k, ptrdiff_t nr);
 /* Those of channels last, from check_last.c. */
 void check_last_f32(const last_t *k);
 void check_last_f64(const last_t *k);
-/* Those beside products of spectra, from check_spectra.c. */
+/* Those of products of spectra, from check_spectra.c. */
 void check_spectra_f32(const spectra_t *k);
 void check_spectra_f64(const spectra_t *k);
 #endif

@@ -1,0 +1,594 @@
+"""Products of spectra by the kernels' own transforms, of tiles in pairs (``spectra.h``).
+
+The axes from the first on that has more than one tap are cut into tiles, at most three of them; a
+line's tiles are folded into planes. Two neighbouring tiles of one image and group of channels are
+the real and the imaginary parts of one transform: which they are depends on the problem alone, and
+so do the bits.
+"""
+
+cimport numpy as cnp
+from libc.math cimport INFINITY, log2
+from libc.string cimport memset
+
+from cyconv.kernels.kernels cimport (
+    spectra_for,
+    spectra_t,
+    spread_t,
+    tile_source_t,
+    tile_t,
+    tile_target_t,
+)
+from cyconv.planning.estimates cimport ceil_div
+from cyconv.planning.rates cimport constants
+from cyconv.problem.sizes cimport Sizes, axis_sizes_t
+from cyconv.runtime.memory cimport Buffer
+from cyconv.runtime.parallel cimport parallel_for
+
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+
+from cyconv.algorithms.fft_floor import SMALL, Weights
+from cyconv.algorithms.mending import mend
+from cyconv.planning import cost
+from cyconv.runtime import machine
+
+cnp.import_array()
+
+cdef enum:
+    AXES = 3
+    RANK = 8
+    LENGTHS = 128
+    SHORTEST = 8
+    LONGEST = 1 << 24   # of a line's tile
+    LINE = 64           # bytes of a cache line, by which rows are apart that share no set
+    WIDEST = 4096       # of a plane's tile
+
+cdef double LOOK = 0.05  # of a pair's time: a look at its inputs
+
+cdef int[5] FACTORS = [1, 3, 5, 9, 15]
+
+
+cdef struct rates_t:
+    double point, stage, column, product, far, near, begin, bandwidth
+
+
+cdef rates_t rates_of(ptrdiff_t lanes) except *:
+    cdef rates_t rates
+    cdef double size
+    size = 8.0 / lanes
+    rates.point = constants.pair_point_seconds * size
+    rates.stage = constants.pair_stage_seconds * size
+    rates.product = constants.pair_product_seconds * size
+    rates.column = constants.pair_column_seconds
+    rates.far, rates.near = constants.pair_far_share, machine.caches().l2
+    rates.begin, rates.bandwidth = constants.pairs_seconds, constants.bandwidth
+    return rates
+
+
+cdef int lengths_of(ptrdiff_t least, ptrdiff_t enough, ptrdiff_t multiple, ptrdiff_t longest,
+                    ptrdiff_t *found) noexcept nogil:
+    """Lengths m 2^a that transforms take, rising, from `least` to the first that is `enough`."""
+    cdef ptrdiff_t length, least_of_all = max(least, multiple, <ptrdiff_t>SHORTEST)
+    cdef int count = 0, i, j
+    enough = max(enough, least_of_all)
+    for i in range(5):
+        length = FACTORS[i] * 4
+        while length < longest and length < 2 * enough:
+            length *= 2
+            if length >= least_of_all and length % multiple == 0:
+                j = count
+                while j and found[j - 1] > length:
+                    found[j] = found[j - 1]
+                    j -= 1
+                found[j] = length
+                count += 1
+                if count == LENGTHS:
+                    return count
+    for i in range(count):
+        if found[i] >= enough:
+            return i + 1
+    return count
+
+
+cdef ptrdiff_t rows_of(ptrdiff_t length, ptrdiff_t lanes) noexcept nogil:
+    """Into how many rows a line is folded: a power of 2, about its root, or 0. Both lengths hold a
+    factor of 4, which transforms want, and one of the lanes."""
+    cdef ptrdiff_t twos = length & -length, least = max(lanes, <ptrdiff_t>4), rows = least
+    while 4 * rows * rows <= length and twos % (2 * rows) == 0:
+        rows *= 2
+    while rows > least and (twos // rows) % least:
+        rows //= 2
+    return rows if twos % rows == 0 and length // rows % least == 0 else 0
+
+
+cdef struct cut_t:
+    ptrdiff_t[AXES] lengths, outputs, counts
+    double seconds, seconds_of_one, bytes, spectra_bytes
+
+
+cdef class TilePairs:
+    """How a problem is cut into pairs of tiles, and what they cost; see :func:`best_pairs`."""
+
+    cdef Sizes s
+    cdef ptrdiff_t lanes
+    cdef int depth                # axes that are cut: the last ones
+    cdef cut_t best
+    cdef tile_t tile              # without its tables
+    cdef readonly object problem, isa
+    cdef readonly ptrdiff_t lines, pairs  # of one group: along the other axes; of each such line
+
+    cdef double price(self, cut_t *cut, const rates_t *rates) noexcept:
+        """Seconds for one image."""
+        cdef Sizes s = self.s
+        cdef double points = 1, levels, each, tiles = 1, columns = 0, rows, packing
+        cdef int a
+        for a in range(AXES - self.depth, AXES):
+            points *= cut.lengths[a]
+            tiles *= cut.counts[a]
+        levels = log2(points)
+        for a in range(AXES - self.depth, AXES):
+            columns += points / cut.lengths[a]
+        if self.depth == 1:
+            rows = rows_of(cut.lengths[2], self.lanes)
+            columns = rows + points / rows
+        each = 2 * points * (rates.point + rates.stage * levels)
+        each += columns / self.lanes * rates.column
+        cut.spectra_bytes = 2.0 * points * s.itemsize * s.G * s.C * s.K
+        cut.bytes = self.bytes_of(cut)
+        rows = cut.bytes + 2 * points * s.itemsize * (1 + (self.depth == 1))
+        if rows > rates.near:
+            each *= 1 + rates.far * log2(rows / rates.near)
+        packing = s.G * s.C * s.K * each / 2
+        each = each * (s.C + s.K) / 2 + 2 * points * s.C * s.K * rates.product
+        each *= s.G * <double>self.lines * <ptrdiff_t>((tiles + 1) / 2)
+        each += s.bytes / s.N / rates.bandwidth
+        packing += rates.begin
+        cut.seconds_of_one = each + packing
+        cut.seconds = s.N * each + packing
+        return cut.seconds_of_one
+
+    cdef double bytes_of(self, const cut_t *cut) noexcept:
+        """Scratch of one thread."""
+        cdef double plane, scratch
+        cdef ptrdiff_t rows = cut.lengths[1], columns = cut.lengths[2]
+        if self.depth == 1:
+            rows = rows_of(columns, self.lanes)
+            columns //= rows
+        plane = 2.0 * cut.lengths[0] * rows * pitch_of(columns, self.s.itemsize)
+        plane *= 1 if self.s.C * self.s.K == 1 else self.s.C + self.s.K
+        scratch = max((2 + self.s.C) * columns, 2 * max(rows, cut.lengths[0])) * 2 * self.lanes
+        return (plane + scratch) * self.s.itemsize + 2 * LINE
+
+    cdef bint find(self, double limit) except -1:
+        """The cheapest tiles within the limit, if there are any."""
+        cdef rates_t rates = rates_of(self.lanes)
+        cdef ptrdiff_t[AXES][LENGTHS] lengths
+        cdef int[AXES] counts
+        cdef cut_t cut
+        cdef const axis_sizes_t *axis
+        cdef int a, i, j, k
+        cdef bint found = False
+        for a in range(AXES):
+            counts[a], lengths[a][0] = 1, 1
+            cut.lengths[a] = cut.outputs[a] = cut.counts[a] = 1
+        for a in range(AXES - self.depth, AXES):
+            axis = &self.s.axes[self.s.rank - AXES + a]
+            counts[a] = lengths_of(
+                axis.span,
+                (axis.out - 1) * axis.stride + axis.span,
+                self.lanes * self.lanes if self.depth == 1 else self.lanes if a else 1,
+                LONGEST if self.depth == 1 else WIDEST,
+                lengths[a])
+        for i in range(counts[0]):
+            for j in range(counts[1]):
+                for k in range(counts[2]):
+                    if self.depth == 1 and rows_of(lengths[2][k], self.lanes) == 0:
+                        continue
+                    self.cut_axis(&cut, 0, lengths[0][i])
+                    self.cut_axis(&cut, 1, lengths[1][j])
+                    self.cut_axis(&cut, 2, lengths[2][k])
+                    self.price(&cut, &rates)
+                    if cut.bytes + cut.spectra_bytes > limit:
+                        continue
+                    if not found or cut.seconds_of_one < self.best.seconds_of_one:
+                        self.best = cut
+                        found = True
+        return found
+
+    cdef void cut_axis(self, cut_t *cut, int a, ptrdiff_t length) noexcept:
+        cdef const axis_sizes_t *axis = &self.s.axes[self.s.rank - AXES + a]
+        if a < AXES - self.depth:
+            return
+        cut.lengths[a] = length
+        cut.outputs[a] = min(max(axis.out, <ptrdiff_t>1), (length - axis.span) // axis.stride + 1)
+        cut.counts[a] = ceil_div(max(axis.out, <ptrdiff_t>1), cut.outputs[a])
+
+    cdef lay_out(self):
+        """What the kernels take."""
+        cdef ptrdiff_t rows
+        self.pairs = 1
+        for a in range(AXES):
+            self.pairs *= self.best.counts[a]
+        self.pairs = ceil_div(self.pairs, 2)
+        memset(&self.tile, 0, sizeof(tile_t))
+        self.tile.channels, self.tile.filters = self.s.C, self.s.K
+        self.tile.outer, self.tile.rows, self.tile.columns = self.best.lengths
+        self.tile.folded = self.depth == 1
+        if self.tile.folded:
+            rows = rows_of(self.tile.columns, self.lanes)
+            self.tile.rows, self.tile.columns = rows, self.tile.columns // rows
+        self.tile.pitch = pitch_of(self.tile.columns, self.s.itemsize)
+
+    @property
+    def seconds(self):
+        """Predicted, of all images, on one thread."""
+        return self.best.seconds
+
+    @property
+    def seconds_of_one(self):
+        """Predicted for one image: what choices go by, which the batch may not change."""
+        return self.best.seconds_of_one
+
+    @property
+    def bytes(self):
+        """Scratch of one thread."""
+        return int(self.best.bytes)
+
+    @property
+    def spectra_bytes(self):
+        """Of the weights."""
+        return int(self.best.spectra_bytes)
+
+    @property
+    def lengths(self):
+        """Inputs of a tile along the axes that are cut."""
+        return [self.best.lengths[a] for a in range(AXES - self.depth, AXES)]
+
+    def pack(self, w):
+        """The spectra of the weights, and the weights for repairs."""
+        cdef Spectra packed = Spectra()
+        cdef const spectra_t *k = spectra_for(self.isa, self.problem.dtype)
+        cdef tile_t t = self.tile
+        cdef tile_source_t taps, none
+        cdef ptrdiff_t i, itemsize = self.s.itemsize, plane
+        cdef char *scratch
+        cdef Buffer memory = Buffer()
+        cdef cnp.ndarray spread
+        cdef int a, axis
+        p = self.problem
+        packed.tables = tables(self.isa, itemsize, t.outer, t.rows, t.columns, t.folded)
+        packed.place(&t)
+        spread = spread_taps(p, w)
+        packed.spectra.reserve(<size_t>self.best.spectra_bytes + LINE, "spectra of weights")
+        memory.reserve(<size_t>self.best.bytes, "workspace")
+        plane = ceil_div(k.plane(&t) * itemsize, LINE) * LINE
+        scratch = memory.data + plane
+        memset(&none, 0, sizeof(none))
+        memset(&taps, 0, sizeof(taps))
+        for a in range(AXES):
+            taps.end[a] = taps.step[a] = 1
+        for a in range(AXES - self.depth, AXES):
+            axis = self.s.rank - AXES + a
+            taps.end[a] = self.s.axes[axis].span
+            taps.step[a] = spread.strides[2 + axis] // itemsize
+        for i in range(spread.shape[0]):
+            for c in range(spread.shape[1]):
+                taps.x = (cnp.PyArray_BYTES(spread) + i * spread.strides[0]
+                          + <ptrdiff_t>c * spread.strides[1])
+                k.load(&t, &taps, 0, memory.data)
+                k.load(&t, &none, 1, memory.data)
+                k.transform(&t, memory.data, packed.spectra.data + 2 * itemsize * (
+                    i * self.s.C + <ptrdiff_t>c) * t.outer * t.rows * t.columns, scratch)
+        with np.errstate(all="ignore"):
+            packed.weights = Weights(np.array(w, order="C"), p.groups, self.isa)
+        return packed
+
+    def run(self, x, Spectra packed, y, int threads, double seconds):
+        """y = x correlated with the packed weights, without the last step.
+
+        Nothing can fail once y is written: what is to be mended lies elsewhere first.
+        """
+        cdef call_t call
+        cdef Sizes s = self.s
+        cdef int a
+        cdef ptrdiff_t items = s.N * s.G * self.lines * self.pairs
+        cdef cnp.ndarray doubtful = np.zeros(items, np.uint8)
+        cdef cnp.ndarray even = packed.weights.even, span = packed.weights.span
+        limits = np.finfo(s.dtype)
+        memset(&call, 0, sizeof(call))
+        call.k = spectra_for(self.isa, self.problem.dtype)
+        call.t = self.tile
+        packed.place(&call.t)
+        call.cut, call.depth = self.best, self.depth
+        call.G, call.pairs, call.lines = s.G, self.pairs, self.lines
+        call.rank = s.rank
+        for a in range(s.rank):
+            call.axes[a] = s.axes[a]
+            call.x_step[a] = cnp.PyArray_STRIDE(x, 2 + a) // s.itemsize
+        call.x_n, call.x_c = cnp.PyArray_STRIDE(x, 0), cnp.PyArray_STRIDE(x, 1)
+        call.x = cnp.PyArray_BYTES(x)
+        call.spectra = packed.spectra.data
+        call.itemsize = s.itemsize
+        call.plane = call.k.plane(&call.t)
+        call.doubtful = <unsigned char *>cnp.PyArray_DATA(doubtful)
+        call.even = <const unsigned char *>cnp.PyArray_DATA(even)
+        call.span = <const double *>cnp.PyArray_DATA(span)
+        call.least = not even.all()
+        call.eps, call.small = limits.eps, SMALL
+        growth = packed.weights.growth * float(prod(self.lengths)) ** 2
+        call.largest = float(limits.max) / growth if growth < INFINITY else 0
+        parallel_for(look_work, &call, items, threads, 0, seconds * LOOK)
+        found = np.flatnonzero(doubtful)
+        target = np.empty(y.shape, y.dtype) if len(found) else y
+        write_to(&call, target)
+        parallel_for(pair_work, &call, items, threads, <size_t>self.best.bytes, seconds)
+        if len(found):
+            for item in found:
+                self.mend(x, packed.weights, target, item)
+            y[...] = target
+
+    def mend(self, x, weights, y, item):
+        """Repair what is in doubt of one pair."""
+        p, depth = self.problem, self.depth
+        item, pair = divmod(item, self.pairs)
+        item, line = divmod(item, self.lines)
+        n, group = divmod(item, p.groups)
+        channels, filters = self.s.C, self.s.K
+        x = x[n, group * channels : (group + 1) * channels]
+        y = y[n, group * filters : (group + 1) * filters]
+        above = p.rank - depth
+        place = np.unravel_index(line, p.output_spatial[:above]) if above else ()
+        counts = [self.best.counts[a] for a in range(AXES - depth, AXES)]
+        outputs = [1] * above + [self.best.outputs[a] for a in range(AXES - depth, AXES)]
+        lengths = [1] * above + self.lengths
+        tiles = []
+        for one in range(2 * pair, min(2 * pair + 2, prod(counts))):
+            tile = np.zeros((channels, *lengths), x.dtype)
+            source, target, cells = [slice(None)], [slice(None)], [slice(None)]
+            for axis, j in enumerate((*place, *np.unravel_index(one, counts))):
+                per, size = outputs[axis], p.output_spatial[axis]
+                start = int(j) * per * p.stride[axis] - p.padding[axis][0]
+                begin = max(start, 0)
+                end = max(begin, min(start + lengths[axis], p.spatial[axis]))
+                source.append(slice(begin, end))
+                target.append(slice(begin - start, end - start))
+                cells.append(slice(int(j) * per, min((int(j) + 1) * per, size)))
+            tile[tuple(target)] = x[tuple(source)]
+            tiles.append((tile, y[tuple(cells)]))
+        with np.errstate(all="ignore"):
+            sizes = [float(np.linalg.norm(tile.astype(np.float64))) for tile, _ in tiles]
+            for (tile, outs), size in zip(tiles, reversed(sizes), strict=True):
+                beside = size if len(tiles) > 1 else 0.0
+                mend(p, weights, group, tile, outs, list(range(-depth, 0)), beside)
+
+
+cdef class Spectra:
+    """Those of the weights, the weights, and the tables of the transforms."""
+
+    cdef Buffer spectra
+    cdef Tables tables
+    cdef readonly object weights
+
+    def __cinit__(self):
+        self.spectra = Buffer()
+
+    cdef place(self, tile_t *t):
+        """Give a tile its tables."""
+        cdef char *at = self.tables.memory.data
+        cdef const ptrdiff_t *starts = self.tables.starts
+        t.outer_roots, t.row_roots = at + starts[0], at + starts[1]
+        t.column_roots = at + starts[2]
+        t.turns = at + starts[3] if t.folded else NULL
+
+
+cdef class Tables:
+    """Roots and turns of the transforms of one size of tile."""
+
+    cdef Buffer memory
+    cdef ptrdiff_t[4] starts
+
+
+@lru_cache(maxsize=16)
+def tables(isa, itemsize, outer, rows, columns, folded):
+    """The same for all tiles of these lengths."""
+    cdef Tables of = Tables()
+    cdef const spectra_t *k = spectra_for(isa, np.dtype(f"f{itemsize}"))
+    cdef ptrdiff_t[3] lengths = [outer, rows, columns]
+    cdef ptrdiff_t bytes = 0, size = itemsize
+    cdef int a
+    for a in range(3):
+        of.starts[a] = bytes
+        if lengths[a] > 1:
+            bytes += ceil_div(k.fill_roots(lengths[a], NULL) * size, LINE) * LINE
+    of.starts[3] = bytes
+    if folded:
+        bytes += 2 * lengths[1] * lengths[2] * size
+    of.memory = Buffer()
+    of.memory.reserve(bytes + LINE, "tables of transforms")
+    for a in range(3):
+        if lengths[a] > 1:
+            k.fill_roots(lengths[a], of.memory.data + of.starts[a])
+    if folded:
+        k.fill_turns(lengths[1], lengths[2], of.memory.data + of.starts[3])
+    return of
+
+
+cdef struct call_t:
+    const spectra_t *k
+    tile_t t
+    cut_t cut
+    int depth, rank, itemsize
+    bint least
+    ptrdiff_t G, pairs, lines, plane
+    axis_sizes_t[RANK] axes
+    ptrdiff_t[RANK] x_step, y_step   # in elements
+    ptrdiff_t x_n, x_c, y_n, y_k     # in bytes
+    const char *x
+    char *y
+    const char *spectra
+    unsigned char *doubtful
+    const unsigned char *even
+    const double *span
+    double eps, small, largest
+
+
+cdef write_to(call_t *call, cnp.ndarray y):
+    """Where results go."""
+    for a in range(call.rank):
+        call.y_step[a] = cnp.PyArray_STRIDE(y, 2 + a) // call.itemsize
+    call.y_n, call.y_k = cnp.PyArray_STRIDE(y, 0), cnp.PyArray_STRIDE(y, 1)
+    call.y = cnp.PyArray_BYTES(y)
+
+
+cdef ptrdiff_t pitch_of(ptrdiff_t columns, ptrdiff_t itemsize) noexcept nogil:
+    """Elements from a row to the next: an odd number of cache lines, and no more in one set."""
+    cdef ptrdiff_t line = LINE // itemsize
+    return (ceil_div(columns, line) | 1) * line
+
+
+cdef spread_taps(p, w):
+    """The weights with zeros between their taps."""
+    if all(d == 1 for d in p.dilation) and w.dtype == p.dtype:
+        return w
+    spread = np.zeros((*w.shape[:2], *p.receptive_field), p.dtype)
+    spread[(..., *(slice(None, None, d) for d in p.dilation))] = w
+    return spread
+
+
+cdef struct pair_t:
+    ptrdiff_t group
+    tile_source_t[2] source
+    tile_target_t[2] target
+
+
+cdef pair_t pair_at(const call_t *call, ptrdiff_t item) noexcept nogil:
+    """Where a pair of tiles of one group reads its first channel and writes its first filter."""
+    cdef pair_t found
+    cdef ptrdiff_t tile = item % call.pairs * 2, rest = item // call.pairs
+    cdef ptrdiff_t line = rest % call.lines, n
+    cdef const char *x
+    cdef char *y
+    rest //= call.lines
+    found.group, n = rest % call.G, rest // call.G
+    x = call.x + n * call.x_n + found.group * call.t.channels * call.x_c
+    y = call.y + n * call.y_n + found.group * call.t.filters * call.y_k
+    place(call, line, tile, x, y, &found.source[0], &found.target[0])
+    place(call, line, tile + 1, x, y, &found.source[1], &found.target[1])
+    return found
+
+
+cdef void look_work(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
+    """Whether what a pair computes may have lost its digits, or overflow."""
+    cdef const call_t *call = <const call_t *>context
+    cdef pair_t pair = pair_at(call, item)
+    cdef spread_t found
+    cdef ptrdiff_t _c
+    cdef int half
+    cdef bint sound
+    found.largest, found.least, found.least_run = 0, INFINITY, INFINITY
+    for half in range(2):
+        for _c in range(call.t.channels):
+            call.k.look(&call.t, &pair.source[half], call.least, &found)
+            pair.source[half].x = <const char *>pair.source[half].x + call.x_c
+    sound = found.least_run >= found.largest * call.small and found.largest < call.largest
+    if sound and not call.even[pair.group]:
+        sound = call.span[pair.group] * call.eps * found.largest <= found.least
+    call.doubtful[item] = not sound
+
+
+cdef void pair_work(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
+    """One pair of tiles of one group, all its channels and filters."""
+    cdef const call_t *call = <const call_t *>context
+    cdef pair_t pair = pair_at(call, item)
+    cdef ptrdiff_t c, k, size = call.itemsize, plane = call.plane * size
+    cdef ptrdiff_t C = call.t.channels, K = call.t.filters
+    cdef ptrdiff_t points = call.t.outer * call.t.rows * call.t.columns
+    cdef char *results = scratch + (0 if C == 1 and K == 1 else C * plane)
+    cdef int half
+    for half in range(2):
+        for c in range(C):
+            call.k.load(&call.t, &pair.source[half], half, scratch + c * plane)
+            pair.source[half].x = <const char *>pair.source[half].x + call.x_c
+    call.k.correlate(&call.t, scratch, call.spectra + pair.group * K * C * 2 * size * points,
+                     results + K * plane)
+    for half in range(2):
+        for k in range(K):
+            call.k.store(&call.t, &pair.target[half], 1 - half, results + k * plane)
+            pair.target[half].y = <char *>pair.target[half].y + call.y_k
+
+
+cdef void place(const call_t *call, ptrdiff_t line, ptrdiff_t tile, const char *x, char *y,
+                tile_source_t *source, tile_target_t *target) noexcept nogil:
+    """Where a tile of a line reads and writes: nowhere, if there are fewer tiles."""
+    cdef int a, axis, above = call.rank - call.depth
+    cdef ptrdiff_t j, start, begin, length, x_at = 0, y_at = 0
+    cdef const axis_sizes_t *sizes
+    cdef bint outside
+    memset(source, 0, sizeof(tile_source_t))
+    memset(target, 0, sizeof(tile_target_t))
+    for a in range(AXES):
+        source.end[a] = source.step[a] = 1
+        target.count[a] = target.stride[a] = target.step[a] = 1
+    outside = False
+    for axis in range(above - 1, -1, -1):
+        sizes = &call.axes[axis]
+        j = line % sizes.out
+        line //= sizes.out
+        start = j * sizes.stride - sizes.lo
+        outside = outside or start < 0 or start >= sizes.in_
+        x_at += start * call.x_step[axis]
+        y_at += j * call.y_step[axis]
+    for a in range(AXES - 1, AXES - call.depth - 1, -1):
+        axis = call.rank - AXES + a
+        sizes = &call.axes[axis]
+        j = tile % call.cut.counts[a]
+        tile //= call.cut.counts[a]
+        length = call.cut.lengths[a]
+        start = j * call.cut.outputs[a] * sizes.stride - sizes.lo
+        begin = max(<ptrdiff_t>0, start)
+        source.begin[a] = begin - start
+        source.end[a] = min(length, sizes.in_ - start)
+        source.step[a] = call.x_step[axis]
+        outside = outside or source.begin[a] >= source.end[a]
+        x_at += begin * call.x_step[axis]
+        target.count[a] = min(call.cut.outputs[a], sizes.out - j * call.cut.outputs[a])
+        target.stride[a] = sizes.stride
+        target.step[a] = call.y_step[axis]
+        y_at += j * call.cut.outputs[a] * call.y_step[axis]
+    if tile:  # of an odd number the last one has none beside it
+        outside = True
+        target.count[2] = 0
+    if outside:
+        source.end[2] = source.begin[2] = 0
+        x_at = 0
+    source.x = x + x_at * call.itemsize
+    target.y = y + (y_at if target.count[2] else 0) * call.itemsize
+
+
+def best_pairs(problem, workspace_limit, isa):
+    """The cheapest tiles within the limit, or None if the kernels cannot or none fits."""
+    cdef Sizes s = problem.sizes
+    cdef TilePairs found
+    cdef int axis, first = s.rank - 1
+    cdef const spectra_t *k = spectra_for(isa, s.dtype)
+    if k == NULL or s.rank < 2 or s.G * s.C * s.K * s.N == 0:
+        return None
+    for axis in range(s.rank - 1, -1, -1):
+        if s.axes[axis].span > 1:
+            first = axis
+        if s.axes[axis].out == 0 or s.axes[axis].in_ == 0:
+            return None
+    if s.rank - first > AXES:
+        return None
+    found = TilePairs.__new__(TilePairs)
+    found.problem, found.isa = problem, isa
+    found.s, found.lanes, found.depth = s, k.lanes, s.rank - first
+    found.lines = 1
+    for axis in range(first):
+        found.lines *= s.axes[axis].out
+    if not found.find(workspace_limit):
+        return None
+    found.lay_out()
+    return found
