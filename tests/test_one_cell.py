@@ -1,5 +1,4 @@
-"""Outputs of one cell for each image: a column that is its own panel, alone, has the bits that it has
-among others."""
+"""One output cell for each image: a column, which alone is its own panel, has the same bits."""
 
 import numpy as np
 import pytest

@@ -414,12 +414,12 @@ static few_function *const few_table[FEW + 1] = {
 enum {
     L1_BYTES = 20 << 10,  /* of B that stay in the first-level cache beside a panel of A */
     L2_BYTES = 160 << 10, /* of B that stay in the second beside a block of A */
-    C_BYTES = 64 << 10    /* of C that stay near while they are written by pieces of rows */
+    C_BYTES = 64 << 10    /* from C's first row to its last, written by pieces of rows */
 };
 
 /* Either B stays in a cache, and each panel of A passes once, writing whole rows of C; or one
  * tile's columns do, while all panels of A pass by. The second reads less from the second-level
- * cache, but writes C by pieces of its rows: only where C is small and its rows follow each other.
+ * cache, but writes C by pieces of its rows: only where these stay near.
  * The columns past the last whole vector come last, if they are few. */
 static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
                      ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
@@ -428,7 +428,7 @@ static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, co
     const ptrdiff_t few = m >= CYCONV_MR && n % LANES <= FEW ? n % LANES : 0, whole = n - few;
     const ptrdiff_t most = b_panel == NR ? widest[m < CYCONV_MR ? m : CYCONV_MR] : NR / LANES;
     const ptrdiff_t tile = most * LANES, step = most == NR / LANES ? b_panel : tile;
-    const int near = c_row <= n && m * n * (ptrdiff_t)sizeof(real) <= C_BYTES;
+    const int near = m * c_row * (ptrdiff_t)sizeof(real) <= C_BYTES;
     const ptrdiff_t stay = near ? L1_BYTES : L2_BYTES;
     const ptrdiff_t all = n * taps * (ptrdiff_t)sizeof(real) <= stay ? n : tile;
     const real *a = A, *b = B;
