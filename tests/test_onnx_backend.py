@@ -386,6 +386,25 @@ def test_random_pools(seed, operator):
     assert_equal(found, [by_runtime(node, [x])])
 
 
+@pytest.mark.parametrize("bytes_at_a_time", [1, 600])
+def test_maxima_of_some_planes_at_a_time(bytes_at_a_time, monkeypatch):
+    monkeypatch.setattr("cyconv.onnx.pooling.BLOCK", bytes_at_a_time)
+    x = np.random.default_rng(2).standard_normal((2, 5, 9, 8)).astype("f4")
+    given = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}
+    node = helper.make_node("MaxPool", ["x"], ["y"], **given)
+    assert_equal(door.Backend.run_node(node, [x], opset_version=20), [by_runtime(node, [x])])
+
+
+@pytest.mark.parametrize("cells", [(6,), (7, 7), (2, 3, 4), (40, 30)], ids=str)
+def test_mean_of_the_planes(cells):
+    x = np.random.default_rng(4).standard_normal((2, 5, *cells)).astype("f4")
+    node = helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    assert_equal(door.Backend.run_node(node, [x], opset_version=20), [by_runtime(node, [x])])
+    turned = x.swapaxes(0, 1)
+    found = door.Backend.run_node(node, [turned], opset_version=20)
+    assert_equal(found, [by_runtime(node, [np.ascontiguousarray(turned)])])
+
+
 @pytest.mark.parametrize("size", [1, 3, 5, 9])  # odd, as the runtime wants it
 @pytest.mark.parametrize("beta", [0.75, 0.5])
 def test_lrn(size, beta):

@@ -13,6 +13,7 @@ The sum runs over blocks of whole kernel rows in a fixed order.
 
 cimport numpy as cnp
 from libc.math cimport ceil
+from libc.string cimport memcpy
 
 from cyconv.planning.estimates cimport (
     core_of,
@@ -64,6 +65,7 @@ cdef struct Context:
     ptrdiff_t blocks, chunks    # of all columns, and of all filters
     bint contiguous             # columns are neighbours in y
     bint whole                  # kernel rows follow each other in x: the kernel is the image
+    bint follow                 # and so do the planes
     epilogue_t e
 
 
@@ -80,7 +82,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t group = item // (c.chunks * c.blocks)
     cdef ptrdiff_t j0 = item // c.chunks % c.blocks * c.columns
     cdef ptrdiff_t columns = min(g.N * pixels, j0 + c.columns)
-    cdef ptrdiff_t all_rows = g.D * R, block, count, together, i, j, n, d, r, h, m, f, pixel
+    cdef ptrdiff_t all_rows = g.D * R, block, count, together, i, j, n, d, r, h, m, f, pixel, ldb
     cdef char *panel = scratch
     cdef char *rows_copy = panel + ((c.rows * S + k.lanes) * nr + CYCONV_OVERREAD) * size
     cdef const char *rows[MOST_NR]
@@ -102,13 +104,19 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                                + h * g.w.x_stride) * size
         for j in range(n, nr):
             rows[j] = NULL
+        ldb = 1 if c.follow and n == 1 else nr
         block = 0
         while block < all_rows:
             count = min(c.rows, c.limit - block % c.limit)
             i = 0
+            if ldb == 1:  # one column is its own panel: beyond its taps nothing is stored
+                memcpy(panel, images[0] + block * S * size, count * S * size)
+                i = count
             while i < count:
                 d, r = (block + i) // R, (block + i) % R
                 together = min(count - i, R - r) if c.whole else 1
+                if c.follow:
+                    together = count - i
                 for j in range(n):
                     h = top[j] + r * g.h.dilation
                     rows[j] = NULL
@@ -128,7 +136,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                 A = c.panels + ((group * all_rows + block) * g.K + f * count) * S * size
                 y = c.y + (group * g.K + f) * g.y_k * size
                 if c.contiguous:
-                    k.multiply(m, n, count * S, A, panel, nr, nr, NULL,
+                    k.multiply(m, n, count * S, A, panel, ldb, nr, NULL,
                                y + j0 * g.w.y_stride * size,
                                g.y_k, g.w.y_stride, block > 0,
                                &e if block + count == all_rows else NULL)
@@ -136,7 +144,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                     for j in range(n):
                         pixel = (j0 + j) % pixels
                         k.multiply(
-                            m, 1, count * S, A, panel + j * size, nr, nr, NULL,
+                            m, 1, count * S, A, panel + j * size, ldb, nr, NULL,
                             y + ((j0 + j) // pixels * g.y_n + pixel // g.w.out * g.h.y_stride
                                  + pixel % g.w.out * g.w.y_stride) * size,
                             g.y_k, 1, block > 0, &e if block + count == all_rows else NULL)
@@ -237,6 +245,7 @@ cdef class Algorithm(Base):
                    and c.g.h.in_ > (c.g.h.kernel - 1) * c.g.h.dilation
                    and c.g.w.dilation * c.g.w.x_stride == 1
                    and (c.g.h.kernel == 1 or c.g.h.dilation * c.g.h.x_stride == c.g.w.kernel))
+        c.follow = c.whole and (c.g.D == 1 or c.g.x_c == c.g.h.kernel * c.g.w.kernel)
         piece = divide(c.g.G, c.g.N * pixels, 1, PANELS * c.k.nr, c.g.K, CYCONV_MR, c.k.lanes,
                        GATHER, READ, n, seconds)
         c.columns, c.filters = piece.columns, piece.filters

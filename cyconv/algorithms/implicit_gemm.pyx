@@ -61,7 +61,8 @@ cdef enum:
     COLUMNS = 2048      # outputs of one row that a strip serves at most
     PIXELS = 1024       # outputs of one piece of work; a whole row where that is more
     PRODUCTS = 1 << 30  # products of one piece of work, about 20 ms
-    MOST_PANELS = 8     # panels that are gathered together
+    MOST_PANELS = 8     # panels that are gathered together from a strip
+    MOST_POINTS = 32    # and from an image, which is no copy: longer rows of results are written
     MOST_RUNS = 64      # runs of pixels in one panel: no table has a wider NR
     NARROW = 24         # rows of fewer outputs are so short that most panels span two
 
@@ -245,7 +246,10 @@ cdef class Algorithm(Base):
         # longer rows; others are met one after another, in a share of the second.
         near, far = machine.caches().l1 * 5 // 8, machine.caches().l2 // 8
         group = (near if 4 * panel * size <= near else far) // max(1, panel * size)
-        self.group = self.k.nr * max(1, min(MOST_PANELS, group))
+        group = max(1, min(MOST_PANELS, group))
+        if self.pointwise:
+            group = max(1, min(MOST_POINTS, 2 * far // max(1, panel * size)))
+        self.group = self.k.nr * group
         fixed += (self.group // self.k.nr * panel + 2 * CYCONV_OVERREAD) * size
         room = max(min(strip_bytes(), self.workspace_limit - fixed), 1) // size
         columns = s.fitting(max(1, min(w.out, max(COLUMNS, 2 * s.right))), planes, room)

@@ -11,13 +11,20 @@
  * `stencil`. Above and below the image there is a row of zeros. */
 #include "windows3.h"
 
-enum { IMAGE3_VECTORS = 2, IMAGE3_WIDE = 512, IMAGE3_ROWS = 4, IMAGE3_COPIED = 32 };
+enum {
+    IMAGE3_VECTORS = 2,
+    IMAGE3_WIDE = 512,
+    IMAGE3_ROWS = 4,
+    IMAGE3_COPIED = 32,
+    IMAGE3_FAR = 8192
+};
 
 typedef struct {
     const real *x, *w;
     real *y;
     ptrdiff_t x_row, y_row, in, top; /* rows of the image, and the first row of window 0 */
     ptrdiff_t columns;               /* of y */
+    ptrdiff_t ahead;                 /* elements to the next plane, if it is worth fetching */
     lane_mask inside[3];             /* see windows3.h */
     const epilogue_t *e;
     ptrdiff_t filter;
@@ -31,8 +38,13 @@ INLINE void image3_add(const int stride, const int v, const int *edges, const im
                        vec *middle, vec *last) {
     const int zeros = h < 0 || h >= c->in;
     const real *x = zeros ? image3_zeros + 1 : c->x + h * c->x_row + column;
-    if (v == IMAGE3_VECTORS)
+    if (v == IMAGE3_VECTORS) {
         __builtin_prefetch(x + (IMAGE3_VECTORS * LANES + 1) * stride); /* the next tile */
+        if (stride == 2) { /* this tile of the next plane, into the second-level cache */
+            __builtin_prefetch(x + c->ahead, 0, 2);
+            __builtin_prefetch(x + c->ahead + IMAGE3_VECTORS * LANES, 0, 2);
+        }
+    }
 #pragma GCC unroll 2
     for (int k = 0; k < v; k++) {
         vec tap[3];
@@ -171,6 +183,9 @@ static void image3(const geometry_t *g, const void *x, const void *w, void *y, c
                    ptrdiff_t first, ptrdiff_t last, ptrdiff_t p0, ptrdiff_t p1) {
     const span_t all = span_of(g, x);
     const ptrdiff_t block = g->w.out > IMAGE3_WIDE ? IMAGE3_ROWS : p1 - p0;
+    /* Of planes that no first-level cache holds a tile's rows are too short for the processor to
+     * see what comes next. */
+    const int large = g->h.in * g->w.in > IMAGE3_FAR;
     real copy[IMAGE3_COPIED * NARROW_READS];
     image3_t c = {.y_row = g->h.y_stride, .in = g->h.in, .top = -g->h.pad, .columns = g->w.out};
     c.e = epilogue_acts(e) ? e : NULL;
@@ -182,6 +197,7 @@ static void image3(const geometry_t *g, const void *x, const void *w, void *y, c
         c.x = plane, c.x_row = g->h.x_stride;
         if (g->w.out < LANES)
             c.x = readable(all, plane, &c.x_row, g->h.in, 1, g->w.in, g->w.pad, NARROW_READS, copy);
+        c.ahead = slab + 1 < last && group + 1 < g->G && large ? g->x_c : 0;
         for (ptrdiff_t k = 0; k < g->K; k++) {
             c.filter = group * g->K + k;
             c.w = (const real *)w + c.filter * 9;

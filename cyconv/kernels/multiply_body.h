@@ -160,69 +160,85 @@ INLINE void tile_tap(const int m, const int v, const real *A, const real *B, vec
     }
 }
 
+/* A tile that hangs over the edge: its sums through memory. */
+INLINE void tile_edge(const int m, const int v, ptrdiff_t n, vec sum[][TILE_MAX], real *C,
+                      ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e,
+                      ptrdiff_t row) {
+    real edge[CYCONV_MR * TILE_MAX * LANES];
+#pragma GCC unroll 6
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+        for (int k = 0; k < v; k++) store(edge + (i * v + k) * LANES, sum[i][k]);
+    store_edge(m, n, edge, v * LANES, C, c_row, c_column, accumulate, e, row);
+}
+
+/* Tiles beside each other, of n columns together; B of the next one lies `step` elements on. A call
+ * for each would cost as much as a tenth of a tile's sums over 64 taps. */
 INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const real *A,
-                 const real *B, ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
-                 ptrdiff_t c_column, int accumulate, const epilogue_t *e, ptrdiff_t row) {
-    vec sum[CYCONV_MR][TILE_MAX];
+                 const real *B, ptrdiff_t ldb, ptrdiff_t step, const ptrdiff_t *offset, real *C,
+                 ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e,
+                 ptrdiff_t row) {
+    const int vectors = c_column == 1 && cells_of(e) == CYCONV_REAL;
+    const real *bias = e && e->bias ? (const real *)e->bias + row : NULL;
+    const int clamped = e && e->clamp, added = e && e->add;
+    const vec low = splat(clamped ? (real)e->low : 0), high = splat(clamped ? (real)e->high : 0);
+    for (; n > 0; n -= v * LANES, B += step, C = c_at(e, C, v * LANES * c_column)) {
+        vec sum[CYCONV_MR][TILE_MAX];
+        const real *a = A, *b = B;
 #pragma GCC unroll 6
-    for (int i = 0; i < m; i++) __builtin_prefetch(c_at(e, C, i * c_row), 1);
-#pragma GCC unroll 6
-    for (int i = 0; i < m; i++)
-#pragma GCC unroll 8
-        for (int k = 0; k < v; k++) sum[i][k] = (vec){0};
-    if (offset) /* a loop of its own: the compiler sees which */
-        for (ptrdiff_t t = 0; t < taps; t++, A += m) tile_tap(m, v, A, B + offset[t], sum);
-    else
-        for (ptrdiff_t t = 0; t < taps; t++, A += m, B += ldb) tile_tap(m, v, A, B, sum);
-    if (n < v * LANES || c_column != 1 || cells_of(e) != CYCONV_REAL) {
-        real edge[CYCONV_MR * TILE_MAX * LANES];
+        for (int i = 0; i < m; i++) __builtin_prefetch(c_at(e, C, i * c_row), 1);
 #pragma GCC unroll 6
         for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
-            for (int k = 0; k < v; k++) store(edge + (i * v + k) * LANES, sum[i][k]);
-        store_edge(m, n, edge, v * LANES, C, c_row, c_column, accumulate, e, row);
-        return;
+            for (int k = 0; k < v; k++) sum[i][k] = (vec){0};
+        if (offset) /* a loop of its own: the compiler sees which */
+            for (ptrdiff_t t = 0; t < taps; t++, a += m) tile_tap(m, v, a, b + offset[t], sum);
+        else
+            for (ptrdiff_t t = 0; t < taps; t++, a += m, b += ldb) tile_tap(m, v, a, b, sum);
+        if (n < v * LANES || !vectors) {
+            tile_edge(m, v, n < v * LANES ? n : v * LANES, sum, C, c_row, c_column, accumulate, e,
+                      row);
+            continue;
+        }
+        if (accumulate)
+#pragma GCC unroll 6
+            for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+                for (int k = 0; k < v; k++) sum[i][k] += load(C + i * c_row + k * LANES);
+        if (bias)
+#pragma GCC unroll 6
+            for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+                for (int k = 0; k < v; k++) sum[i][k] += splat(bias[i]);
+        if (added) {
+            const real *add = residual(e, C);
+#pragma GCC unroll 6
+            for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+                for (int k = 0; k < v; k++) sum[i][k] += load(add + i * c_row + k * LANES);
+        }
+        if (clamped)
+#pragma GCC unroll 6
+            for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+                for (int k = 0; k < v; k++) sum[i][k] = clamp(sum[i][k], low, high);
+#pragma GCC unroll 6
+        for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+            for (int k = 0; k < v; k++) store(C + i * c_row + k * LANES, sum[i][k]);
     }
-    if (accumulate)
-#pragma GCC unroll 6
-        for (int i = 0; i < m; i++)
-#pragma GCC unroll 8
-            for (int k = 0; k < v; k++) sum[i][k] += load(C + i * c_row + k * LANES);
-    if (e && e->bias)
-#pragma GCC unroll 6
-        for (int i = 0; i < m; i++)
-#pragma GCC unroll 8
-            for (int k = 0; k < v; k++) sum[i][k] += splat(((const real *)e->bias)[row + i]);
-    if (e && e->add) {
-        const real *add = residual(e, C);
-#pragma GCC unroll 6
-        for (int i = 0; i < m; i++)
-#pragma GCC unroll 8
-            for (int k = 0; k < v; k++) sum[i][k] += load(add + i * c_row + k * LANES);
-    }
-    if (e && e->clamp) {
-        const vec low = splat((real)e->low), high = splat((real)e->high);
-#pragma GCC unroll 6
-        for (int i = 0; i < m; i++)
-#pragma GCC unroll 8
-            for (int k = 0; k < v; k++) sum[i][k] = clamp(sum[i][k], low, high);
-    }
-#pragma GCC unroll 6
-    for (int i = 0; i < m; i++)
-#pragma GCC unroll 8
-        for (int k = 0; k < v; k++) store(C + i * c_row + k * LANES, sum[i][k]);
 }
 
 typedef void tile_function(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B, ptrdiff_t ldb,
-                           const ptrdiff_t *offset, real *C, ptrdiff_t c_row, ptrdiff_t c_column,
-                           int accumulate, const epilogue_t *e, ptrdiff_t row);
+                           ptrdiff_t step, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
+                           ptrdiff_t c_column, int accumulate, const epilogue_t *e, ptrdiff_t row);
 
-#define TILE(m, v)                                                                               \
-    static void tile_##m##x##v(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B,        \
-                               ptrdiff_t ldb, const ptrdiff_t *offset, real *C, ptrdiff_t c_row, \
-                               ptrdiff_t c_column, int accumulate, const epilogue_t *e,          \
-                               ptrdiff_t row) {                                                  \
-        tile(m, v, n, taps, A, B, ldb, offset, C, c_row, c_column, accumulate, e, row);          \
+#define TILE(m, v)                                                                              \
+    static void tile_##m##x##v(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B,       \
+                               ptrdiff_t ldb, ptrdiff_t step, const ptrdiff_t *offset, real *C, \
+                               ptrdiff_t c_row, ptrdiff_t c_column, int accumulate,             \
+                               const epilogue_t *e, ptrdiff_t row) {                            \
+        tile(m, v, n, taps, A, B, ldb, step, offset, C, c_row, c_column, accumulate, e, row);   \
     }
 
 TILE(1, 1)
@@ -395,29 +411,41 @@ static few_function *const few_table[FEW + 1] = {
 #endif
 };
 
-enum { L1_BYTES = 20 << 10 }; /* of B that stay in the first-level cache beside a panel of A */
+enum {
+    L1_BYTES = 20 << 10,  /* of B that stay in the first-level cache beside a panel of A */
+    L2_BYTES = 160 << 10, /* of B that stay in the second beside a block of A */
+    C_BYTES = 64 << 10    /* from C's first row to its last, written by pieces of rows */
+};
 
-/* Either all of B stays in the first-level cache, and each panel of A passes once, writing whole
- * rows of C; or one tile's columns do, while all panels of A pass by. The columns past the last
- * whole vector come last, if they are few. */
+/* Either B stays in a cache, and each panel of A passes once, writing whole rows of C; or one
+ * tile's columns do, while all panels of A pass by. The second reads less from the second-level
+ * cache, but writes C by pieces of its rows: only where these stay near.
+ * The columns past the last whole vector come last, if they are few. */
 static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
                      ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
                      ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e) {
     static const int widest[CYCONV_MR + 1] = TILE_VECTORS;
     const ptrdiff_t few = m >= CYCONV_MR && n % LANES <= FEW ? n % LANES : 0, whole = n - few;
     const ptrdiff_t most = b_panel == NR ? widest[m < CYCONV_MR ? m : CYCONV_MR] : NR / LANES;
-    const ptrdiff_t all = n * taps * (ptrdiff_t)sizeof(real) <= L1_BYTES ? n : most * LANES;
+    const ptrdiff_t tile = most * LANES, step = most == NR / LANES ? b_panel : tile;
+    const int near = m * c_row * (ptrdiff_t)sizeof(real) <= C_BYTES;
+    const ptrdiff_t stay = near ? L1_BYTES : L2_BYTES;
+    const ptrdiff_t all = n * taps * (ptrdiff_t)sizeof(real) <= stay ? n : tile;
     const real *a = A, *b = B;
     real *c = C;
     for (ptrdiff_t j0 = 0; j0 < whole; j0 += all)
         for (ptrdiff_t i = 0; i < m; i += CYCONV_MR) {
             const ptrdiff_t rows = m - i < CYCONV_MR ? m - i : CYCONV_MR;
-            for (ptrdiff_t j = j0; j < whole && j < j0 + all; j += most * LANES) {
-                const ptrdiff_t columns = whole - j < most * LANES ? whole - j : most * LANES;
-                tile_table[rows][(columns + LANES - 1) / LANES](
-                    columns, taps, a + i * taps, b + j / NR * b_panel + j % NR, ldb, offset,
-                    c_at(e, c, i * c_row + j * c_column), c_row, c_column, accumulate, e, i);
-            }
+            const ptrdiff_t columns = whole - j0 < all ? whole - j0 : all, rest = columns % tile;
+            const real *from = b + j0 / tile * step;
+            real *to = c_at(e, c, i * c_row + j0 * c_column);
+            if (columns > rest)
+                tile_table[rows][most](columns - rest, taps, a + i * taps, from, ldb, step, offset,
+                                       to, c_row, c_column, accumulate, e, i);
+            if (rest)
+                tile_table[rows][(rest + LANES - 1) / LANES](
+                    rest, taps, a + i * taps, from + columns / tile * step, ldb, 0, offset,
+                    c_at(e, to, (columns - rest) * c_column), c_row, c_column, accumulate, e, i);
         }
     if (few) {
         b += whole / NR * b_panel + whole % NR;
@@ -425,7 +453,7 @@ static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, co
         const ptrdiff_t i =
             few_table[few](m, taps, a, b, ldb, offset, c, c_row, c_column, accumulate, e);
         if (i < m)
-            tile_table[m - i][1](few, taps, a + i * taps, b, ldb, offset, c_at(e, c, i * c_row),
+            tile_table[m - i][1](few, taps, a + i * taps, b, ldb, 0, offset, c_at(e, c, i * c_row),
                                  c_row, c_column, accumulate, e, i);
     }
 }

@@ -49,6 +49,15 @@ class AveragePool(Layer):
         return (averages(x, kernel_shape, **attributes),)
 
 
+class GlobalAveragePool(Layer):
+    """Means of the planes."""
+
+    def _run(self, x):
+        planes = np.ascontiguousarray(x).reshape(*x.shape[:2], -1)
+        y = planes.mean(axis=2)
+        return (y.reshape(*y.shape, *(1,) * (x.ndim - 2)),)
+
+
 class Gemm(Layer):
     """alpha A B + beta C."""
 
@@ -122,4 +131,4 @@ class Softmax(Layer):
         return (y,)
 
 
-layers = [Relu, MaxPool, AveragePool, Gemm, BatchNormalization, LRN, Softmax]
+layers = [Relu, MaxPool, AveragePool, GlobalAveragePool, Gemm, BatchNormalization, LRN, Softmax]

@@ -5,20 +5,28 @@ are ONNX's.
 """
 
 from functools import reduce
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 
 from cyconv.onnx.attributes import AUTO_PAD, pairs
 from cyconv.problem import pad_pairs
+from cyconv.runtime import machine
+
+BLOCK = machine.caches().l2
+"""Bytes of the planes that are pooled together."""
 
 
 def maxima(x, kernel_shape, **attributes):
     """The largest value of each window (MaxPool)."""
     lowest = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf
-    for axis, window in enumerate(windows(x.shape, kernel_shape, **attributes), 2):
-        x = reduced(x, axis, *window, lowest, np.maximum)
-    return x
+    axes = list(windows(x.shape, kernel_shape, **attributes))
+    y = np.empty((*x.shape[:2], *(axis[0] for axis in axes)), x.dtype)
+    for planes, results in blocks(x, y):
+        for axis, window in enumerate(axes, 1):
+            planes = reduced(planes, axis, *window, lowest, np.maximum)
+        results[...] = planes
+    return y
 
 
 def averages(x, kernel_shape, count_include_pad=0, **attributes):
@@ -32,6 +40,14 @@ def averages(x, kernel_shape, count_include_pad=0, **attributes):
         x = reduced(x, axis, *window, 0, np.add)
     x /= reduce(np.multiply.outer, counts).astype(x.dtype)
     return x
+
+
+def blocks(x, y):
+    """A few planes of x at a time, and of y, so that what is between them stays in a cache."""
+    planes = max(1, BLOCK // max(1, prod(x.shape[2:]) * x.itemsize))
+    for image, results in zip(x, y, strict=True):
+        for c in range(0, len(image), planes):
+            yield image[c : c + planes], results[c : c + planes]
 
 
 def windows(shape, kernel, auto_pad="NOTSET", pads=None, strides=None, dilations=None, ceil_mode=0):
@@ -56,9 +72,7 @@ def reduced(x, axis, count, kernel, stride, dilation, padding, empty, function):
     low = padding[0]
     high = (count - 1) * stride + dilation * (kernel - 1) + 1 - low - x.shape[axis]
     if low > 0 or high > 0:
-        widths = [(0, 0)] * x.ndim
-        widths[axis] = (low, max(high, 0))
-        x = np.pad(x, widths, constant_values=empty)
+        x = bordered(x, axis, low, max(high, 0), empty)
     before = (slice(None),) * axis
     first = (*before, slice(0, (count - 1) * stride + 1, stride))
     if axis == x.ndim - 1 and x.size:
@@ -78,10 +92,25 @@ def reduced(x, axis, count, kernel, stride, dilation, padding, empty, function):
     return accumulated(taps, np.empty_like(x[first]), function)
 
 
+def bordered(x, axis, low, high, value):
+    """x between so many cells of `value` along an axis; ``np.pad`` takes longer than a small x."""
+    shape, before = list(x.shape), (slice(None),) * axis
+    shape[axis] += low + high
+    padded = np.empty(shape, x.dtype)
+    padded[(*before, slice(0, low))] = value
+    padded[(*before, slice(low, low + x.shape[axis]))] = x
+    padded[(*before, slice(low + x.shape[axis], None))] = value
+    return padded
+
+
 def accumulated(taps, result, function):
     """`function` of all taps, in `result`."""
-    result[...] = next(taps)
+    first, second = next(taps), next(taps, None)
+    if second is None:
+        result[...] = first
+        return result
     with np.errstate(invalid="ignore", over="ignore"):
+        function(first, second, out=result)
         for tap in taps:
             function(result, tap, out=result)
     return result
