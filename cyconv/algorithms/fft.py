@@ -2,10 +2,10 @@ r"""FFT: cross-correlation as a product of spectra, in overlapping tiles.
 
 .. math:: y = F^{-1} \Big[ \sum_c F[x_c] \, \overline{F[w_{kc}]} \Big]
 
-Overlap-save [1]_ over the axes on which the kernel has more than one tap; a dilated kernel is filled
-with zeros, a stride keeps every s-th output. The kernels' own transforms take lines, planes and
-volumes, tiles in pairs (:mod:`cyconv.algorithms.tile_pairs`). SciPy's real ones take what those do
-not; how the problem is then cut into tiles, and tiles into pieces of work, says
+Overlap-save [1]_ over the axes on which the kernel has more than one tap; a dilated kernel is
+filled with zeros, a stride keeps every s-th output. The kernels' own transforms take lines, planes
+and volumes, tiles in pairs (:mod:`cyconv.algorithms.tile_pairs`). SciPy's real ones take what those
+do not; how the problem is then cut into tiles, and tiles into pieces of work, says
 :mod:`cyconv.algorithms.tiling`. Neither depends on the batch or on the threads, so neither do the
 bits.
 
