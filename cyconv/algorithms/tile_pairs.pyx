@@ -31,7 +31,6 @@ import numpy as np
 
 from cyconv.algorithms.fft_floor import SMALL, Weights
 from cyconv.algorithms.mending import mend
-from cyconv.planning import cost
 from cyconv.runtime import machine
 
 cnp.import_array()
