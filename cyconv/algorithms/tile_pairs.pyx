@@ -197,9 +197,10 @@ cdef class TilePairs:
         return found
 
     cdef void cut_axis(self, cut_t *cut, int a, ptrdiff_t length) noexcept:
-        cdef const axis_sizes_t *axis = &self.s.axes[self.s.rank - AXES + a]
+        cdef const axis_sizes_t *axis
         if a < AXES - self.depth:
             return
+        axis = &self.s.axes[self.s.rank - AXES + a]
         cut.lengths[a] = length
         cut.outputs[a] = min(max(axis.out, <ptrdiff_t>1), (length - axis.span) // axis.stride + 1)
         cut.counts[a] = ceil_div(max(axis.out, <ptrdiff_t>1), cut.outputs[a])
