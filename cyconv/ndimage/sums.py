@@ -9,7 +9,11 @@ from cyconv.lowering.borders import extended
 from cyconv.lowering.taps import sum_of_taps
 from cyconv.ndimage.arguments import as_bytes, check_dtype, store
 from cyconv.ndimage.passes import EPS, reached
-from cyconv.problem import MAX_RANK
+from cyconv.planning.plan import plan
+from cyconv.problem import MAX_RANK, Problem
+
+FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
+"""Types that transforms read and write."""
 
 
 def correlate_into(output, x, w, widths, mode, cval):
@@ -29,6 +33,8 @@ def correlate_into(output, x, w, widths, mode, cval):
     check_dtype("output", output.dtype)
     if x.size == 0:
         return
+    if _bordered(output, x, w, widths, mode, cval):
+        return
     x = extended(as_bytes(x), widths, mode, cval, np.float64)
     whole = output.dtype.kind in "biu"
     direct = output.dtype == np.float64 and output.dtype.isnative and output.flags.c_contiguous
@@ -38,6 +44,37 @@ def correlate_into(output, x, w, widths, mode, cval):
         _settle(y, x, w)
     if y is not output:
         store(output, y)
+
+
+def _bordered(output, x, w, widths, mode, cval):
+    """:func:`correlate_into`, where tiles of transforms read x and its border as they lie.
+
+    Returns whether they do: nothing is written where not.
+    """
+    if not (
+        x.ndim
+        and {x.dtype, output.dtype} <= FLOATS
+        and x.flags.c_contiguous
+        and x.flags.aligned
+        and output.flags.carray
+        and not np.may_share_memory(x, output)
+        and np.isfinite(cval)
+    ):
+        return False
+    padded = [n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)]
+    shape, kernel = _planes(padded, w.shape)
+    image, _ = _planes(x.shape, w.shape)
+    if len(kernel) > MAX_RANK or (not w.all() and not np.isfinite(x.sum(dtype=np.float64))):
+        return False
+    first, last = reached(w.shape)
+    around = ((0, 0), *widths[first : last + 1], (0, 0))
+    begin = 0 if first == last == x.ndim - 1 else 1
+    return plan(Problem((shape[0], 1, *shape[1:]), (1, 1, *kernel), np.float64)).of_bordered(
+        x.reshape(image[0], 1, *image[1:]),
+        w.reshape(1, 1, *kernel),
+        (around[begin : begin + len(kernel)], mode, cval),
+        output.reshape(image[0], 1, *image[1:]),
+    )
 
 
 def _correlate_inside(y, x, w, algorithm):
