@@ -1,5 +1,6 @@
 """Kernels over more axes than two, and large ones: a convolution over an explicit border."""
 
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -12,8 +13,12 @@ from cyconv.ndimage.passes import EPS, reached
 from cyconv.planning.plan import plan
 from cyconv.problem import MAX_RANK, Problem
 
-FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
-"""Types that transforms read and write."""
+FLOATS = {np.dtype(name) for name in ("f4", "f8")}
+STORED = FLOATS | {np.dtype(name) for name in ("u1", "i1", "u2", "i2", "u4", "i4")}
+"""Types whose cells float64 holds."""
+
+REMEMBERED = 1 << 16
+"""Bytes of weights, up to which the last ones' spectra are kept: of some MiB each."""
 
 
 def correlate_into(output, x, w, widths, mode, cval):
@@ -53,7 +58,8 @@ def _bordered(output, x, w, widths, mode, cval):
     """
     if not (
         x.ndim
-        and {x.dtype, output.dtype} <= FLOATS
+        and x.dtype in STORED
+        and output.dtype in FLOATS
         and x.flags.c_contiguous
         and x.flags.aligned
         and output.flags.carray
@@ -69,12 +75,21 @@ def _bordered(output, x, w, widths, mode, cval):
     first, last = reached(w.shape)
     around = ((0, 0), *widths[first : last + 1], (0, 0))
     begin = 0 if first == last == x.ndim - 1 else 1
-    return plan(Problem((shape[0], 1, *shape[1:]), (1, 1, *kernel), np.float64)).of_bordered(
+    chosen = plan(Problem((shape[0], 1, *shape[1:]), (1, 1, *kernel), np.float64))
+    if chosen.algorithm != "fft":
+        return False
+    pack = _packed if w.nbytes <= REMEMBERED else _packed.__wrapped__
+    return pack(chosen, w.tobytes()).of_bordered(
         x.reshape(image[0], 1, *image[1:]),
-        w.reshape(1, 1, *kernel),
         (around[begin : begin + len(kernel)], mode, cval),
         output.reshape(image[0], 1, *image[1:]),
     )
+
+
+@lru_cache(maxsize=4)
+def _packed(plan, data):
+    """Weights given as bytes: on a small image their spectra take as long as all else."""
+    return plan.pack(np.frombuffer(data).reshape(plan.problem.w_shape))
 
 
 def _correlate_inside(y, x, w, algorithm):

@@ -332,31 +332,6 @@ class Plan:
         self._root.run(x, self._root.pack(w, once=True), target, bias, clamp, count, add)
         return deliver(out, target)
 
-    def of_bordered(self, x, w, border, out):
-        """Compute the problem for the image within its first operand's border, as it is stored.
-
-        Parameters
-        ----------
-        x : array (N, C, *spatial) of integers, float32 or float64
-        w : array of the problem's dtype
-        border : (widths, mode, cval)
-            What makes the operand of `x`: see :func:`cyconv.lowering.borders.extended`, of the
-            spatial axes alone.
-        out : array of the output's shape, float32 or float64
-
-        Returns
-        -------
-        bool
-            Whether the plan's algorithm can: nothing is written where not.
-        """
-        run = getattr(getattr(self._root, "algorithm", None), "run_bordered", None)
-        if run is None or not self._root.algorithm.pairs:
-            return False
-        target = out if self._all_or_nothing else np.empty_like(out)
-        run(strided(x), self._root.pack(w, once=True), target, self._count, self.seconds, border)
-        deliver(out, target)
-        return True
-
     def __repr__(self):
         return f"<Plan {self.algorithm} for {self.problem}>"
 
@@ -453,6 +428,32 @@ class PackedConv:
                 zero,
                 target,
             )
+        return True
+
+    def of_bordered(self, x, border, out):
+        """Fill `out` for the image within the first operand's border, as it is stored.
+
+        Parameters
+        ----------
+        x : array (N, C, *spatial) of integers, float32 or float64
+        border : (widths, mode, cval)
+            What makes the operand of `x`: see :func:`cyconv.lowering.borders.extended`, of the
+            spatial axes alone.
+        out : array of the output's shape, float32 or float64
+
+        Returns
+        -------
+        bool
+            Whether the plan's algorithm can: nothing is written where not.
+        """
+        plan = self.plan
+        algorithm = getattr(plan._root, "algorithm", None)
+        run = getattr(algorithm, "run_bordered", None)
+        if run is None or algorithm.pairs is None:
+            return False
+        target = out if plan._all_or_nothing else np.empty_like(out)
+        run(strided(x), self._packed, target, plan._count, plan.seconds, border)
+        deliver(out, target)
         return True
 
     def repeated(self, x, out):
