@@ -248,7 +248,8 @@ cdef class Algorithm(Base):
         group = (near if 4 * panel * size <= near else far) // max(1, panel * size)
         group = max(1, min(MOST_PANELS, group))
         if self.pointwise:
-            group = max(1, min(MOST_POINTS, 2 * far // max(1, panel * size)))
+            room = min(self.workspace_limit // 4, 2 * far)
+            group = max(1, min(MOST_POINTS, room // max(1, panel * size)))
         self.group = self.k.nr * group
         fixed += (self.group // self.k.nr * panel + 2 * CYCONV_OVERREAD) * size
         room = max(min(strip_bytes(), self.workspace_limit - fixed), 1) // size

