@@ -1,6 +1,7 @@
 """cyconv.ndimage against scipy.ndimage: the same call, the same answer, the same refusal."""
 
 import itertools
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -427,3 +428,22 @@ def test_small_integers_are_summed_exactly_in_any_type(source, target, seed):
             theirs = outcome(getattr(peer, name), x, *args, **keywords)
             context = f"seed {seed}: {name} {args} {mode} {cval}"
             np.testing.assert_array_equal(ours, theirs, err_msg=context)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u1", "u2", "i2", "i4"])
+@pytest.mark.parametrize("mode", MODES)
+def test_large_kernels_need_no_second_image_for_floats(mode, dtype):
+    rng = np.random.default_rng(8)
+    x = rng.uniform(40, 120, (200, 300)).astype(dtype)  # no size that needs a second look
+    w = rng.standard_normal((31, 32))
+    y = np.empty(x.shape, "f")
+    ndi.correlate(x, w, y, mode, 0.5)
+    tracemalloc.start()
+    try:
+        ndi.correlate(x, w, y, mode, 0.5)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < y.nbytes // 4
+    expected = peer.correlate(x, w, np.float64, mode, 0.5)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-7 * abs(expected).max())

@@ -6,6 +6,7 @@ import pytest
 import cyconv
 from cyconv.algorithms import mending
 from cyconv.algorithms.tile_pairs import best_pairs
+from cyconv.lowering.borders import BORDERS, extended
 
 LIMIT = 2**28
 SHAPES = {
@@ -93,6 +94,55 @@ def test_what_the_kernels_leave_to_scipy():
     empty = cyconv.Problem((1, 0, 5, 6), (1, 0, 2, 2))
     assert best_pairs(four, LIMIT, isa) is None
     assert best_pairs(empty, LIMIT, isa) is None
+
+
+IMAGES = {
+    "a line": ((1, 1, 1, 5000), (1, 1, 1, 100), ((0, 0), (60, 39))),
+    "a plane": ((2, 3, 100, 120), (2, 3, 11, 13), ((3, 7), (12, 0))),
+    "a plane in many tiles": ((1, 1, 700, 40), (1, 1, 11, 33), ((5, 5), (16, 16))),
+    "a border wider than the image": ((1, 1, 6, 5), (1, 1, 31, 41), ((15, 15), (40, 0))),
+    "a volume": ((1, 1, 20, 21, 42), (1, 1, 9, 8, 7), ((4, 4), (0, 7), (3, 3))),
+    "a volume's lines": ((1, 2, 5, 420), (2, 1, 1, 70), ((3, 9), (35, 34))),
+}
+
+
+@pytest.mark.parametrize("stored", ["float32", "uint8", "uint16", "int16"])
+@pytest.mark.parametrize("mode", BORDERS)
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_border_is_read_with_the_tiles_from_any_type(name, mode, stored):
+    x_shape, w_shape, widths = IMAGES[name]
+    if mode == "constant" and name == "a volume's lines":
+        widths = ((0, 0), *widths[1:])  # lines of nothing else are no tile's
+    rng = np.random.default_rng(5)
+    x = rng.integers(0, 99, x_shape).astype(stored)
+    w = rng.standard_normal(w_shape)
+    whole = extended(x, ((0, 0), (0, 0), *widths), mode, 2.5, np.float64)
+    problem = cyconv.Problem(whole.shape, w.shape, dtype="float64", groups=x_shape[1] // w_shape[1])
+    pairs = best_pairs(problem, LIMIT, cyconv.kernels.isa())
+    packed = pairs.pack(w)
+    expected = np.full(problem.output_shape, np.nan)
+    pairs.run(whole, packed, expected, 1, 1.0)
+    for out in ("float64", "float32"):
+        y = np.full(problem.output_shape, np.nan, out)
+        pairs.run(x, packed, y, 2, 1.0, (widths, mode, 2.5))
+        np.testing.assert_array_equal(y, expected.astype(out))
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e30])
+@pytest.mark.parametrize("mode", BORDERS)
+def test_a_value_that_the_border_repeats_is_mended_there_too(mode, value):
+    x, w = operands(SHAPES["a plane"][0], "float32")
+    x[0, 0, 2, 3] = value
+    widths = ((5, 5), (6, 6))
+    whole = extended(x, ((0, 0), (0, 0), *widths), mode, 0.5, np.float64)
+    w = w.astype(float)
+    expected = cyconv.conv(whole, w, algorithm="direct").astype(x.dtype)
+    problem = cyconv.Problem(whole.shape, w.shape, dtype="float64")
+    pairs = best_pairs(problem, LIMIT, cyconv.kernels.isa())
+    y = np.full(problem.output_shape, 7, x.dtype)
+    with np.errstate(all="ignore"):
+        pairs.run(x, pairs.pack(w), y, 1, 1.0, (widths, mode, 0.5))
+    np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])

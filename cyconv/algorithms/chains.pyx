@@ -38,12 +38,12 @@ from cyconv.runtime.parallel import get_num_threads
 
 cnp.import_array()
 
-cdef dict STORAGE = {
+STORAGE = {
     np.dtype(name): code
     for code, name in enumerate(("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"))
 }
 STORAGE[np.dtype(bool)] = STORAGE[np.dtype("u1")]  # the bytes that it is
-cdef dict BORDER = {
+BORDER = {
     mode: code for code, mode in enumerate(("reflect", "mirror", "nearest", "wrap", "constant"))
 }
 cdef dict FINISH = {

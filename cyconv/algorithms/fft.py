@@ -31,6 +31,7 @@ from cyconv.algorithms.fft_floor import Weights
 from cyconv.algorithms.mending import mend
 from cyconv.algorithms.tile_pairs import best_pairs
 from cyconv.algorithms.tiling import PIECE, best_tiling
+from cyconv.lowering.borders import Border
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
 from cyconv.planning.estimates import planned_isa
@@ -88,6 +89,14 @@ class Algorithm:
         taps = max(1, prod(problem.w_shape[1:]))
         return max(2.0, sqrt(6 * log2(max(2, prod(problem.receptive_field))) / taps))
 
+    @classmethod
+    def together(cls, rule, algorithms):
+        """Where the tiles are the kernels' own, they read an image's border as they are loaded."""
+        (algorithm,) = algorithms if len(algorithms) == 1 else (None,)
+        if type(rule) is Border and rule.problem.direction == "forward" and algorithm.pairs:
+            return Bordered(rule, algorithm)
+        return None
+
     def workspace(self, threads):
         """Bytes of scratch: a piece's on every thread, and the weights' spectra."""
         t = self.pairs or self.tiling
@@ -139,6 +148,28 @@ class Algorithm:
                     piece.run(*place)
 
         share(work, pieces, self.threads_for(threads), seconds)
+
+    def run_bordered(self, x, packed, y, threads, seconds, border):
+        """As `run`, of the image within the border, if there are `pairs`: see their ``run``."""
+        self.pairs.run(x, packed, y, self.threads_for(threads), seconds, border)
+
+
+class Bordered:
+    """The call of a rule that makes a border: see :meth:`Algorithm.together`."""
+
+    all_or_nothing = True
+
+    def __init__(self, rule, algorithm):
+        self.border, self.algorithm = (rule.problem.padding, rule.map, 0.0), algorithm
+
+    def workspace(self, threads):
+        """As the algorithm's."""
+        return self.algorithm.workspace(threads)
+
+    def run(self, x, packed, y, bias, clamp, threads, seconds, add=None):
+        """As the algorithm's, of the image within the border."""
+        self.algorithm.run_bordered(x, packed[0], y, threads, seconds, self.border)
+        finish(y, bias, clamp, add)
 
 
 class Piece:

@@ -11,9 +11,12 @@ from libc.math cimport INFINITY, log2
 from libc.string cimport memset
 
 from cyconv.kernels.kernels cimport (
+    border_mode_t,
+    border_source,
     spectra_for,
     spectra_t,
     spread_t,
+    storage_t,
     tile_source_t,
     tile_t,
     tile_target_t,
@@ -29,8 +32,10 @@ from math import prod
 
 import numpy as np
 
+from cyconv.algorithms.chains import BORDER, STORAGE
 from cyconv.algorithms.fft_floor import SMALL, Weights
 from cyconv.algorithms.mending import mend
+from cyconv.lowering.borders import extended
 from cyconv.runtime import machine
 
 cnp.import_array()
@@ -269,6 +274,7 @@ cdef class TilePairs:
         memset(&taps, 0, sizeof(taps))
         for a in range(AXES):
             taps.end[a] = taps.step[a] = 1
+        taps.type = <storage_t><int>STORAGE[spread.dtype]
         for a in range(AXES - self.depth, AXES):
             axis = self.s.rank - AXES + a
             taps.end[a] = self.s.axes[axis].span
@@ -285,10 +291,22 @@ cdef class TilePairs:
             packed.weights = Weights(np.array(w, order="C"), p.groups, self.isa)
         return packed
 
-    def run(self, x, Spectra packed, y, int threads, double seconds):
+    def run(self, cnp.ndarray x, Spectra packed, cnp.ndarray y, int threads, double seconds,
+            border=None):
         """y = x correlated with the packed weights, without the last step.
 
         Nothing can fail once y is written: what is to be mended lies elsewhere first.
+
+        Parameters
+        ----------
+        x, y : arrays (N, channels, *spatial) of steps in whole elements
+            Of types that chains hold; an integer y is truncated.
+        packed : Spectra
+        threads : int
+        seconds : float
+        border : (widths, mode, cval), optional
+            What makes of x the problem's: for :func:`cyconv.lowering.borders.extended`, of the
+            spatial axes alone.
         """
         cdef call_t call
         cdef Sizes s = self.s
@@ -306,9 +324,15 @@ cdef class TilePairs:
         call.rank = s.rank
         for a in range(s.rank):
             call.axes[a] = s.axes[a]
-            call.x_step[a] = cnp.PyArray_STRIDE(x, 2 + a) // s.itemsize
+            call.x_step[a] = cnp.PyArray_STRIDE(x, 2 + a) // cnp.PyArray_ITEMSIZE(x)
+            call.image[a] = cnp.PyArray_DIM(x, 2 + a)
+            if border is not None:
+                call.before[a] = border[0][a][0]
         call.x_n, call.x_c = cnp.PyArray_STRIDE(x, 0), cnp.PyArray_STRIDE(x, 1)
-        call.x = cnp.PyArray_BYTES(x)
+        call.x, call.x_type = cnp.PyArray_BYTES(x), <storage_t><int>STORAGE[x.dtype]
+        call.x_size, call.bordered = cnp.PyArray_ITEMSIZE(x), border is not None
+        if border is not None:
+            call.border, call.constant = <border_mode_t><int>BORDER[border[1]], border[2]
         call.spectra = packed.spectra.data
         call.itemsize = s.itemsize
         call.plane = call.k.plane(&call.t)
@@ -321,10 +345,14 @@ cdef class TilePairs:
         call.largest = float(limits.max) / growth if growth < INFINITY else 0
         parallel_for(look_work, &call, items, threads, 0, seconds * LOOK)
         found = np.flatnonzero(doubtful)
-        target = np.empty(y.shape, y.dtype) if len(found) else y
+        target = np.empty((<object>y).shape, s.dtype) if len(found) else y
         write_to(&call, target)
         parallel_for(pair_work, &call, items, threads, <size_t>self.best.bytes, seconds)
         if len(found):
+            if border is not None:
+                x = extended(x, ((0, 0), (0, 0), *border[0]), *border[1:], s.dtype)
+            elif x.dtype != s.dtype:
+                x = x.astype(s.dtype)
             for item in found:
                 self.mend(x, packed.weights, target, item)
             y[...] = target
@@ -420,7 +448,12 @@ cdef struct call_t:
     tile_t t
     cut_t cut
     int depth, rank, itemsize
-    bint least
+    bint least, bordered
+    border_mode_t border
+    double constant
+    storage_t x_type, y_type
+    ptrdiff_t x_size, y_size         # of elements, bytes
+    ptrdiff_t[RANK] image, before    # cells of the image, and of its border before them
     ptrdiff_t G, pairs, lines, plane
     axis_sizes_t[RANK] axes
     ptrdiff_t[RANK] x_step, y_step   # in elements
@@ -437,9 +470,10 @@ cdef struct call_t:
 cdef write_to(call_t *call, cnp.ndarray y):
     """Where results go."""
     for a in range(call.rank):
-        call.y_step[a] = cnp.PyArray_STRIDE(y, 2 + a) // call.itemsize
+        call.y_step[a] = cnp.PyArray_STRIDE(y, 2 + a) // cnp.PyArray_ITEMSIZE(y)
     call.y_n, call.y_k = cnp.PyArray_STRIDE(y, 0), cnp.PyArray_STRIDE(y, 1)
-    call.y = cnp.PyArray_BYTES(y)
+    call.y, call.y_type = cnp.PyArray_BYTES(y), <storage_t><int>STORAGE[y.dtype]
+    call.y_size = cnp.PyArray_ITEMSIZE(y)
 
 
 cdef ptrdiff_t pitch_of(ptrdiff_t columns, ptrdiff_t itemsize) noexcept nogil:
@@ -523,7 +557,7 @@ cdef void place(const call_t *call, ptrdiff_t line, ptrdiff_t tile, const char *
                 tile_source_t *source, tile_target_t *target) noexcept nogil:
     """Where a tile of a line reads and writes: nowhere, if there are fewer tiles."""
     cdef int a, axis, above = call.rank - call.depth
-    cdef ptrdiff_t j, start, begin, length, x_at = 0, y_at = 0
+    cdef ptrdiff_t j, start, length, x_at = 0, y_at = 0
     cdef const axis_sizes_t *sizes
     cdef bint outside
     memset(source, 0, sizeof(tile_source_t))
@@ -531,12 +565,16 @@ cdef void place(const call_t *call, ptrdiff_t line, ptrdiff_t tile, const char *
     for a in range(AXES):
         source.end[a] = source.step[a] = 1
         target.count[a] = target.stride[a] = target.step[a] = 1
+    source.type, target.type = call.x_type, call.y_type
+    source.border, source.constant = call.border, call.constant
     outside = False
     for axis in range(above - 1, -1, -1):
         sizes = &call.axes[axis]
         j = line % sizes.out
         line //= sizes.out
         start = j * sizes.stride - sizes.lo
+        if call.bordered:
+            start = border_source(call.border, start - call.before[axis], call.image[axis])
         outside = outside or start < 0 or start >= sizes.in_
         x_at += start * call.x_step[axis]
         y_at += j * call.y_step[axis]
@@ -547,12 +585,15 @@ cdef void place(const call_t *call, ptrdiff_t line, ptrdiff_t tile, const char *
         tile //= call.cut.counts[a]
         length = call.cut.lengths[a]
         start = j * call.cut.outputs[a] * sizes.stride - sizes.lo
-        begin = max(<ptrdiff_t>0, start)
-        source.begin[a] = begin - start
-        source.end[a] = min(length, sizes.in_ - start)
+        if call.bordered:
+            source.held[a] = min(length, sizes.in_ - start)
+            start -= call.before[axis]
+        source.place[a], source.size[a] = start, call.image[axis]
+        source.begin[a] = max(<ptrdiff_t>0, -start)
+        source.end[a] = min(length, call.image[axis] - start)
         source.step[a] = call.x_step[axis]
-        outside = outside or source.begin[a] >= source.end[a]
-        x_at += begin * call.x_step[axis]
+        outside = outside or (not call.bordered and source.begin[a] >= source.end[a])
+        x_at += (start + source.begin[a]) * call.x_step[axis]
         target.count[a] = min(call.cut.outputs[a], sizes.out - j * call.cut.outputs[a])
         target.stride[a] = sizes.stride
         target.step[a] = call.y_step[axis]
@@ -561,10 +602,10 @@ cdef void place(const call_t *call, ptrdiff_t line, ptrdiff_t tile, const char *
         outside = True
         target.count[2] = 0
     if outside:
-        source.end[2] = source.begin[2] = 0
+        source.end[2] = source.begin[2] = source.held[2] = 0
         x_at = 0
-    source.x = x + x_at * call.itemsize
-    target.y = y + (y_at if target.count[2] else 0) * call.itemsize
+    source.x = x + x_at * call.x_size
+    target.y = y + (y_at if target.count[2] else 0) * call.y_size
 
 
 def best_pairs(problem, workspace_limit, isa):

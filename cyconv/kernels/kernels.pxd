@@ -37,6 +37,8 @@ cdef extern from "chain.h" nogil:
     ctypedef enum border_mode_t:
         pass
 
+    ptrdiff_t border_source(border_mode_t, ptrdiff_t, ptrdiff_t) noexcept
+
     ctypedef enum finish_t:
         CYCONV_EACH
 
@@ -234,10 +236,16 @@ cdef extern from "spectra.h" nogil:
     ctypedef struct tile_source_t:
         ptrdiff_t[3] begin, end, step
         const void *x
+        storage_t type
+        border_mode_t border
+        ptrdiff_t[3] held, place, size
+        double constant
 
     ctypedef struct tile_target_t:
         ptrdiff_t[3] count, stride, step
         void *y
+        storage_t type
+        bint saturate
 
     ctypedef struct spectra_t:
         int itemsize, lanes

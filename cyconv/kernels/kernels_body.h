@@ -44,6 +44,7 @@ const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
 #elif defined(PART_spectra)
 #include "spectra.h"
 #include "spectra_body.h"
+#include "storage_body.h"
 
 #include "transforms_body.h"
 

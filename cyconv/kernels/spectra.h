@@ -2,6 +2,7 @@
  * widely the sizes of real numbers are spread. */
 #ifndef CYCONV_SPECTRA_H
 #define CYCONV_SPECTRA_H
+#include "chain.h"
 #include <stddef.h>
 
 enum { CYCONV_RUN = 16 };
@@ -30,17 +31,27 @@ typedef struct {
     const void *outer_roots, *row_roots, *column_roots, *turns; /* by the `fill_` functions */
 } tile_t;
 
-/* The cells [begin, end) of a tile, along each axis, that an image holds; those of a folded tile
- * along the last. x is the cell at `begin`; steps are in elements. */
+/* The cells [begin, end) of a tile, along each axis, that an image of `type` holds; those of a
+ * folded tile along the last. x is the cell at `begin`; steps are in elements.
+ *
+ * Of the others those of [0, held) are the image's border: cell 0 is at position `place` of `size`,
+ * of a folded tile along the last axis too. What is not held is zero. */
 typedef struct {
     ptrdiff_t begin[3], end[3], step[3];
     const void *x;
+    storage_t type;
+    border_mode_t border;
+    ptrdiff_t held[3], place[3], size[3];
+    double constant;
 } tile_source_t;
 
-/* Every stride[i]-th of a tile's results along each axis, count[i] of them, and where they go. */
+/* Every stride[i]-th of a tile's results along each axis, count[i] of them, and where they go, as
+ * cells of `type`; integers are truncated, or rounded and clipped to `saturate`. */
 typedef struct {
     ptrdiff_t count[3], stride[3], step[3];
     void *y;
+    storage_t type;
+    int saturate;
 } tile_target_t;
 
 typedef struct {

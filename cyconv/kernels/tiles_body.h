@@ -41,85 +41,184 @@ static void fill_turns(ptrdiff_t rows, ptrdiff_t columns, void *turns) {
     }
 }
 
-/* The cells of row (o, r) that are within: the first and the one after the last, and where in x. */
-INLINE const real *cells_of_row(const tile_t *t, const tile_source_t *s, ptrdiff_t o, ptrdiff_t r,
-                                ptrdiff_t *begin, ptrdiff_t *end) {
-    const real *x = s->x;
-    const ptrdiff_t first = t->folded ? r * t->columns : 0;
-    *begin = *end = 0;
-    if (!t->folded) {
-        if (o < s->begin[0] || o >= s->end[0] || r < s->begin[1] || r >= s->end[1]) return NULL;
-        x += (o - s->begin[0]) * s->step[0] + (r - s->begin[1]) * s->step[1];
-    }
-    const ptrdiff_t from = s->begin[2] > first ? s->begin[2] : first;
-    const ptrdiff_t to = s->end[2] < first + t->columns ? s->end[2] : first + t->columns;
-    if (from >= to) return NULL;
-    *begin = from - first, *end = to - first;
-    return x + (from - s->begin[2]) * s->step[2];
+#define TYPE_OF_REAL (REAL_BYTES == 4 ? CYCONV_F32 : CYCONV_F64)
+#define NO_CELL PTRDIFF_MIN
+#define CONSTANT_CELL (PTRDIFF_MIN + 1)
+
+INLINE int holds_cell(const tile_source_t *s, int a, ptrdiff_t i) {
+    return i >= s->begin[a] && i < s->end[a];
 }
 
-static void look_at_row(const real *x, ptrdiff_t step, ptrdiff_t n, int least, spread_t *found) {
-    enum { FEW = 512 };
-    if (step == 1) {
-        row_spread(n, x, least, found);
+/* Which cell of a tile, or of the image beyond it, stands at cell i of an axis. */
+INLINE ptrdiff_t cell_at(const tile_source_t *s, int a, ptrdiff_t i) {
+    if (holds_cell(s, a, i)) return i;
+    if (i >= s->held[a]) return NO_CELL;
+    const ptrdiff_t from = border_source(s->border, s->place[a] + i, s->size[a]);
+    return from < 0 ? CONSTANT_CELL : from - s->place[a];
+}
+
+/* to[i] = x[i * step], i < n. */
+INLINE void read_cells(storage_t type, const void *x, ptrdiff_t step, ptrdiff_t n, real *to) {
+    const char *from = x;
+    if (type == TYPE_OF_REAL)
+        copy_row(to, x, step, n);
+    else if (step == 1)
+        load_cells(type, x, n, to);
+    else
+        for (ptrdiff_t i = 0; i < n; i++)
+            load_cells(type, from + i * step * storage_size(type), 1, to + i);
+}
+
+/* Where cell i of a line is, of which x is the cell at `begin`. */
+INLINE const void *cell_of(const tile_source_t *s, const void *x, ptrdiff_t i) {
+    return (const char *)x + (i - s->begin[2]) * s->step[2] * storage_size(s->type);
+}
+
+/* Cells [from, last) of a line, which are not within; `line[i]` for the cells that are there. */
+static void load_border(const tile_source_t *s, const void *x, ptrdiff_t from, ptrdiff_t last,
+                        ptrdiff_t begin, ptrdiff_t end, real *line) {
+    const ptrdiff_t held = s->held[2] < last ? s->held[2] : last;
+    ptrdiff_t i = from;
+    for (; i < held; i++) {
+        const ptrdiff_t cell = cell_at(s, 2, i);
+        if (cell == CONSTANT_CELL)
+            line[i] = (real)s->constant;
+        else if (cell >= begin && cell < end)
+            line[i] = line[cell];
+        else
+            read_cells(s->type, cell_of(s, x, cell), 1, 1, line + i);
+    }
+    if (i < last) zero_row(line + i, last - i);
+}
+
+/* Cells [first, last) of a line of a tile, of which x is the cell at `begin`. */
+static void load_line(const tile_source_t *s, const void *x, ptrdiff_t first, ptrdiff_t last,
+                      real *to) {
+    ptrdiff_t begin = s->begin[2] > first ? s->begin[2] : first;
+    ptrdiff_t end = s->end[2] < last ? s->end[2] : last;
+    if (begin >= end) begin = end = last;
+    if (begin < end)
+        read_cells(s->type, cell_of(s, x, begin), s->step[2], end - begin, to + begin - first);
+    load_border(s, x, first, begin, begin, end, to - first);
+    load_border(s, x, end, last, begin, end, to - first);
+}
+
+/* A row of a tile, or of the image beyond it. */
+typedef struct {
+    ptrdiff_t o, r;
+} row_t;
+
+INLINE row_t row_at(const tile_source_t *s, ptrdiff_t o, ptrdiff_t r) {
+    return (row_t){cell_at(s, 0, o), cell_at(s, 1, r)};
+}
+INLINE int holds_row(const tile_source_t *s, row_t row) {
+    return holds_cell(s, 0, row.o) && holds_cell(s, 1, row.r);
+}
+INLINE int is_zero(row_t row) { return row.o == NO_CELL || row.r == NO_CELL; }
+INLINE int is_constant(row_t row) { return row.o == CONSTANT_CELL || row.r == CONSTANT_CELL; }
+INLINE const void *cells_of(const tile_source_t *s, row_t row) {
+    const ptrdiff_t at = (row.o - s->begin[0]) * s->step[0] + (row.r - s->begin[1]) * s->step[1];
+    return (const char *)s->x + at * storage_size(s->type);
+}
+
+/* Those around the image after its own, which most of them repeat. */
+static void load_tile(const tile_t *t, const tile_source_t *s, int half, void *plane) {
+    const ptrdiff_t pitch = 2 * t->pitch, n = t->columns;
+    real *const rows = (real *)plane + half * t->pitch;
+    for (ptrdiff_t r = 0; t->folded && r < t->rows; r++)
+        load_line(s, s->x, r * n, r * n + n, rows + r * pitch);
+    for (int around = 0; around < 2 && !t->folded; around++)
+        for (ptrdiff_t i = 0; i < t->outer * t->rows; i++) {
+            const row_t here = {i / t->rows, i % t->rows};
+            real *row = rows + i * pitch;
+            if (holds_row(s, here) == around) continue;
+            const row_t from = row_at(s, here.o, here.r);
+            if (is_zero(from)) {
+                zero_row(row, n);
+            } else if (is_constant(from)) {
+                for (ptrdiff_t j = 0; j < n; j++) row[j] = j < s->held[2] ? (real)s->constant : 0;
+            } else if (around && holds_row(s, from)) {
+                copy_row(row, rows + (from.o * t->rows + from.r) * pitch, 1, n);
+            } else {
+                load_line(s, cells_of(s, from), 0, n, row);
+            }
+        }
+}
+
+/* Runs of CYCONV_RUN are those of the whole line. */
+static void look_at_line(const tile_source_t *s, const void *x, int least, spread_t *found) {
+    enum { FEW = 32 * CYCONV_RUN };
+    real few[FEW + CYCONV_RUN];
+    const ptrdiff_t first = s->held[2] > 0 ? 0 : s->begin[2];
+    const ptrdiff_t last = s->held[2] > s->end[2] ? s->held[2] : s->end[2];
+    if (first >= last) return;
+    if (first == s->begin[2] && last == s->end[2] && s->step[2] == 1 && s->type == TYPE_OF_REAL) {
+        row_spread(last - first, x, least, found);
         return;
     }
-    real few[FEW];
-    for (ptrdiff_t i = 0; i < n; i += FEW) {
-        const ptrdiff_t count = n - i < FEW ? n - i : FEW;
-        copy_row(few, x + i * step, step, count);
-        row_spread(count, few, least, found);
+    for (ptrdiff_t i = first, end; i < last; i = end) {
+        end = last - i < FEW + CYCONV_RUN ? last : i + FEW;
+        load_line(s, x, i, end, few);
+        row_spread(end - i, few, least, found);
     }
+}
+
+INLINE ptrdiff_t end_of(const tile_source_t *s, int a) {
+    return s->held[a] > s->end[a] ? s->held[a] : s->end[a];
 }
 
 static void look_at_tile(const tile_t *t, const tile_source_t *s, int least, spread_t *found) {
-    const ptrdiff_t n = s->end[2] - s->begin[2], *step = s->step;
-    if (n <= 0) return;
-    for (ptrdiff_t o = 0; o < (t->folded ? 1 : s->end[0] - s->begin[0]); o++)
-        for (ptrdiff_t r = 0; r < (t->folded ? 1 : s->end[1] - s->begin[1]); r++)
-            look_at_row((const real *)s->x + o * step[0] + r * step[1], step[2], n, least, found);
-}
-
-static void load_tile(const tile_t *t, const tile_source_t *s, int half, void *plane) {
-    real *row = (real *)plane + half * t->pitch;
-    for (ptrdiff_t o = 0; o < t->outer; o++)
-        for (ptrdiff_t r = 0; r < t->rows; r++, row += 2 * t->pitch) {
-            ptrdiff_t begin, end;
-            const real *x = cells_of_row(t, s, o, r, &begin, &end);
-            zero_row(row, begin);
-            if (x) copy_row(row + begin, x, s->step[2], end - begin);
-            zero_row(row + end, t->columns - end);
+    const real constant = (real)s->constant;
+    if (t->folded) {
+        look_at_line(s, s->x, least, found);
+        return;
+    }
+    for (ptrdiff_t o = 0; o < end_of(s, 0); o++)
+        for (ptrdiff_t r = 0; r < end_of(s, 1); r++) {
+            const row_t from = row_at(s, o, r), here = {o, r};
+            if (is_zero(from)) continue;
+            if (is_constant(from))
+                row_spread(1, &constant, least, found);
+            else if (holds_row(s, here) || !holds_row(s, from))
+                look_at_line(s, cells_of(s, from), least, found);
         }
 }
 
 /* to[i * step] = from[i * stride], i < n. */
-INLINE void copy_cells(real *to, ptrdiff_t step, const real *from, ptrdiff_t stride, ptrdiff_t n) {
-    if (step == 1) {
+INLINE void write_cells(const tile_target_t *s, void *to, const real *from, ptrdiff_t stride,
+                        ptrdiff_t n) {
+    const ptrdiff_t step = s->step[2], size = storage_size(s->type);
+    real *cells = to;
+    if (s->type == TYPE_OF_REAL && step == 1)
         copy_row(to, from, stride, n);
-        return;
-    }
-    for (ptrdiff_t i = 0; i < n; i++) to[i * step] = from[i * stride];
+    else if (s->type == TYPE_OF_REAL)
+        for (ptrdiff_t i = 0; i < n; i++) cells[i * step] = from[i * stride];
+    else if (step == 1 && stride == 1)
+        store_cells(s->type, s->saturate, from, n, to);
+    else
+        for (ptrdiff_t i = 0; i < n; i++)
+            store_cells(s->type, s->saturate, from + i * stride, 1, (char *)to + i * step * size);
 }
 
 static void store_tile(const tile_t *t, const tile_target_t *s, int half, const void *plane) {
     const real *from = (const real *)plane + half * t->pitch;
-    const ptrdiff_t row = 2 * t->pitch, stride = s->stride[2];
-    real *y = s->y;
+    const ptrdiff_t row = 2 * t->pitch, stride = s->stride[2], size = storage_size(s->type);
+    char *y = s->y;
     if (t->folded) {
         for (ptrdiff_t i = 0; i < s->count[2];) {
             const ptrdiff_t r = i * stride / t->columns, j = i * stride % t->columns;
             ptrdiff_t n = (t->columns - j + stride - 1) / stride;
             if (n > s->count[2] - i) n = s->count[2] - i;
-            copy_cells(y + i * s->step[2], s->step[2], from + r * row + j, stride, n);
+            write_cells(s, y + i * s->step[2] * size, from + r * row + j, stride, n);
             i += n;
         }
         return;
     }
     for (ptrdiff_t o = 0; o < s->count[0]; o++)
         for (ptrdiff_t r = 0; r < s->count[1]; r++)
-            copy_cells(y + o * s->step[0] + r * s->step[1], s->step[2],
-                       from + (o * s->stride[0] * t->rows + r * s->stride[1]) * row, stride,
-                       s->count[2]);
+            write_cells(s, y + (o * s->step[0] + r * s->step[1]) * size,
+                        from + (o * s->stride[0] * t->rows + r * s->stride[1]) * row, stride,
+                        s->count[2]);
 }
 
 /* Along the columns of one slab, and along the axis above. */

@@ -6,6 +6,8 @@ import threading
 from heapq import heapify, heappop, heappush
 from itertools import count as counter
 
+import numpy as np
+
 import cyconv.kernels
 from cyconv import lowering
 from cyconv.lowering.tree import Branch, Leaf, seen_by_leaf
@@ -426,6 +428,32 @@ class PackedConv:
                 zero,
                 target,
             )
+        return True
+
+    def of_bordered(self, x, border, out):
+        """Fill `out` for the image within the first operand's border, as it is stored.
+
+        Parameters
+        ----------
+        x : array (N, C, *spatial) of integers, float32 or float64
+        border : (widths, mode, cval)
+            What makes the operand of `x`: see :func:`cyconv.lowering.borders.extended`, of the
+            spatial axes alone.
+        out : array of the output's shape, float32 or float64
+
+        Returns
+        -------
+        bool
+            Whether the plan's algorithm can: nothing is written where not.
+        """
+        plan = self.plan
+        algorithm = getattr(plan._root, "algorithm", None)
+        run = getattr(algorithm, "run_bordered", None)
+        if run is None or algorithm.pairs is None:
+            return False
+        target = out if plan._all_or_nothing else np.empty_like(out)
+        run(strided(x), self._packed, target, plan._count, plan.seconds, border)
+        deliver(out, target)
         return True
 
     def repeated(self, x, out):

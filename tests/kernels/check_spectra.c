@@ -2,13 +2,16 @@
 #include "check.h"
 #include "spectra.h"
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #ifdef ELEMENT_f32
 typedef float real;
+#define TYPE CYCONV_F32
 #define CHECK check_spectra_f32
 #else
 typedef double real;
+#define TYPE CYCONV_F64
 #define CHECK check_spectra_f64
 #endif
 
@@ -95,7 +98,7 @@ static void check_tiles(const spectra_t *k) {
 
         ptrdiff_t tap[2][2][3];
         double w[2][2][3];
-        const tile_source_t none = {{0}, {0}, {0}, NULL};
+        const tile_source_t none = {.x = NULL};
         for (ptrdiff_t p = 0; p < pairs; p++) {
             real *taps = guarded(3, n * size);
             for (ptrdiff_t i = 0; i < n; i++) taps[i] = 0;
@@ -105,17 +108,17 @@ static void check_tiles(const spectra_t *k) {
                 *place = between(0, n - 1), *value = (double)between(-9, 9);
                 taps[*place] += (real)*value;
             }
-            const tile_source_t all = {{0},
-                                       {length[0], length[1], length[2]},
-                                       {length[1] * length[2], length[2], 1},
-                                       taps};
+            const tile_source_t all = {.end = {length[0], length[1], length[2]},
+                                       .step = {length[1] * length[2], length[2], 1},
+                                       .x = taps,
+                                       .type = TYPE};
             k->load(&t, &all, 0, at);
             k->load(&t, &none, 1, at);
             k->transform(&t, at, spectra + p * 2 * n, scratch);
         }
         for (ptrdiff_t c = 0; c < t.channels; c++)
             for (int half = 0; half < 2; half++) {
-                tile_source_t s = {{0}, {0}, {0}, NULL};
+                tile_source_t s = {.type = TYPE};
                 ptrdiff_t held[3];
                 for (int a = 0; a < 3; a++) held[a] = part_of(length[a], &s.begin[a], &s.end[a]);
                 s.step[2] = between(1, 2), s.step[1] = s.step[2] * held[2];
@@ -158,7 +161,7 @@ static void check_tiles(const spectra_t *k) {
                             want[half][i] += w[f][c][j] * tile[c][half][cell];
                         }
                 }
-                tile_target_t s = {{0}, {0}, {0}, NULL};
+                tile_target_t s = {.type = TYPE};
                 for (int a = 0; a < 3; a++) {
                     s.stride[a] = between(1, 3);
                     s.count[a] = between(1, (length[a] - 1) / s.stride[a] + 1);
@@ -189,7 +192,99 @@ static void check_tiles(const spectra_t *k) {
     }
 }
 
+/* The cell of an image of small integers, and how large its cells are. */
+static double value_of(storage_t type, const char *x, ptrdiff_t i) {
+    if (type == CYCONV_U8) return ((const uint8_t *)x)[i];
+    if (type == CYCONV_I16) return ((const int16_t *)(const void *)x)[i];
+    if (type == CYCONV_F32) return (double)((const float *)(const void *)x)[i];
+    return ((const double *)(const void *)x)[i];
+}
+static void set_value(storage_t type, char *x, ptrdiff_t i, int value) {
+    if (type == CYCONV_U8) ((uint8_t *)x)[i] = (uint8_t)value;
+    if (type == CYCONV_I16) ((int16_t *)(void *)x)[i] = (int16_t)value;
+    if (type == CYCONV_F32) ((float *)(void *)x)[i] = (float)value;
+    if (type == CYCONV_F64) ((double *)(void *)x)[i] = value;
+}
+static ptrdiff_t size_of(storage_t type) {
+    return type == CYCONV_U8 ? 1 : type == CYCONV_I16 ? 2 : type == CYCONV_F32 ? 4 : 8;
+}
+
+/* Tiles anywhere on images of any type and size, with a border of any width: every cell, their
+ * largest, and the cells as they are stored in the other type. */
+static void check_borders(const spectra_t *k) {
+    const storage_t types[] = {CYCONV_U8, CYCONV_I16, CYCONV_F32, CYCONV_F64};
+    for (int round = 0; round < 600; round++) {
+        tile_t t = {0};
+        choose_lengths(k, &t);
+        const ptrdiff_t n = t.outer * t.rows * t.columns, plane = k->plane(&t);
+        const ptrdiff_t length[3] = {t.folded ? 1 : t.outer, t.folded ? 1 : t.rows,
+                                     t.folded ? n : t.columns};
+        tile_source_t s = {.type = types[between(0, 3)], .constant = (double)between(-9, 9)};
+        s.border = (border_mode_t)between(CYCONV_REFLECT, CYCONV_CONSTANT);
+        ptrdiff_t count = 1, at = 0;
+        for (int a = 2; a >= 0; a--) {
+            s.size[a] = length[a] == 1 ? 1 : between(1, 30);
+            s.place[a] = length[a] == 1 ? 0 : between(-50, s.size[a] + 5);
+            s.held[a] = between(0, 3) ? between(1, length[a]) : length[a];
+            s.begin[a] = s.place[a] < 0 ? -s.place[a] : 0;
+            s.end[a] = s.size[a] - s.place[a] < s.held[a] ? s.size[a] - s.place[a] : s.held[a];
+            s.step[a] = a == 2 ? between(1, 2) : count;
+            count = s.step[a] * s.size[a];
+            at += (s.place[a] + s.begin[a]) * s.step[a];
+        }
+        const ptrdiff_t cells = count - s.step[2] + 1;
+        char *x = guarded(0, cells * size_of(s.type));
+        for (ptrdiff_t i = 0; i < cells; i++)
+            set_value(s.type, x, i, (int)between(s.type == CYCONV_U8 ? 0 : -99, 99));
+        s.x = x + at * size_of(s.type);
+
+        const int half = (int)between(0, 1);
+        real *planes = guarded(1, plane * (ptrdiff_t)sizeof(real));
+        spread_t found = {0, INFINITY, INFINITY};
+        double most = 0;
+        k->look(&t, &s, 0, &found);
+        k->load(&t, &s, half, planes);
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const ptrdiff_t p[3] = {i / length[2] / length[1], i / length[2] % length[1],
+                                    i % length[2]};
+            ptrdiff_t from = 0;
+            int held = 1, constant = 0;
+            for (int a = 0; a < 3; a++) {
+                const ptrdiff_t j = border_source(s.border, s.place[a] + p[a], s.size[a]);
+                held &= p[a] < s.held[a], constant |= j < 0, from += j * s.step[a];
+            }
+            const double want = !held ? 0 : constant ? s.constant : value_of(s.type, x, from);
+            const double got = (double)planes[(i / t.columns * 2 + half) * t.pitch + i % t.columns];
+            most = fmax(most, fabs(want));
+            if (got != want) fail("cell %td of mode %d is %g, not %g", i, s.border, got, want);
+        }
+        if (found.largest != most) fail("the largest is %g, not %g", found.largest, most);
+
+        tile_target_t y = {.type = TYPE == CYCONV_F32 ? CYCONV_F64 : CYCONV_F32};
+        for (int a = 0; a < 3; a++) {
+            y.stride[a] = between(1, 3);
+            y.count[a] = between(1, (length[a] - 1) / y.stride[a] + 1);
+        }
+        y.step[2] = between(1, 2), y.step[1] = y.step[2] * y.count[2];
+        y.step[0] = y.step[1] * y.count[1];
+        const ptrdiff_t stored = y.count[0] * y.count[1] * y.count[2];
+        char *to = guarded(2, ((stored - 1) * y.step[2] + 1) * size_of(y.type));
+        y.y = to;
+        k->store(&t, &y, half, planes);
+        for (ptrdiff_t i = 0; i < stored; i++) {
+            const ptrdiff_t cell = (i / y.count[2] / y.count[1] * y.stride[0] * length[1] +
+                                    i / y.count[2] % y.count[1] * y.stride[1]) *
+                                       length[2] +
+                                   i % y.count[2] * y.stride[2];
+            const double want =
+                (double)planes[(cell / t.columns * 2 + half) * t.pitch + cell % t.columns];
+            if (value_of(y.type, to, i * y.step[2]) != want) fail("result %td is not %g", i, want);
+        }
+    }
+}
+
 void CHECK(const spectra_t *k) {
     check_spread(k);
     check_tiles(k);
+    check_borders(k);
 }
