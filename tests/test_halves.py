@@ -106,7 +106,7 @@ def test_a_limit_that_leaves_no_room_for_sums_casts_whole_arrays():
     assert "one pass" in plain.explain().chain[0]
     plans = (
         cyconv.plan(problem, algorithm="implicit_gemm", workspace_limit=limit, threads=1)
-        for limit in range(plain.workspace_bytes, plain.workspace_bytes // 2, -4096)
+        for limit in range(plain.workspace_bytes, plain.workspace_bytes // 4, -4096)
     )
     tight = next(plan for plan in plans if "one pass" not in plan.explain().chain[0])
     np.testing.assert_array_equal(tight(x, w), plain(x, w))
