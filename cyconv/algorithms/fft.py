@@ -30,7 +30,7 @@ import cyconv.kernels
 from cyconv.algorithms.fft_floor import Weights
 from cyconv.algorithms.mending import mend
 from cyconv.algorithms.tile_pairs import best_pairs
-from cyconv.algorithms.tiling import PIECE, best_tiling
+from cyconv.algorithms.tiling import PIECE, best_tiling, spread_taps, tile_of
 from cyconv.lowering.borders import Border
 from cyconv.planning import cost
 from cyconv.planning.cost import BALANCED
@@ -93,7 +93,7 @@ class Algorithm:
     def together(cls, rule, algorithms):
         """Where the tiles are the kernels' own, they read an image's border as they are loaded."""
         (algorithm,) = algorithms if len(algorithms) == 1 else (None,)
-        if type(rule) is Border and rule.problem.direction == "forward" and algorithm.pairs:
+        if type(rule) is Border and rule.problem.direction == "forward" and algorithm.reads_borders:
             return Bordered(rule, algorithm)
         return None
 
@@ -112,12 +112,10 @@ class Algorithm:
         if self.pairs is not None:
             return self.pairs.pack(w)
         p, t = self.problem, self.tiling
-        taps = (..., *(slice(None, None, d) for d in p.dilation))
         spectra = np.empty((p.filters, t.channels, *t.sizes), self.complex)
         some = max(1, PIECE // max(1, t.channels * t.points))
         for k in range(0, p.filters if t.channels else 0, some):  # Ctrl-C is seen between them
-            spread = np.zeros((len(w[k : k + some]), t.channels, *p.receptive_field), p.dtype)
-            spread[taps] = w[k : k + some]
+            spread = spread_taps(p, w[k : k + some])
             transformed = scipy.fft.rfftn(spread, t.transformed_lengths, axes=t.axes)
             np.conjugate(transformed, out=spectra[k : k + some])
         spectra = spectra.reshape(p.groups, t.filters, *spectra.shape[1:])
@@ -149,8 +147,13 @@ class Algorithm:
 
         share(work, pieces, self.threads_for(threads), seconds)
 
+    @property
+    def reads_borders(self):
+        """Whether there is :meth:`run_bordered`."""
+        return self.pairs is not None
+
     def run_bordered(self, x, packed, y, threads, seconds, border):
-        """As `run`, of the image within the border, if there are `pairs`: see their ``run``."""
+        """As `run`, of the image within the border, without the last step: see `pairs`."""
         self.pairs.run(x, packed, y, self.threads_for(threads), seconds, border)
 
 
@@ -233,19 +236,11 @@ class Piece:
         """The inputs that `count` tiles read, with zeros beyond the image, and those within it."""
         t = self.tiling
         sizes = [*t.lengths[:-1], (count - 1) * t.steps[-1] + t.lengths[-1]]
-        source, target = [slice(None)], [slice(None)]
-        for axis, (lo, _) in enumerate(self.problem.padding):
-            start = place[axis] * t.steps[axis] - lo
-            begin = max(start, 0)
-            end = max(begin, min(start + sizes[axis], self.problem.spatial[axis]))
-            source.append(slice(begin, end))
-            target.append(slice(begin - start, end - start))
-        x = x[tuple(source)]
-        if x.shape[1:] == tuple(sizes):
-            return x, x
-        strip = np.zeros((len(x), *sizes), x.dtype)
-        strip[tuple(target)] = x
-        return strip, x
+        starts = [
+            j * step - lo
+            for j, step, (lo, _) in zip(place, t.steps, self.problem.padding, strict=True)
+        ]
+        return tile_of(x, starts, sizes)
 
     def cells(self, place, count):
         """Where the outputs of the tiles go, and where they lie in each tile."""

@@ -245,12 +245,11 @@ cdef class Algorithm(Base):
         # Panels of few taps stay in the first-level cache and are multiplied together, which writes
         # longer rows; others are met one after another, in a share of the second.
         near, far = machine.caches().l1 * 5 // 8, machine.caches().l2 // 8
-        group = (near if 4 * panel * size <= near else far) // max(1, panel * size)
-        group = max(1, min(MOST_PANELS, group))
         if self.pointwise:
-            room = min(self.workspace_limit // 4, 2 * far)
-            group = max(1, min(MOST_POINTS, room // max(1, panel * size)))
-        self.group = self.k.nr * group
+            panels, cached = MOST_POINTS, min(self.workspace_limit // 4, 2 * far)
+        else:
+            panels, cached = MOST_PANELS, near if 4 * panel * size <= near else far
+        self.group = self.k.nr * max(1, min(panels, cached // max(1, panel * size)))
         fixed += (self.group // self.k.nr * panel + 2 * CYCONV_OVERREAD) * size
         room = max(min(strip_bytes(), self.workspace_limit - fixed), 1) // size
         columns = s.fitting(max(1, min(w.out, max(COLUMNS, 2 * s.right))), planes, room)

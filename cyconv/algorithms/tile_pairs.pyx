@@ -35,6 +35,7 @@ import numpy as np
 from cyconv.algorithms.chains import BORDER, STORAGE
 from cyconv.algorithms.fft_floor import SMALL, Weights
 from cyconv.algorithms.mending import mend
+from cyconv.algorithms.tiling import spread_taps, tile_of
 from cyconv.lowering.borders import extended
 from cyconv.runtime import machine
 
@@ -109,6 +110,7 @@ cdef ptrdiff_t rows_of(ptrdiff_t length, ptrdiff_t lanes) noexcept nogil:
 
 cdef struct cut_t:
     ptrdiff_t[AXES] lengths, outputs, counts
+    tile_t tile                 # as the kernels take it, without its tables
     double seconds, seconds_of_one, bytes, spectra_bytes
 
 
@@ -116,17 +118,17 @@ cdef class TilePairs:
     """How a problem is cut into pairs of tiles, and what they cost; see :func:`best_pairs`."""
 
     cdef Sizes s
+    cdef const spectra_t *k
     cdef ptrdiff_t lanes
     cdef int depth                # axes that are cut: the last ones
     cdef cut_t best
-    cdef tile_t tile              # without its tables
     cdef readonly object problem, isa
     cdef readonly ptrdiff_t lines, pairs  # of one group: along the other axes; of each such line
 
     cdef double price(self, cut_t *cut, const rates_t *rates) noexcept:
         """Seconds for one image."""
         cdef Sizes s = self.s
-        cdef double points = 1, levels, each, tiles = 1, columns = 0, rows, packing
+        cdef double points = 1, levels, each, tiles = 1, columns = 0, touched, packing
         cdef int a
         for a in range(AXES - self.depth, AXES):
             points *= cut.lengths[a]
@@ -135,15 +137,14 @@ cdef class TilePairs:
         for a in range(AXES - self.depth, AXES):
             columns += points / cut.lengths[a]
         if self.depth == 1:
-            rows = rows_of(cut.lengths[2], self.lanes)
-            columns = rows + points / rows
+            columns = cut.tile.rows + cut.tile.columns
         each = 2 * points * (rates.point + rates.stage * levels)
         each += columns / self.lanes * rates.column
         cut.spectra_bytes = 2.0 * points * s.itemsize * s.G * s.C * s.K
         cut.bytes = self.bytes_of(cut)
-        rows = cut.bytes + 2 * points * s.itemsize * (1 + (self.depth == 1))
-        if rows > rates.near:
-            each *= 1 + rates.far * log2(rows / rates.near)
+        touched = cut.bytes + 2 * points * s.itemsize * (1 + (self.depth == 1))
+        if touched > rates.near:
+            each *= 1 + rates.far * log2(touched / rates.near)
         packing = s.G * s.C * s.K * each / 2
         each = each * (s.C + s.K) / 2 + 2 * points * s.C * s.K * rates.product
         each *= s.G * <double>self.lines * <ptrdiff_t>((tiles + 1) / 2)
@@ -155,15 +156,9 @@ cdef class TilePairs:
 
     cdef double bytes_of(self, const cut_t *cut) noexcept:
         """Scratch of one thread."""
-        cdef double plane, scratch
-        cdef ptrdiff_t rows = cut.lengths[1], columns = cut.lengths[2]
-        if self.depth == 1:
-            rows = rows_of(columns, self.lanes)
-            columns //= rows
-        plane = 2.0 * cut.lengths[0] * rows * pitch_of(columns, self.s.itemsize)
-        plane *= 1 if self.s.C * self.s.K == 1 else self.s.C + self.s.K
-        scratch = max((2 + self.s.C) * columns, 2 * max(rows, cut.lengths[0])) * 2 * self.lanes
-        return (plane + scratch) * self.s.itemsize + 2 * LINE
+        cdef double planes = self.k.plane(&cut.tile)
+        planes *= 1 if self.s.C * self.s.K == 1 else self.s.C + self.s.K
+        return (planes + self.k.scratch(&cut.tile)) * self.s.itemsize + 2 * LINE
 
     cdef bint find(self, double limit) except -1:
         """The cheapest tiles within the limit, if there are any."""
@@ -174,6 +169,7 @@ cdef class TilePairs:
         cdef const axis_sizes_t *axis
         cdef int a, i, j, k
         cdef bint found = False
+        memset(&cut, 0, sizeof(cut))
         for a in range(AXES):
             counts[a], lengths[a][0] = 1, 1
             cut.lengths[a] = cut.outputs[a] = cut.counts[a] = 1
@@ -188,11 +184,11 @@ cdef class TilePairs:
         for i in range(counts[0]):
             for j in range(counts[1]):
                 for k in range(counts[2]):
-                    if self.depth == 1 and rows_of(lengths[2][k], self.lanes) == 0:
-                        continue
                     self.cut_axis(&cut, 0, lengths[0][i])
                     self.cut_axis(&cut, 1, lengths[1][j])
                     self.cut_axis(&cut, 2, lengths[2][k])
+                    if not self.lay_out(&cut):
+                        continue
                     self.price(&cut, &rates)
                     if cut.bytes + cut.spectra_bytes > limit:
                         continue
@@ -210,31 +206,24 @@ cdef class TilePairs:
         cut.outputs[a] = min(max(axis.out, <ptrdiff_t>1), (length - axis.span) // axis.stride + 1)
         cut.counts[a] = ceil_div(max(axis.out, <ptrdiff_t>1), cut.outputs[a])
 
-    cdef lay_out(self):
-        """What the kernels take."""
-        cdef ptrdiff_t rows
-        self.pairs = 1
-        for a in range(AXES):
-            self.pairs *= self.best.counts[a]
-        self.pairs = ceil_div(self.pairs, 2)
-        memset(&self.tile, 0, sizeof(tile_t))
-        self.tile.channels, self.tile.filters = self.s.C, self.s.K
-        self.tile.outer, self.tile.rows, self.tile.columns = self.best.lengths
-        self.tile.folded = self.depth == 1
-        if self.tile.folded:
-            rows = rows_of(self.tile.columns, self.lanes)
-            self.tile.rows, self.tile.columns = rows, self.tile.columns // rows
-        self.tile.pitch = pitch_of(self.tile.columns, self.s.itemsize)
+    cdef bint lay_out(self, cut_t *cut) noexcept:
+        """What the kernels take; whether they can: a line must fold into rows."""
+        cdef tile_t *t = &cut.tile
+        t.channels, t.filters = self.s.C, self.s.K
+        t.outer, t.rows, t.columns = cut.lengths[0], cut.lengths[1], cut.lengths[2]
+        t.folded = self.depth == 1
+        if t.folded:
+            t.rows = rows_of(t.columns, self.lanes)
+            if t.rows == 0:
+                return False
+            t.columns //= t.rows
+        t.pitch = pitch_of(t.columns, self.s.itemsize)
+        return True
 
     @property
     def seconds(self):
         """Predicted, of all images, on one thread."""
         return self.best.seconds
-
-    @property
-    def seconds_of_one(self):
-        """Predicted for one image: what choices go by, which the batch may not change."""
-        return self.best.seconds_of_one
 
     @property
     def bytes(self):
@@ -254,8 +243,8 @@ cdef class TilePairs:
     def pack(self, w):
         """The spectra of the weights, and the weights for repairs."""
         cdef Spectra packed = Spectra()
-        cdef const spectra_t *k = spectra_for(self.isa, self.problem.dtype)
-        cdef tile_t t = self.tile
+        cdef const spectra_t *k = self.k
+        cdef tile_t t = self.best.tile
         cdef tile_source_t taps, none
         cdef ptrdiff_t i, itemsize = self.s.itemsize, plane
         cdef char *scratch
@@ -316,8 +305,8 @@ cdef class TilePairs:
         cdef cnp.ndarray even = packed.weights.even, span = packed.weights.span
         limits = np.finfo(s.dtype)
         memset(&call, 0, sizeof(call))
-        call.k = spectra_for(self.isa, self.problem.dtype)
-        call.t = self.tile
+        call.k = self.k
+        call.t = self.best.tile
         packed.place(&call.t)
         call.cut, call.depth = self.best, self.depth
         call.G, call.pairs, call.lines = s.G, self.pairs, self.lines
@@ -326,13 +315,15 @@ cdef class TilePairs:
             call.axes[a] = s.axes[a]
             call.x_step[a] = cnp.PyArray_STRIDE(x, 2 + a) // cnp.PyArray_ITEMSIZE(x)
             call.image[a] = cnp.PyArray_DIM(x, 2 + a)
-            if border is not None:
-                call.before[a] = border[0][a][0]
         call.x_n, call.x_c = cnp.PyArray_STRIDE(x, 0), cnp.PyArray_STRIDE(x, 1)
         call.x, call.x_type = cnp.PyArray_BYTES(x), <storage_t><int>STORAGE[x.dtype]
-        call.x_size, call.bordered = cnp.PyArray_ITEMSIZE(x), border is not None
+        call.x_size = cnp.PyArray_ITEMSIZE(x)
         if border is not None:
-            call.border, call.constant = <border_mode_t><int>BORDER[border[1]], border[2]
+            widths, mode, cval = border
+            call.bordered, call.constant = True, cval
+            call.border = <border_mode_t><int>BORDER[mode]
+            for a in range(s.rank):
+                call.before[a] = widths[a][0]
         call.spectra = packed.spectra.data
         call.itemsize = s.itemsize
         call.plane = call.k.plane(&call.t)
@@ -350,7 +341,7 @@ cdef class TilePairs:
         parallel_for(pair_work, &call, items, threads, <size_t>self.best.bytes, seconds)
         if len(found):
             if border is not None:
-                x = extended(x, ((0, 0), (0, 0), *border[0]), *border[1:], s.dtype)
+                x = extended(x, ((0, 0), (0, 0), *widths), mode, cval, s.dtype)
             elif x.dtype != s.dtype:
                 x = x.astype(s.dtype)
             for item in found:
@@ -373,17 +364,12 @@ cdef class TilePairs:
         lengths = [1] * above + self.lengths
         tiles = []
         for one in range(2 * pair, min(2 * pair + 2, prod(counts))):
-            tile = np.zeros((channels, *lengths), x.dtype)
-            source, target, cells = [slice(None)], [slice(None)], [slice(None)]
+            starts, cells = [], [slice(None)]
             for axis, j in enumerate((*place, *np.unravel_index(one, counts))):
-                per, size = outputs[axis], p.output_spatial[axis]
-                start = int(j) * per * p.stride[axis] - p.padding[axis][0]
-                begin = max(start, 0)
-                end = max(begin, min(start + lengths[axis], p.spatial[axis]))
-                source.append(slice(begin, end))
-                target.append(slice(begin - start, end - start))
-                cells.append(slice(int(j) * per, min((int(j) + 1) * per, size)))
-            tile[tuple(target)] = x[tuple(source)]
+                begin = int(j) * outputs[axis]
+                starts.append(begin * p.stride[axis] - p.padding[axis][0])
+                cells.append(slice(begin, min(begin + outputs[axis], p.output_spatial[axis])))
+            tile, _ = tile_of(x, starts, lengths)
             tiles.append((tile, y[tuple(cells)]))
         with np.errstate(all="ignore"):
             sizes = [float(np.linalg.norm(tile.astype(np.float64))) for tile, _ in tiles]
@@ -480,15 +466,6 @@ cdef ptrdiff_t pitch_of(ptrdiff_t columns, ptrdiff_t itemsize) noexcept nogil:
     """Elements from a row to the next: an odd number of cache lines, and no more in one set."""
     cdef ptrdiff_t line = LINE // itemsize
     return (ceil_div(columns, line) | 1) * line
-
-
-cdef spread_taps(p, w):
-    """The weights with zeros between their taps."""
-    if all(d == 1 for d in p.dilation) and w.dtype == p.dtype:
-        return w
-    spread = np.zeros((*w.shape[:2], *p.receptive_field), p.dtype)
-    spread[(..., *(slice(None, None, d) for d in p.dilation))] = w
-    return spread
 
 
 cdef struct pair_t:
@@ -613,6 +590,7 @@ def best_pairs(problem, workspace_limit, isa):
     cdef Sizes s = problem.sizes
     cdef TilePairs found
     cdef int axis, first = s.rank - 1
+    cdef ptrdiff_t tiles
     cdef const spectra_t *k = spectra_for(isa, s.dtype)
     if k == NULL or s.rank < 2 or s.G * s.C * s.K * s.N == 0:
         return None
@@ -625,11 +603,12 @@ def best_pairs(problem, workspace_limit, isa):
         return None
     found = TilePairs.__new__(TilePairs)
     found.problem, found.isa = problem, isa
-    found.s, found.lanes, found.depth = s, k.lanes, s.rank - first
+    found.s, found.k, found.lanes, found.depth = s, k, k.lanes, s.rank - first
     found.lines = 1
     for axis in range(first):
         found.lines *= s.axes[axis].out
     if not found.find(workspace_limit):
         return None
-    found.lay_out()
+    tiles = found.best.counts[0] * found.best.counts[1] * found.best.counts[2]
+    found.pairs = ceil_div(tiles, 2)
     return found

@@ -11,6 +11,8 @@ from cyconv.planning.estimates cimport ceil_div
 from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes, axis_sizes_t
 
+import numpy as np
+
 from cyconv.runtime import machine
 
 FACTORS = (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 256)
@@ -283,3 +285,36 @@ def best_tiling(problem, workspace_limit):
         if best is not None:
             return best
     return smallest
+
+
+def tile_of(x, starts, sizes):
+    """What a tile reads of `x`, (channels, *spatial), from the cells `starts` on.
+
+    Returns
+    -------
+    tile : array (channels, *sizes)
+        With zeros beyond the image; a view where nothing is.
+    inside : array
+        The cells within the image, a view.
+    """
+    source, target = [slice(None)], [slice(None)]
+    for start, size, n in zip(starts, sizes, x.shape[1:], strict=True):
+        begin = max(start, 0)
+        end = max(begin, min(start + size, n))
+        source.append(slice(begin, end))
+        target.append(slice(begin - start, end - start))
+    inside = x[tuple(source)]
+    if inside.shape[1:] == tuple(sizes):
+        return inside, inside
+    tile = np.zeros((len(x), *sizes), x.dtype)
+    tile[tuple(target)] = inside
+    return tile, inside
+
+
+def spread_taps(problem, w):
+    """The weights with zeros between their taps, as the dilation says."""
+    if all(d == 1 for d in problem.dilation) and w.dtype == problem.dtype:
+        return w
+    spread = np.zeros((*w.shape[:2], *problem.receptive_field), problem.dtype)
+    spread[(..., *(slice(None, None, d) for d in problem.dilation))] = w
+    return spread

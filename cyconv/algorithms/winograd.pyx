@@ -289,14 +289,12 @@ cdef class Algorithm(Base):
     @classmethod
     def error_bound(cls, problem, allowed=BALANCED):
         """Error relative to direct summation: F(2, 3) sums fewer, larger terms."""
-        cdef core_t core = core_of(problem.sizes)
-        return ERROR[variant_of(problem, &core, allowed)]
+        return ERROR[cls.variant(problem, allowed)]
 
     def layout(self):
         """Tiles of one block: as many as keep V in cache, whole panels of them."""
         cdef Sizes s = self.problem.sizes
-        cdef core_t core = core_of(s)
-        self.f = &self.k.winograd[VARIANTS.index(variant_of(self.problem, &core, self.allowed))]
+        self.f = &self.k.winograd[VARIANTS.index(self.variant(self.problem, self.allowed))]
         cdef decimated_t h = decimated_axis(&s.h), w = decimated_axis(&s.w)
         cdef const winograd_t *f = self.f
         self.h, self.w = h, w

@@ -9,6 +9,7 @@ from math import ceil, prod
 
 import numpy as np
 
+from cyconv.lowering.borders import extended
 from cyconv.onnx.attributes import AUTO_PAD, pairs
 from cyconv.problem import pad_pairs
 from cyconv.runtime import machine
@@ -72,7 +73,9 @@ def reduced(x, axis, count, kernel, stride, dilation, padding, empty, function):
     low = padding[0]
     high = (count - 1) * stride + dilation * (kernel - 1) + 1 - low - x.shape[axis]
     if low > 0 or high > 0:
-        x = bordered(x, axis, low, max(high, 0), empty)
+        widths = [(0, 0)] * x.ndim
+        widths[axis] = (low, max(high, 0))
+        x = extended(x, widths, "constant", empty)
     before = (slice(None),) * axis
     first = (*before, slice(0, (count - 1) * stride + 1, stride))
     if axis == x.ndim - 1 and x.size:
@@ -90,17 +93,6 @@ def reduced(x, axis, count, kernel, stride, dilation, padding, empty, function):
         for r in range(kernel)
     )
     return accumulated(taps, np.empty_like(x[first]), function)
-
-
-def bordered(x, axis, low, high, value):
-    """x between so many cells of `value` along an axis; ``np.pad`` takes longer than a small x."""
-    shape, before = list(x.shape), (slice(None),) * axis
-    shape[axis] += low + high
-    padded = np.empty(shape, x.dtype)
-    padded[(*before, slice(0, low))] = value
-    padded[(*before, slice(low, low + x.shape[axis]))] = x
-    padded[(*before, slice(low + x.shape[axis], None))] = value
-    return padded
 
 
 def accumulated(taps, result, function):

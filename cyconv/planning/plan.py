@@ -448,11 +448,11 @@ class PackedConv:
         """
         plan = self.plan
         algorithm = getattr(plan._root, "algorithm", None)
-        run = getattr(algorithm, "run_bordered", None)
-        if run is None or algorithm.pairs is None:
+        if not getattr(algorithm, "reads_borders", False):
             return False
         target = out if plan._all_or_nothing else np.empty_like(out)
-        run(strided(x), self._packed, target, plan._count, plan.seconds, border)
+        x = strided(x)
+        algorithm.run_bordered(x, self._packed, target, plan._count, plan.seconds, border)
         deliver(out, target)
         return True
 
