@@ -1,5 +1,6 @@
 """Arrays in device memory as the rewrite rules see them: views, copies, sums, borders."""
 
+from functools import lru_cache
 from math import inf, prod
 
 import numpy as np
@@ -24,10 +25,11 @@ class View:
     itself works out every index, transpose and reshape.
     """
 
-    __slots__ = ("_start", "buffer", "device", "ghost")
+    __slots__ = ("_start", "_strides", "buffer", "device", "ghost")
 
     def __init__(self, device, buffer, ghost, start=None):
         self.device, self.buffer, self.ghost = device, buffer, ghost
+        self._strides = None
         self._start = address(ghost) if start is None else start
 
     shape = property(lambda self: self.ghost.shape)
@@ -40,7 +42,10 @@ class View:
     @property
     def strides(self):
         """Elements, not bytes, from a cell to the next one of each axis."""
-        return tuple(stride // self.dtype.itemsize for stride in self.ghost.strides)
+        if self._strides is None:
+            item = self.ghost.itemsize
+            self._strides = tuple([stride // item for stride in self.ghost.strides])
+        return self._strides
 
     @property
     def offset(self):
@@ -69,8 +74,13 @@ class View:
         cells = self[key]
         if not isinstance(value, View):
             fill(cells, value)
-        elif value.ghost is not cells.ghost:  # what `+=` stores has been stored
+        elif not cells.lies_at(value):  # what `+=` stores has been stored
             combine("COPY", value, value, cells)
+
+    def lies_at(self, other):
+        """Whether `other` is the same cells in the same order."""
+        where = self.buffer, self.offset, self.shape, self.strides, self.dtype
+        return where == (other.buffer, other.offset, other.shape, other.strides, other.dtype)
 
     def __iadd__(self, other):
         combine("PLUS", self, other, self)
@@ -128,7 +138,12 @@ def ghost(shape, dtype):
     """A contiguous ghost."""
     dtype = np.dtype(dtype)
     sizes = (prod(n or 1 for n in shape[axis + 1 :]) for axis in range(len(shape)))
-    return as_strided(np.empty(1, dtype), shape, [dtype.itemsize * n for n in sizes])
+    return _ghost((*shape,), tuple(dtype.itemsize * n for n in sizes), dtype)
+
+
+@lru_cache(maxsize=4096)
+def _ghost(shape, strides, dtype):
+    return as_strided(np.empty(1, dtype), shape, strides)
 
 
 def address(ghost):
@@ -154,7 +169,7 @@ def to_device(device, array):
 
 def of_array(device, array):
     """A ``pyopencl.array.Array`` as it lies."""
-    cells = as_strided(np.empty(1, array.dtype), array.shape, array.strides)
+    cells = _ghost(array.shape, array.strides, array.dtype)
     return View(device, array.base_data, cells, address(cells) - array.offset)
 
 

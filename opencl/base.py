@@ -16,7 +16,6 @@ from cyconv.planning import cost
 
 RANK = 3  # spatial axes of the kernels
 AHEAD = 64  # offsets that a kernel may read beyond the last
-ROUNDS = 30_000  # of all loops of a work item, that Mesa's llvmpipe surely lets pass
 
 # Measured on PoCL 3.0 on two cores of an AMD Zen 3 in November 2026: asv run --bench opencl.
 # A device's rates are these times its compute units.
@@ -57,8 +56,9 @@ class Algorithm:
             return f"{cls.device.name} has no float64 (cl_khr_fp64)"
         if problem.rank > RANK:
             return f"OpenCL kernels take 1 to {RANK} spatial axes, got {problem.rank}"
-        if "llvmpipe" in cls.device.name and cls.rounds(problem) > ROUNDS:
-            return f"llvmpipe leaves a kernel's loops after {ROUNDS} rounds, which this one exceeds"
+        most = cls.device.rounds
+        if cls.rounds(problem) > most:
+            return f"llvmpipe leaves a kernel's loops after {most} rounds, which this one exceeds"
         return None
 
     @classmethod

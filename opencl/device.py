@@ -93,7 +93,10 @@ class Device:
         self.compute_units = info.max_compute_units
         self.vector_bytes = 4 * info.native_vector_width_float
         self.global_memory, self.max_buffer = info.global_mem_size, info.max_mem_alloc_size
+        # Of all loops of a work item; so many Mesa's llvmpipe surely lets pass.
+        self.rounds = 30_000 if "llvmpipe" in self.name else sys.maxsize
         self._lock, self._kernels, self._programs = threading.RLock(), {}, {}
+        self._typed = set()  # kernels that know the types of their arguments
         self._free, self._constants, self._kept = [], OrderedDict(), {}
 
     def once(self, key, make):
@@ -108,7 +111,14 @@ class Device:
     def release(self):
         """Give up all that can be made again."""
         with self._lock:
-            for kept in (self._free, self._constants, self._kernels, self._programs, self._kept):
+            for kept in (
+                self._free,
+                self._constants,
+                self._kernels,
+                self._typed,
+                self._programs,
+                self._kept,
+            ):
                 kept.clear()
 
     def __repr__(self):
@@ -241,6 +251,9 @@ class Device:
         cl, name = pyopencl(), kernel.function_name
         note("kernel", name)
         with self.errors(name), self._lock:  # a kernel object holds one set of arguments
+            if kernel not in self._typed:  # else pyopencl asks each argument anew what it is
+                kernel.set_arg_types([getattr(a, "dtype", None) for a in arguments])
+                self._typed.add(kernel)
             kernel.set_args(*arguments)
             cl.enqueue_nd_range_kernel(self.queue, kernel, size, group)
 
@@ -308,6 +321,12 @@ def long8(values, fill=0):
 def _long8(values, fill):
     lanes = np.array([*values, *[fill] * (8 - len(values))], np.int64)
     return lanes.view(pyopencl().cltypes.long8)[0]
+
+
+@lru_cache(maxsize=256)
+def local_memory(nbytes):
+    """So many bytes of local memory, as an argument of a kernel."""
+    return pyopencl().LocalMemory(nbytes)
 
 
 def note(kind, what):

@@ -69,12 +69,11 @@ long place(uint i, long8 out, long8 pitch, long8 ys) {
 
 #define ZERO(m, v) VEC sum##m##_##v = (VEC)(0);
 #define ZERO_ROW(m) COLUMNS(ZERO, m)
-#define FETCH(m, v) const VEC cells##v = LOAD(at + v * LANES);
 #define ADD(m, v) sum##m##_##v += weight * cells##v;
-#define ADD_ROW(m)                      \
-    {                                   \
-        const VEC weight = (VEC)(w[m]); \
-        COLUMNS(ADD, m)                 \
+#define ADD_ROW(m)                            \
+    {                                         \
+        const VEC weight = (VEC)(weights[m]); \
+        COLUMNS(ADD, m)                       \
     }
 #define LEAVE(m, v)                                                              \
     {                                                                            \
@@ -84,60 +83,117 @@ long place(uint i, long8 out, long8 pitch, long8 ys) {
 #define LEAVE_ROW(m)                                     \
     if (m < rows) {                                      \
         const VEC shift = (VEC)(bias ? bias[k + m] : 0); \
-        const long to = first + at + m * ys.s1;          \
+        const long to = first + at_once + m * ys.s1;     \
         COLUMNS(LEAVE, m)                                \
     }
 #define CLAMP_VEC(v) CLAMP(v, (VEC)(low), (VEC)(high))
-#define KEEP(m, v) *(VEC *)(sums + (m * VECTORS + v) * LANES) = sum##m##_##v;
+#define SPILL(m, v) row[v] = sum##m##_##v;
+#define APART_ROW(m)                                                                              \
+    if (m < rows) {                                                                               \
+        VEC row[VECTORS];                                                                         \
+        COLUMNS(SPILL, m)                                                                         \
+        leave_apart((const real *)row, places, y, first + m * ys.s1, bias, k + m, add, away, low, \
+                    high);                                                                        \
+    }
+#define KEEP(m, v) sums[m * VECTORS + v] = sum##m##_##v;
 #define KEEP_ROW(m) COLUMNS(KEEP, m)
+#define RESUME(m, v) sum##m##_##v = sums[m * VECTORS + v];
+#define RESUME_ROW(m) COLUMNS(RESUME, m)
 
-/* xs: elements to the next image and group, offset. ys: strides (n, k, d, h, w), offset.
-   size: positions, taps, filters of a group, groups; whether a filter's blocks come first.
-   w: (group, block of FILTERS, tap, FILTERS). */
+/* A row's sums to places of y from `first` on. */
+void leave_apart(const real *sums, const long *places, __global real *y, long first,
+                 __global const real *bias, long k, __global const real *add, long away, real low,
+                 real high) {
+    const real shift = bias ? bias[k] : 0;
+    for (long j = 0; j < WIDTH; j++)
+        if (places[j] != NOWHERE) {
+            const long to = first + places[j];
+            const real value = sums[j] + shift + RESIDUAL(to);
+            y[to] = CLAMP(value, low, high);
+        }
+}
+
+/* STRIP: of a column's cells, those of a chunk of taps are copied to local memory, where all blocks
+   of a work item read them: in planes they lie far apart. The sums so far lie behind them. */
+#ifdef STRIP
+#define CELLS_OF(t) (strip + (t) * VECTORS)
+#define FETCH(m, v) const VEC cells##v = at[v];
+#define FILL(m, v) strip[t * VECTORS + v] = LOAD(cells + v * LANES);
+typedef __local const VEC *cells_of_tap;
+#else
+#define CELLS_OF(t) (x + i + offset[t])
+#define FETCH(m, v) const VEC cells##v = LOAD(at + v * LANES);
+typedef __global const real *cells_of_tap;
+#endif
+
+/* A work item's tiles: some blocks of FILTERS filters, for some columns of WIDTH positions.
+   xs: elements to the next image and group, offset. ys: strides (n, k, d, h, w), offset.
+   size: positions, taps, filters of a group, groups; columns and blocks of a work item, taps of a
+   chunk. w: (group, block of FILTERS, tap, FILTERS). */
 __kernel void multiply_rows(__global const real *restrict x, __global const real *restrict w,
                             __global const int *restrict offset, __global real *restrict y,
                             long8 xs, long8 ys, long8 size, long8 out, long8 pitch,
                             __global const real *restrict bias, __global const real *restrict add,
-                            long away, real low, real high) {
-    const long block = get_global_id(size.s4), column = get_global_id(1 - size.s4);
+                            long away, real low, real high, __local VEC *strip) {
     const long g = MOD((long)get_global_id(2), size.s3), n = get_global_id(2) / size.s3;
-    const long taps = size.s1, filters = size.s2;
-    const long rows = min((long)FILTERS, filters - block * FILTERS);
-    const long k = g * filters + block * FILTERS;
-    const long begin = column * WIDTH;
-    /* The last tile begins early, so as not to read beyond the planes, and leaves out what it has
-       in common with the one before. */
-    const long i = max(0L, min(begin, size.s0 - WIDTH));
-    ROWS(ZERO_ROW)
+    const long taps = size.s1, filters = size.s2, blocks = (filters + FILTERS - 1) / FILTERS;
+    const long from_block = get_global_id(1) * size.s5, from_column = get_global_id(0) * size.s4;
+    const long to_block = min(from_block + size.s5, blocks);
+    const long end = min((from_column + size.s4) * WIDTH, size.s0);
+    x += xs.s2 + n * xs.s0 + g * xs.s1;
+    w += g * blocks * taps * FILTERS;
 
-    x += xs.s2 + n * xs.s0 + g * xs.s1 + i;
-    w += (g * ((filters + FILTERS - 1) / FILTERS) + block) * taps * FILTERS;
-    const long first = ys.s5 + n * ys.s0 + k * ys.s1;
-    for (long t = 0; t < taps; t++, w += FILTERS) {
-        __global const real *at = x + offset[t];
-        COLUMNS(FETCH, 0)
-        ROWS(ADD_ROW)
-    }
+    for (long begin = from_column * WIDTH; begin < end; begin += WIDTH) {
+        /* The last tile begins early, so as not to read beyond the planes, and leaves out what it
+           has in common with the one before. */
+        const long i = max(0L, min(begin, size.s0 - WIDTH));
+        const uint q = (uint)i % (uint)pitch.s0 % (uint)pitch.s1;
+        const int whole = i == begin && i + WIDTH <= size.s0 && q + WIDTH <= out.s2 && ys.s4 == 1;
+        const long at_once = whole ? place(i, out, pitch, ys) : NOWHERE;
+        long places[WIDTH];
+        for (long j = 0; j < WIDTH && !whole; j++)
+            places[j] = i + j < begin || i + j >= size.s0 ? NOWHERE : place(i + j, out, pitch, ys);
 
-    const uint q = (uint)i % (uint)pitch.s0 % (uint)pitch.s1;
-    if (i == begin && i + WIDTH <= size.s0 && q + WIDTH <= out.s2 && ys.s4 == 1) {
-        const long at = place(i, out, pitch, ys);
-        if (at != NOWHERE) {
-            ROWS(LEAVE_ROW)
-        }
-        return;
-    }
-    VEC aligned[FILTERS * VECTORS];
-    real *sums = (real *)aligned;
-    ROWS(KEEP_ROW)
-    for (long j = begin - i; j < WIDTH && i + j < size.s0; j++) {
-        const long at = place(i + j, out, pitch, ys);
-        if (at != NOWHERE)
-            for (long m = 0; m < rows; m++) {
-                const long to = first + at + m * ys.s1;
-                const real value = sums[m * WIDTH + j] + (bias ? bias[k + m] : 0) + RESIDUAL(to);
-                y[to] = CLAMP(value, low, high);
+        long from, to = 0;
+        do {
+            from = to, to = min(from + size.s6, taps);
+#ifdef STRIP
+            for (long t = 0; t < to - from; t++) {
+                __global const real *cells = x + i + offset[from + t];
+                COLUMNS(FILL, 0)
             }
+#endif
+            for (long block = from_block; block < to_block; block++) {
+                __global const real *weights = w + (block * taps + from) * FILTERS;
+                ROWS(ZERO_ROW)
+#ifdef STRIP
+                const long behind = size.s6 + (block - from_block) * FILTERS;
+                __local VEC *const sums = strip + behind * VECTORS;
+                if (from) {
+                    ROWS(RESUME_ROW)
+                }
+#endif
+                for (long t = 0; t < to - from; t++, weights += FILTERS) {
+                    const cells_of_tap at = CELLS_OF(t);
+                    COLUMNS(FETCH, 0)
+                    ROWS(ADD_ROW)
+                }
+#ifdef STRIP
+                if (to < taps) {
+                    ROWS(KEEP_ROW)
+                    continue;
+                }
+#endif
+                const long k = g * filters + block * FILTERS;
+                const long rows = min((long)FILTERS, filters - block * FILTERS);
+                const long first = ys.s5 + n * ys.s0 + k * ys.s1;
+                if (at_once != NOWHERE) {
+                    ROWS(LEAVE_ROW)
+                } else if (!whole) {
+                    ROWS(APART_ROW)
+                }
+            }
+        } while (to < taps);
     }
 }
 

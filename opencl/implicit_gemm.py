@@ -13,11 +13,15 @@ import numpy as np
 
 from cyconv.opencl import arrays, base
 from cyconv.opencl.base import taps_of, three
-from cyconv.opencl.device import long8
+from cyconv.opencl.device import local_memory, long8
 from cyconv.opencl.staging import TAIL, Staged
 from cyconv.opencl.tunables import Tunables
 
-WEIGHTS, CELLS = 256 << 10, 512 << 10  # bytes of one group's that a CPU's cache holds
+CHUNK = 16 << 10  # bytes of a column's cells that stay in a CPU's first cache
+DOWN = 64  # blocks of filters that read them before the next column's
+COPIED = 3  # blocks of filters that read a column's cells: for fewer they are not copied
+ITEM = 2**19  # products of a CPU's work item, beside which its start is nothing
+EACH = 8  # work items, at least, for each of a CPU's cores, so that the last ones end together
 GROUP = 64  # work items that add the parts of a sum
 ITEMS = (128, 256)  # of a GPU's group, where it may have so many
 RESIDENT = 384  # work items, at least, that one of NVIDIA's multiprocessors should hold at a time
@@ -157,6 +161,7 @@ class Tiles:
         self.device = device
         self.filters, self.positions = sides(device, wide, choice)
         self.chunk = choice.get("TILE_T", 1)
+        self._item = 8 if wide else 4
         macros = {**base.macros(device, wide), **choice}
         if device.cpu:
             macros["LANES"] = base.lanes(device, wide)
@@ -171,6 +176,11 @@ class Tiles:
         """Compiled when it is first wanted: weights are packed for any variant."""
         name = "multiply_rows" if self.device.cpu else "multiply_tiles"
         return self.device.kernel("implicit_gemm", name, **self._macros)
+
+    @cached_property
+    def copying(self):
+        """The kernel of a CPU that copies a column's cells to local memory first."""
+        return self.device.kernel("implicit_gemm", "multiply_rows", **self._macros, STRIP=1)
 
     @cached_property
     def adder(self):
@@ -204,7 +214,7 @@ class Tiles:
         return packed
 
     def run(self, queue, operands, strides, size, geometry, images, epilogue, part=None):
-        """Enqueue: operands x, w, offsets, y; positions, taps, filters, groups, cells of x.
+        """Enqueue: operands x, w, offsets, y; positions, taps, filters, groups.
 
         `part`: taps of a part of the sum, elements of y from a part to the next.
         """
@@ -214,27 +224,34 @@ class Tiles:
             self._tiles(queue, operands, strides, size, geometry, images, epilogue, part)
 
     def _rows(self, queue, operands, strides, size, geometry, images, epilogue):
-        positions, taps, filters, groups, cells = size
+        positions, taps, filters, groups = size
         columns, blocks = -(-positions // self.positions), -(-filters // self.filters)
-        # All weights pass by each tile of positions, or all cells by each block of weights:
-        # those that the cache holds, else what is less to read.
-        weights = filters * taps
-        less = weights * columns <= cells * blocks
-        first = 0 if 4 * weights <= WEIGHTS or (4 * cells > CELLS and less) else 1
-        total = (blocks, columns) if first == 0 else (columns, blocks)
+        least = -(-EACH * self.device.compute_units // max(1, images * groups))  # of work items
+        rounds = self.device.rounds // (taps + 2 * self.positions)
+        # Blocks that read the same cells; and columns, while those blocks are little work.
+        down = max(1, min(blocks, DOWN, blocks * columns // least, rounds))
+        down = -(-blocks // -(-blocks // down))
+        products = max(1, taps) * self.filters * self.positions * down
+        across = min(ITEM // products, columns * -(-blocks // down) // least, rounds // down - 1)
+        across = max(1, across)
+        vector = self.positions * self._item
+        chunk = min(taps, CHUNK // vector)
+        local = (chunk + self.filters * down * (chunk < taps)) * vector
+        copied = down >= COPIED and columns > 1 and local <= self.device.local_memory
         queue.launch(
-            self.kernel,
-            (*total, images * groups),
+            self.copying if copied else self.kernel,
+            (-(-columns // across), -(-blocks // down), images * groups),
             (1, 1, 1),
             *operands,
             *(long8(step) for step in strides),
-            long8([positions, taps, filters, groups, first]),
+            long8([positions, taps, filters, groups, across, down, chunk if copied else taps]),
             *geometry,
             *epilogue,
+            local_memory(local if copied else vector),
         )
 
     def _tiles(self, queue, operands, strides, size, geometry, images, epilogue, part):
-        positions, taps, filters, groups, _ = size
+        positions, taps, filters, groups = size
         taps_of_part, step = part or (max(1, -(-taps // self.chunk)) * self.chunk, 0)
         blocks, parts = -(-filters // self.filters), max(1, -(-taps // taps_of_part))
         xs, ys = strides
@@ -426,7 +443,7 @@ class Algorithm(base.Algorithm):
             y.device,
             (buffer, panels.buffer, offsets, y.buffer),
             (strides, ys),
-            (s.positions, taps, p.filters // p.groups, p.groups, strides[1]),
+            (s.positions, taps, p.filters // p.groups, p.groups),
             (long8([depth, rows, columns]), long8(pitch)),
             len(y),
             self.epilogue(bias, clamp, add),

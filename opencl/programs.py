@@ -30,6 +30,16 @@ def folder():
     return None if base is None else Path(base, "opencl")
 
 
+def keeps_kernels(device):
+    """Whether the driver has a cache of its own, and none was asked of us.
+
+    PoCL compiles a kernel for the size of groups that is launched. Its binaries are for any size:
+    to get them it compiles once more, and a first call takes half as long again.
+    """
+    own = device.platform == "Portable Computing Language"
+    return own and not {"CYCONV_OPENCL_CACHE", "POCL_KERNEL_CACHE"} & {*os.environ}
+
+
 def source_of(stem):
     """The text of ``<stem>.cl`` after what all kernels share."""
     shared = (FOLDER / "common.cl").read_text(encoding="utf-8")
@@ -53,7 +63,7 @@ def build(device, stem, defines):
     if "REGISTERS" in defines and device.registers_option:
         options.append(f"-cl-nv-maxrregcount={defines['REGISTERS']}")
     key = hashlib.sha256("\0".join([source, *options, device.key]).encode()).hexdigest()
-    where = folder()
+    where = None if keeps_kernels(device) else folder()
     path = None if where is None else where / f"{key}.bin"
     binary = None if path is None else _read(path)
     with warnings.catch_warnings():

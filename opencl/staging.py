@@ -62,6 +62,11 @@ class Staged:
         return list(product(*(sorted({r * d % s for r in range(min(n, s))}) for n, d, s in axes)))
 
     @cached_property
+    def table(self):
+        """Of each phase (d, h, w), where its first cell lies in the image."""
+        return np.subtract(self.phases, self.lo, dtype=np.int32).tobytes()
+
+    @cached_property
     def shifts(self):
         """What each tap adds to an output's position, in the order of the weights."""
         _, rows, columns = self.sizes
@@ -93,20 +98,21 @@ class Staged:
         kernel = device.kernel("staging", "stage", **macros)
         n, c = x.shape[:2]
         depth, rows, columns = self.sizes
-        for i, phase in enumerate(self.phases):
-            tail = self.tail if i + 1 == len(self.phases) else 0
-            run, across = (columns + tail, 1) if device.cpu else (1, device.group(64))
-            lo = [f - low for f, low in zip(phase, self.lo, strict=True)]
-            device.launch(
-                kernel,
-                (-(-(columns + tail) // (run * across)) * across, depth * rows, n * c),
-                (across, 1, 1),
-                x.buffer,
-                buffer,
-                volume(x),
-                long8([*self.inputs, max(1, c)]),
-                long8([*self.sizes, self.plane, i * self.phase, tail]),
-                long8(self.stride),
-                long8(lo),
-                np.int64(run),
-            )
+        run, across = (columns + self.tail, 1) if device.cpu else (1, device.group(64))
+        device.launch(
+            kernel,
+            (
+                -(-(columns + self.tail) // (run * across)) * across,
+                depth * rows * len(self.phases),
+                n * c,
+            ),
+            (across, 1, 1),
+            x.buffer,
+            buffer,
+            device.constant(self.table),
+            volume(x),
+            long8([*self.inputs, max(1, c)]),
+            long8([*self.sizes, self.plane, self.tail, len(self.phases)]),
+            long8(self.stride),
+            np.int64(run),
+        )

@@ -194,7 +194,7 @@ class Algorithm(base.Algorithm):
             device,
             (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
             ([0, depth * self.room, 0], [0, self.room, 0, 0, 1, products.offset]),
-            (columns, depth, filters, self.points * p.groups, depth * self.room),
+            (columns, depth, filters, self.points * p.groups),
             (long8([1, 1, columns]), long8([columns, columns])),
             1,
             self.epilogue(None, None, None),

@@ -156,17 +156,39 @@ def test_too_small_work_groups_are_refused_with_the_reason(algorithm, device):
         planned(limited, algorithm, PROBLEM)
 
 
+SHARES = {  # of a CPU's work item
+    "one tile": {"DOWN": 1, "ITEM": 1},
+    "columns": {"DOWN": 1, "EACH": 1},
+    "blocks": {"EACH": 1, "ITEM": 1},
+    "blocks, by chunks of taps": {"EACH": 1, "ITEM": 1, "CHUNK": 256},
+    "blocks and columns, by chunks of taps": {"EACH": 1, "CHUNK": 256},
+}
+
+
 @pytest.mark.parametrize("filters", [6, 136])
-@pytest.mark.parametrize("cached", ["weights", "cells", "none"])
+@pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("algorithm", ["implicit_gemm", "winograd"])
-def test_tiles_in_any_order(algorithm, cached, filters, device, monkeypatch):
-    """Blocks of filters first, or positions; what is less to read where no cache holds either."""
-    monkeypatch.setattr(implicit_gemm, "WEIGHTS", 2**40 if cached == "weights" else 0)
-    monkeypatch.setattr(implicit_gemm, "CELLS", 2**40 if cached == "cells" else 0)
-    problem = replace(PROBLEM, w_shape=(filters, 2, 3, 3))
-    x, w, expected = operands(problem)
-    y = planned(door.get("test", device), algorithm, problem)(x, w)
-    np.testing.assert_array_equal(y, expected)
+def test_a_work_item_takes_any_share_of_the_tiles(algorithm, share, filters, device, monkeypatch):
+    for name, value in SHARES[share].items():
+        monkeypatch.setattr(implicit_gemm, name, value)
+    target, local, launch = door.get("test", device), [], door.Device.launch
+
+    def noted(self, kernel, size, group, *arguments):
+        if kernel.function_name == "multiply_rows":
+            local.append(arguments[-1].size)
+        return launch(self, kernel, size, group, *arguments)
+
+    monkeypatch.setattr(door.Device, "launch", noted)
+    for spatial, groups in ((9, 10), 1), ((23, 21), 2):
+        shapes = (2, 20, *spatial), (filters, 20 // groups, 3, 3)
+        problem = cyconv.Problem(*shapes, padding=1, groups=groups)
+        x, w, expected = operands(problem)
+        plan, add = planned(target, algorithm, problem), residual(problem)
+        np.testing.assert_array_equal(plan(x, w), expected)
+        np.testing.assert_array_equal(plan(x, w, add=add), expected + add)
+    if target.cpu and filters > 6:
+        vector = implicit_gemm.TUNABLES.chosen(target, False)["VECTORS"] * target.vector_bytes
+        assert (max(local) > vector) == ("blocks" in share)
 
 
 # Aligned and not, whole chunks of taps and not, outputs in a row and not.
