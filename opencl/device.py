@@ -93,11 +93,14 @@ class Device:
         self.compute_units = info.max_compute_units
         self.vector_bytes = 4 * info.native_vector_width_float
         self.global_memory, self.max_buffer = info.global_mem_size, info.max_mem_alloc_size
-        # Of all loops of a work item; so many Mesa's llvmpipe surely lets pass.
-        self.rounds = 30_000 if "llvmpipe" in self.name else sys.maxsize
         self._lock, self._kernels, self._programs = threading.RLock(), {}, {}
         self._typed = set()  # kernels that know the types of their arguments
         self._free, self._constants, self._kept = [], OrderedDict(), {}
+
+    @property
+    def rounds(self):
+        """How often a work item may go through its loops; what Mesa's llvmpipe surely lets pass."""
+        return 30_000 if "llvmpipe" in self.name else sys.maxsize
 
     def once(self, key, make):
         """What `make()` made under `key`, kept as long as the device."""
