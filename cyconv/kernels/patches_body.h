@@ -159,7 +159,8 @@ INLINE void gather_of(const int cells, ptrdiff_t taps, const void *source, const
         const void *first = cell_at(cells, source, runs->start);
         for (ptrdiff_t t = 0; t < taps; t++, to += NR) {
             const void *from = cell_at(cells, first, offset ? offset[t] : t * ld);
-            __builtin_prefetch(cell_at(cells, from, NR));
+            /* The last of the next panel: a line that the first may share with this one. */
+            __builtin_prefetch(cell_at(cells, from, 2 * NR - 1));
 #pragma GCC unroll 4
             for (int j = 0; j < NR; j += LANES)
                 store(to + j, load_cells_at(cells, cell_at(cells, from, j)));
