@@ -1,0 +1,163 @@
+/* Weighted sums of the cells around a cell: what a stage that is no box does with rows. */
+
+/* a * b, rounded: the compiler does not fuse it with a sum. f32 sums are fused. */
+#if REAL_BYTES == 4
+INLINE vec product(vec a, vec b) { return a * b; }
+#else
+INLINE vec product(vec a, vec b) {
+    vec v = a * b;
+#if defined(__AVX512F__) || (defined(__AVX__) && VECTOR_BYTES <= 32) || \
+    (defined(__SSE2__) && VECTOR_BYTES <= 16) /* one register holds v */
+    __asm__("" : "+v"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#else
+    __asm__("" : "+m"(v));
+#endif
+    return v;
+}
+#endif
+
+/* sum / divisor, of which `inverse` is 1 / divisor, rounded. What the fused remainder of a product
+ * corrects is rounded as the quotient is (Markstein, 1990); where it is NaN, the product was not
+ * finite. */
+INLINE vec quotient(vec sum, vec divisor, vec inverse) {
+#if defined(__FMA__) || defined(__aarch64__)
+    const vec near = sum * inverse, rest = sum - near * divisor, v = near + rest * inverse;
+    return choose(v == v, v, near);
+#else
+    (void)inverse;
+    return sum / divisor;
+#endif
+}
+
+/* V vectors of neighbouring cells of a weighted sum; `pairs` is known where this is compiled. */
+INLINE void sum_cells(const stage_t *s, int pairs, int V, const real *in, real *out) {
+    const real *w = s->w;
+    vec sum[8];
+    const vec zero = splat(s->dense ? (real)0 : -(real)0); /* -0 changes nothing */
+#pragma GCC unroll 8
+    for (int v = 0; v < V; v++)
+        sum[v] = zero + product(splat(w[0]), load(in + s->at[0] + v * LANES));
+    for (ptrdiff_t t = 1; t < s->terms; t++) {
+        const vec weight = splat(w[t]);
+        const real *a = in + s->at[t], *b = pairs ? in + s->mirrored[t] : NULL;
+#pragma GCC unroll 8
+        for (int v = 0; v < V; v++) {
+            vec cell = load(a + v * LANES);
+            if (pairs > 0) cell += load(b + v * LANES);
+            if (pairs < 0) cell -= load(b + v * LANES);
+            sum[v] += product(cell, weight);
+        }
+    }
+    if (s->divisor != 1) {
+        const vec divisor = splat((real)s->divisor), inverse = splat(1 / (real)s->divisor);
+#pragma GCC unroll 8
+        for (int v = 0; v < V; v++) sum[v] = quotient(sum[v], divisor, inverse);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < V; v++) store(out + v * LANES, sum[v]);
+}
+
+/* The products of one row of cells with the weights at w, w - taps, ... in the sums of the rows of
+ * results from `first` to `last`: a cell is loaded once for all. */
+INLINE void dense_row(const int first, const int last, const real *w, ptrdiff_t taps,
+                      const real *in, ptrdiff_t step, vec sum[][2]) {
+    for (ptrdiff_t t = 0; t < taps; t++, in += step, w++) {
+        const vec a = load(in), b = load(in + LANES);
+#pragma GCC unroll 4
+        for (int h = first; h < last; h++) {
+            const vec weight = splat(w[-h * taps]);
+            sum[h][0] += product(a, weight);
+            sum[h][1] += product(b, weight);
+        }
+    }
+}
+
+/* Four rows of two vectors of a dense kernel's sums, of three rows of taps or more. Row i of cells
+ * meets row i - h of the weights in row h of the results. */
+static void dense_block(const stage_t *s, ptrdiff_t step, const real *in, ptrdiff_t pitch,
+                        real *out, ptrdiff_t out_pitch) {
+    const ptrdiff_t rows = s->up + s->below + 1, taps = s->left + s->right + 1;
+    const real *w = s->w;
+    vec sum[4][2] = {{{0}}};
+    dense_row(0, 1, w, taps, in, step, sum);
+    dense_row(0, 2, w + taps, taps, in + pitch, step, sum);
+    dense_row(0, 3, w + 2 * taps, taps, in + 2 * pitch, step, sum);
+    w += 3 * taps, in += 3 * pitch;
+    for (ptrdiff_t i = 3; i < rows; i++, w += taps, in += pitch)
+        dense_row(0, 4, w, taps, in, step, sum);
+    dense_row(1, 4, w, taps, in, step, sum);
+    dense_row(2, 4, w + taps, taps, in + pitch, step, sum);
+    dense_row(3, 4, w + 2 * taps, taps, in + 2 * pitch, step, sum);
+#pragma GCC unroll 4
+    for (int h = 0; h < 4; h++, out += out_pitch)
+        store(out, sum[h][0]), store(out + LANES, sum[h][1]);
+}
+
+/* Two rows of n elements of the sums of a kernel of R rows of S taps, whose weights stay in
+ * registers. */
+INLINE void dense_strip(const int R, const int S, const stage_t *s, ptrdiff_t step, const real *in,
+                        ptrdiff_t pitch, ptrdiff_t n, real *out, ptrdiff_t out_pitch) {
+    const real *given = s->w;
+    vec w[9];
+#pragma GCC unroll 9
+    for (int t = 0; t < R * S; t++) w[t] = splat(given[t]);
+    for (ptrdiff_t j = 0; j < n; j += 2 * LANES) {
+        vec sum[2][2] = {{{0}}};
+#pragma GCC unroll 4
+        for (int i = 0; i <= R; i++)
+#pragma GCC unroll 3
+            for (int t = 0; t < S; t++) {
+                const real *at = in + i * pitch + j + t * step;
+                const vec a = load(at), b = load(at + LANES);
+#pragma GCC unroll 2
+                for (int h = 0; h < 2; h++) {
+                    if (i - h < 0 || i - h >= R) continue;
+                    sum[h][0] += product(a, w[(i - h) * S + t]);
+                    sum[h][1] += product(b, w[(i - h) * S + t]);
+                }
+            }
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            store(out + h * out_pitch + j, sum[h][0]);
+            store(out + h * out_pitch + j + LANES, sum[h][1]);
+        }
+    }
+}
+
+/* Some of `rows` rows of n elements of a dense kernel's sums, from the first on: returns how many.
+ */
+static ptrdiff_t dense_rows(const stage_t *s, ptrdiff_t step, const real *in, ptrdiff_t pitch,
+                            ptrdiff_t rows, ptrdiff_t n, real *out, ptrdiff_t out_pitch) {
+    ptrdiff_t r = 0;
+    if (s->up + s->below == 2 && s->left + s->right == 2) {
+        for (; r + 2 <= rows; r += 2)
+            dense_strip(3, 3, s, step, in + r * pitch, pitch, n, out + r * out_pitch, out_pitch);
+        return r;
+    }
+    for (; s->up + s->below > 1 && r + 4 <= rows; r += 4)
+        for (ptrdiff_t j = 0; j < n; j += 2 * LANES)
+            dense_block(s, step, in + r * pitch + j, pitch, out + r * out_pitch + j, out_pitch);
+    return r;
+}
+
+/* Rows of `n` elements, in groups of vectors: a group of columns at a time where the stage reads so
+ * many rows that only theirs stay near, else row by row. */
+INLINE void sum_rows(const stage_t *s, int pairs, const real *in, ptrdiff_t pitch, ptrdiff_t rows,
+                     ptrdiff_t n, real *out, ptrdiff_t out_pitch) {
+    enum { WIDE = 8, MIDDLE = 4 };
+    const int narrow = s->up + s->below > 12;
+    const ptrdiff_t group = narrow ? WIDE * LANES : n;
+    for (ptrdiff_t first = 0; first < n; first += group)
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            const ptrdiff_t end = first + group < n ? first + group : n;
+            ptrdiff_t j = first;
+            for (; j + (WIDE - 1) * LANES < end; j += WIDE * LANES)
+                sum_cells(s, pairs, WIDE, in + r * pitch + j, out + r * out_pitch + j);
+            for (; j + (MIDDLE - 1) * LANES < end; j += MIDDLE * LANES)
+                sum_cells(s, pairs, MIDDLE, in + r * pitch + j, out + r * out_pitch + j);
+            for (; j < end; j += LANES)
+                sum_cells(s, pairs, 1, in + r * pitch + j, out + r * out_pitch + j);
+        }
+}
