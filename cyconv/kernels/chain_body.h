@@ -12,34 +12,30 @@
 
 /* `rows` rows of n elements, of which in[0], in row `row` and column `column` of the plane, is the
  * first that is read.
- * Whole vectors are written, by twos where the kernel is dense; by fours of a box down the rows;
- * n elements of a box along them. */
+ * Whole vectors are written, by twos where the kernel is dense; n elements of a box. */
 static void run_stage(const chain_t *c, const stage_t *s, blocks_t *blocks, const real *in,
                       ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t n, real *work,
                       real *out, ptrdiff_t out_pitch) {
     const ptrdiff_t pitch = c->pitch;
-    if (s->box && s->down)
-        box_down(s, blocks, in, pitch, row, rows, n, out, out_pitch);
-    else if (s->box > LONG)
+    if (s->box && s->down) {
+        for (ptrdiff_t i = 0; i < rows + s->box - 1; i++) blocks->rows[i] = in + i * pitch;
+        box_down(s, blocks, blocks->rows, row, rows, n, out, out_pitch);
+    } else if (s->box > LONG && c->step <= PIXEL)
         long_box_along(s, in, pitch, column, rows, n, c->step, work, out, out_pitch);
     else if (s->box)
         box_along(s, in, pitch, rows, n, c->step, work, out, out_pitch);
-    else if (s->dense) {
-        const ptrdiff_t done = dense_rows(s, c->step, in, pitch, rows, n, out, out_pitch);
+    else {
+        const ptrdiff_t done =
+            s->dense ? dense_rows(s, c->step, in, pitch, rows, n, out, out_pitch) : 0;
         in += done * pitch, out += done * out_pitch;
-        sum_rows(s, 0, in, pitch, rows - done, n, out, out_pitch);
-    } else if (s->pairs > 0)
-        sum_rows(s, 1, in, pitch, rows, n, out, out_pitch);
-    else if (s->pairs < 0)
-        sum_rows(s, -1, in, pitch, rows, n, out, out_pitch);
-    else
-        sum_rows(s, 0, in, pitch, rows, n, out, out_pitch);
+        sum_any_rows(s, 0, in, pitch, rows - done, n, out, out_pitch);
+    }
 }
 
 /* Whether the last stage of a branch writes the result itself: no other pass over it is needed. */
-static int writes_result(const chain_t *c, const stage_t *last) {
+static int writes_result(const chain_t *c) {
     return c->finish == CYCONV_EACH && c->target == (storage_t)OWN_TYPE &&
-           !(last->box && last->down) && c->y_row % REAL_BYTES == 0;
+           c->y_row % REAL_BYTES == 0;
 }
 
 /* Rows [first, end) of the plane, as a stage reads them. There is room for `most`. */
@@ -71,7 +67,7 @@ static void run_last(const chain_t *c, const stage_t *s, blocks_t *blocks, const
     const ptrdiff_t rows = area->row1 - area->row0, row = area->row0 - s->up;
     const ptrdiff_t column = area->column0 - s->left;
     ptrdiff_t whole = 0;
-    if (writes_result(c, s)) {
+    if (writes_result(c) && (n >= LANES || !s->down)) {
         whole = s->box ? n : n / (2 * LANES) * (2 * LANES);
         if (whole)
             run_stage(c, s, blocks, in, row, column, rows, whole, work, (real *)y,
@@ -190,9 +186,12 @@ static int has_long_box(const chain_t *c) {
 /* Rows of a result that are made at once: of blocks of four. With many rows around them more, as a
  * group of columns is read again for each band. */
 static ptrdiff_t band_rows(const chain_t *c) {
-    if (has_long_box(c)) return TOGETHER;
+    if (has_long_box(c)) return LANES > 4 ? LANES : 4;
     return c->up + c->below > 12 ? 16 : 4;
 }
+
+/* Rows of scratch that a stage works in: the ends of turned windows fill LANES. */
+static ptrdiff_t work_rows(const chain_t *c) { return has_long_box(c) && LANES > 4 ? LANES : 4; }
 
 /* What a tile's scratch holds; `divide` returns how many elements, of no scratch too. */
 typedef struct {
@@ -202,16 +201,33 @@ typedef struct {
     int32_t *map;
 } tile_t;
 
+/* Room for n things of `size` bytes, in whole lines. */
+static void *some_bytes(ptrdiff_t n, size_t size, real *scratch, ptrdiff_t *used) {
+    real *first = scratch ? scratch + *used : NULL;
+    *used += (n * (ptrdiff_t)size + 63) / 64 * 64 / REAL_BYTES;
+    return first;
+}
+
 static real *some_rows(const chain_t *c, ptrdiff_t rows, real *scratch, ptrdiff_t *used) {
     real *first = scratch ? scratch + *used : NULL;
     *used += rows * c->pitch;
     return first;
 }
 
+/* Room for what a box down the rows keeps, and for the places of `rows` rows and its size. */
+static void keep_blocks(const chain_t *c, const stage_t *s, ptrdiff_t rows, blocks_t *b,
+                        real *scratch, ptrdiff_t *used) {
+    if (!s->box || !s->down) return;
+    b->next = PTRDIFF_MIN, b->pitch = c->pitch;
+    b->beginning = some_rows(c, 1, scratch, used);
+    b->ends = some_rows(c, s->box, scratch, used);
+    b->rows = some_bytes(rows + s->box, sizeof(real *), scratch, used);
+}
+
 static ptrdiff_t divide(const chain_t *c, ptrdiff_t row0, tile_t *t, real *scratch) {
     const ptrdiff_t band = band_rows(c), halo = c->up + c->below;
     ptrdiff_t used = 0;
-    t->work = some_rows(c, has_long_box(c) ? 2 * TOGETHER : 4, scratch, &used);
+    t->work = some_rows(c, work_rows(c), scratch, &used);
     t->out = some_rows(c, band, scratch, &used), t->total = some_rows(c, band, scratch, &used);
     t->map = (int32_t *)some_rows(c, 1, scratch, &used);
     t->loaded = (rows_t){NULL, row0 - c->up, row0 - c->up, 2 * halo + band};
@@ -226,20 +242,22 @@ static ptrdiff_t divide(const chain_t *c, ptrdiff_t row0, tile_t *t, real *scrat
                 between->most = 2 * (s->up + s->below) + band;
                 between->cells = some_rows(c, between->most, scratch, &used);
             }
-            if (!s->box || !s->down) continue;
-            blocks->next = PTRDIFF_MIN;
-            blocks->beginning = some_rows(c, 1, scratch, &used);
-            blocks->ends = some_rows(c, s->box, scratch, &used);
+            keep_blocks(c, s, 2 * halo + band, blocks, scratch, &used);
         }
     return used;
 }
+
+#include "sweep_body.h"
 
 static ptrdiff_t chain_scratch(const chain_t *c) {
     tile_t t;
 #if REAL_BYTES == 4
     if (c->box_rows) return bytes_scratch(c);
 #endif
-    return divide(c, 0, &t, NULL);
+    sweep_t s;
+    const ptrdiff_t most = divide(c, 0, &t, NULL);
+    const ptrdiff_t sweep = begins_down(c) ? divide_sweep(c, &s, NULL) : 0;
+    return most > sweep ? most : sweep;
 }
 
 /* What the branches make of a band, stored. */
@@ -276,6 +294,8 @@ static void chain_tile(const chain_t *c, const char *x, char *y, ptrdiff_t row0,
         return;
     }
 #endif
+    const area_t whole = {row0, row1, column0, column1};
+    if (begins_down(c) && sweep_tile(c, x, y, &whole, scratch)) return;
     divide(c, row0, &t, scratch);
     area_t band = {row0, row0, column0, column1};
     const area_t across = {row0, row1, column0 - c->left, column1 + c->right};

@@ -31,17 +31,25 @@ INLINE vec quotient(vec sum, vec divisor, vec inverse) {
 #endif
 }
 
-/* V vectors of neighbouring cells of a weighted sum; `pairs` is known where this is compiled. */
-INLINE void sum_cells(const stage_t *s, int pairs, int V, const real *in, real *out) {
-    const real *w = s->w;
+/* Where a term's cells lie: places are elements from `in` on, or the numbers of rows in[.], where a
+ * stage reaches down the rows only. */
+INLINE const real *cells_at(const int down, const void *in, ptrdiff_t place) {
+    return down ? ((const real *const *)in)[place] : (const real *)in + place;
+}
+
+/* V vectors of neighbouring cells of a weighted sum, from element j on; `pairs` and `down` are
+ * known where this is compiled. */
+INLINE void sum_cells(const stage_t *s, int pairs, int down, int V, const void *in, ptrdiff_t j,
+                      real *out) {
+    const real *w = s->w, *middle = cells_at(down, in, s->at[0]) + j;
     vec sum[8];
     const vec zero = splat(s->dense ? (real)0 : -(real)0); /* -0 changes nothing */
 #pragma GCC unroll 8
-    for (int v = 0; v < V; v++)
-        sum[v] = zero + product(splat(w[0]), load(in + s->at[0] + v * LANES));
+    for (int v = 0; v < V; v++) sum[v] = zero + product(splat(w[0]), load(middle + v * LANES));
     for (ptrdiff_t t = 1; t < s->terms; t++) {
         const vec weight = splat(w[t]);
-        const real *a = in + s->at[t], *b = pairs ? in + s->mirrored[t] : NULL;
+        const real *a = cells_at(down, in, s->at[t]) + j;
+        const real *b = pairs ? cells_at(down, in, s->mirrored[t]) + j : NULL;
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++) {
             vec cell = load(a + v * LANES);
@@ -56,7 +64,7 @@ INLINE void sum_cells(const stage_t *s, int pairs, int V, const real *in, real *
         for (int v = 0; v < V; v++) sum[v] = quotient(sum[v], divisor, inverse);
     }
 #pragma GCC unroll 8
-    for (int v = 0; v < V; v++) store(out + v * LANES, sum[v]);
+    for (int v = 0; v < V; v++) store(out + j + v * LANES, sum[v]);
 }
 
 /* The products of one row of cells with the weights at w, w - taps, ... in the sums of the rows of
@@ -143,21 +151,37 @@ static ptrdiff_t dense_rows(const stage_t *s, ptrdiff_t step, const real *in, pt
 }
 
 /* Rows of `n` elements, in groups of vectors: a group of columns at a time where the stage reads so
- * many rows that only theirs stay near, else row by row. */
-INLINE void sum_rows(const stage_t *s, int pairs, const real *in, ptrdiff_t pitch, ptrdiff_t rows,
-                     ptrdiff_t n, real *out, ptrdiff_t out_pitch) {
+ * many rows that only theirs stay near, else row by row. Down the rows no more than n elements are
+ * read and written, or one vector: the last lies over the one before it. */
+INLINE void sum_rows(const stage_t *s, int pairs, int down, const void *in, ptrdiff_t pitch,
+                     ptrdiff_t rows, ptrdiff_t n, real *out, ptrdiff_t out_pitch) {
     enum { WIDE = 8, MIDDLE = 4 };
     const int narrow = s->up + s->below > 12;
     const ptrdiff_t group = narrow ? WIDE * LANES : n;
     for (ptrdiff_t first = 0; first < n; first += group)
         for (ptrdiff_t r = 0; r < rows; r++) {
             const ptrdiff_t end = first + group < n ? first + group : n;
+            const void *from = down ? (const void *)((const real *const *)in + r)
+                                    : (const void *)((const real *)in + r * pitch);
+            real *to = out + r * out_pitch;
             ptrdiff_t j = first;
-            for (; j + (WIDE - 1) * LANES < end; j += WIDE * LANES)
-                sum_cells(s, pairs, WIDE, in + r * pitch + j, out + r * out_pitch + j);
-            for (; j + (MIDDLE - 1) * LANES < end; j += MIDDLE * LANES)
-                sum_cells(s, pairs, MIDDLE, in + r * pitch + j, out + r * out_pitch + j);
+            for (; j + WIDE * LANES <= end; j += WIDE * LANES)
+                sum_cells(s, pairs, down, WIDE, from, j, to);
+            for (; j + MIDDLE * LANES <= end; j += MIDDLE * LANES)
+                sum_cells(s, pairs, down, MIDDLE, from, j, to);
             for (; j < end; j += LANES)
-                sum_cells(s, pairs, 1, in + r * pitch + j, out + r * out_pitch + j);
+                sum_cells(s, pairs, down, 1, from, down && j && j + LANES > end ? end - LANES : j,
+                          to);
         }
+}
+
+/* The same where `pairs` is known to run only. */
+INLINE void sum_any_rows(const stage_t *s, int down, const void *in, ptrdiff_t pitch,
+                         ptrdiff_t rows, ptrdiff_t n, real *out, ptrdiff_t out_pitch) {
+    if (s->pairs > 0)
+        sum_rows(s, 1, down, in, pitch, rows, n, out, out_pitch);
+    else if (s->pairs < 0)
+        sum_rows(s, -1, down, in, pitch, rows, n, out, out_pitch);
+    else
+        sum_rows(s, 0, down, in, pitch, rows, n, out, out_pitch);
 }
