@@ -24,12 +24,8 @@ static void run_stage(const chain_t *c, const stage_t *s, blocks_t *blocks, cons
         long_box_along(s, in, pitch, column, rows, n, c->step, work, out, out_pitch);
     else if (s->box)
         box_along(s, in, pitch, rows, n, c->step, work, out, out_pitch);
-    else {
-        const ptrdiff_t done =
-            s->dense ? dense_rows(s, c->step, in, pitch, rows, n, out, out_pitch) : 0;
-        in += done * pitch, out += done * out_pitch;
-        sum_any_rows(s, 0, in, pitch, rows - done, n, out, out_pitch);
-    }
+    else
+        run_weighted(s, c->step, in, pitch, rows, n, out, out_pitch);
 }
 
 /* Whether the last stage of a branch writes the result itself: no other pass over it is needed. */
@@ -142,11 +138,11 @@ static void add_branch(const chain_t *c, int branch, const real *from, ptrdiff_t
     }
 }
 
-VECTORIZED static void square_roots(real *cells, ptrdiff_t n) {
+VECTORIZED static void square_roots(const real *from, ptrdiff_t n, real *to) {
 #if REAL_BYTES == 4
-    for (ptrdiff_t j = 0; j < n; j++) cells[j] = sqrtf(cells[j]);
+    for (ptrdiff_t j = 0; j < n; j++) to[j] = sqrtf(from[j]);
 #else
-    for (ptrdiff_t j = 0; j < n; j++) cells[j] = sqrt(cells[j]);
+    for (ptrdiff_t j = 0; j < n; j++) to[j] = sqrt(from[j]);
 #endif
 }
 
@@ -172,8 +168,7 @@ static void lengths(real *a, const real *b, ptrdiff_t n, real *work) {
         for (j = 0; j < n; j++) a[j] = (real)hypot((double)a[j], (double)b[j]);
         return;
     }
-    square_roots(work, n);
-    memcpy(a, work, n * sizeof(real));
+    square_roots(work, n, a);
 }
 
 static int has_long_box(const chain_t *c) {
@@ -247,6 +242,8 @@ static ptrdiff_t divide(const chain_t *c, ptrdiff_t row0, tile_t *t, real *scrat
     return used;
 }
 
+#include "in_place_body.h"
+
 #include "sweep_body.h"
 
 static ptrdiff_t chain_scratch(const chain_t *c) {
@@ -256,8 +253,11 @@ static ptrdiff_t chain_scratch(const chain_t *c) {
 #endif
     sweep_t s;
     const ptrdiff_t most = divide(c, 0, &t, NULL);
-    const ptrdiff_t sweep = begins_down(c) ? divide_sweep(c, &s, NULL) : 0;
-    return most > sweep ? most : sweep;
+    in_place_t p;
+    const ptrdiff_t other = begins_down(c)          ? divide_sweep(c, &s, NULL)
+                            : is_summed_in_place(c) ? divide_in_place(c, &p, NULL)
+                                                    : 0;
+    return most > other ? most : other;
 }
 
 /* What the branches make of a band, stored. */
@@ -279,15 +279,34 @@ static void run_band(const chain_t *c, tile_t *t, const area_t *band, char *to) 
     if (c->finish == CYCONV_EACH) return;
     for (ptrdiff_t r = 0; r < rows; r++) {
         real *total = t->total + r * c->pitch;
-        if (c->finish == CYCONV_LENGTH) square_roots(total, n);
+        if (c->finish == CYCONV_LENGTH) square_roots(total, n, total);
         store_cells(c->target, c->saturate, total, n, to + r * c->y_row);
+    }
+}
+
+/* A tile whose rows are copied with what lies around them. */
+static void copied_tile(const chain_t *c, const char *x, char *y, const area_t *tile,
+                        real *scratch) {
+    const ptrdiff_t size = storage_size(c->target);
+    tile_t t;
+    divide(c, tile->row0, &t, scratch);
+    area_t band = *tile;
+    const area_t across = {tile->row0, tile->row1, tile->column0 - c->left,
+                           tile->column1 + c->right};
+    map_border(c, &across, t.map);
+    for (; band.row0 < tile->row1; band.row0 = band.row1) {
+        const ptrdiff_t left = tile->row1 - band.row0;
+        band.row1 = band.row0 + (band_rows(c) < left ? band_rows(c) : left);
+        const ptrdiff_t end = band.row1 + c->below;
+        make_room(c, &t.loaded, band.row0 - c->up, end);
+        for (; t.loaded.end < end; t.loaded.end++)
+            load_row(c, x, t.loaded.end, &across, t.map, row_of(c, &t.loaded, t.loaded.end));
+        run_band(c, &t, &band, y + band.row0 * c->y_row + tile->column0 * c->step * size);
     }
 }
 
 static void chain_tile(const chain_t *c, const char *x, char *y, ptrdiff_t row0, ptrdiff_t row1,
                        ptrdiff_t column0, ptrdiff_t column1, void *scratch) {
-    const ptrdiff_t size = storage_size(c->target);
-    tile_t t;
 #if REAL_BYTES == 4
     if (c->box_rows) {
         bytes_tile(c, x, y, row0, row1, column0, column1, scratch);
@@ -296,16 +315,15 @@ static void chain_tile(const chain_t *c, const char *x, char *y, ptrdiff_t row0,
 #endif
     const area_t whole = {row0, row1, column0, column1};
     if (begins_down(c) && sweep_tile(c, x, y, &whole, scratch)) return;
-    divide(c, row0, &t, scratch);
-    area_t band = {row0, row0, column0, column1};
-    const area_t across = {row0, row1, column0 - c->left, column1 + c->right};
-    map_border(c, &across, t.map);
-    for (; band.row0 < row1; band.row0 = band.row1) {
-        band.row1 = band.row0 + band_rows(c) < row1 ? band.row0 + band_rows(c) : row1;
-        const ptrdiff_t end = band.row1 + c->below;
-        make_room(c, &t.loaded, band.row0 - c->up, end);
-        for (; t.loaded.end < end; t.loaded.end++)
-            load_row(c, x, t.loaded.end, &across, t.map, row_of(c, &t.loaded, t.loaded.end));
-        run_band(c, &t, &band, y + band.row0 * c->y_row + column0 * c->step * size);
+    area_t top = whole, inner = whole, bottom = whole;
+    if (row0 < c->up) inner.row0 = c->up;
+    if (row1 > c->rows - c->below) inner.row1 = c->rows - c->below;
+    if (inner.row1 < inner.row0 + FEW_ROWS || !is_summed_in_place(c) ||
+        !in_place_tile(c, x, y, &inner, scratch)) {
+        copied_tile(c, x, y, &whole, scratch);
+        return;
     }
+    top.row1 = inner.row0, bottom.row0 = inner.row1;
+    if (top.row0 < top.row1) copied_tile(c, x, y, &top, scratch);
+    if (bottom.row0 < bottom.row1) copied_tile(c, x, y, &bottom, scratch);
 }

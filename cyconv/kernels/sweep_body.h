@@ -17,13 +17,6 @@ typedef struct {
     int32_t *map;
 } sweep_t;
 
-/* Whether a column of so many rows would have too few places in the first-level cache, whose ways
- * are 4096 bytes: they are copied to rows that share none. */
-static int rows_collide(const chain_t *c, ptrdiff_t rows) {
-    const ptrdiff_t apart = c->x_row & -c->x_row; /* the power of two in it */
-    return rows > 4 * (4096 / (apart < 64 ? 64 : apart > 4096 ? 4096 : apart));
-}
-
 /* As many rows between as half of the first-level cache holds. */
 static ptrdiff_t sweep_rows(const chain_t *c) {
     const ptrdiff_t most = 16384 / (c->pitch * REAL_BYTES) / 8 * 8, least = band_rows(c);

@@ -185,3 +185,10 @@ INLINE void sum_any_rows(const stage_t *s, int down, const void *in, ptrdiff_t p
     else
         sum_rows(s, 0, down, in, pitch, rows, n, out, out_pitch);
 }
+
+/* Rows of a weighted sum. Whole vectors are written, by twos where it is dense. */
+static void run_weighted(const stage_t *s, ptrdiff_t step, const real *in, ptrdiff_t pitch,
+                         ptrdiff_t rows, ptrdiff_t n, real *out, ptrdiff_t out_pitch) {
+    const ptrdiff_t done = s->dense ? dense_rows(s, step, in, pitch, rows, n, out, out_pitch) : 0;
+    sum_any_rows(s, 0, in + done * pitch, pitch, rows - done, n, out + done * out_pitch, out_pitch);
+}
