@@ -37,6 +37,12 @@ static int is_summed_in_place(const chain_t *c) {
     return 1;
 }
 
+static int has_dense(const chain_t *c) {
+    for (int b = 0; b < c->branches; b++)
+        if (c->stage[b][0].dense) return 1;
+    return 0;
+}
+
 static ptrdiff_t divide_in_place(const chain_t *c, in_place_t *p, real *scratch) {
     ptrdiff_t used = 0;
     p->cells = some_rows(c, c->up + c->below + MANY_ROWS, scratch, &used);
@@ -79,8 +85,9 @@ static void copy_edge(const chain_t *c, const edge_t *e, const char *x, ptrdiff_
                       ptrdiff_t end, real *to) {
     for (x += row * c->x_row; row < end; row++, x += c->x_row, to += c->pitch) {
         copy_row(to + e->before, (const real *)x + e->column * c->step + e->before, 1, e->inside);
-        load_border(c, x, e->map, e->before, to, to);
-        load_border(c, x, e->map + e->before, e->after, to, to + e->before + e->inside);
+        if (e->before) load_border(c, x, e->map, e->before, to, to);
+        if (e->after)
+            load_border(c, x, e->map + e->before, e->after, to, to + e->before + e->inside);
     }
 }
 
@@ -106,17 +113,17 @@ static void sum_in_place(const chain_t *c, const in_place_t *p, int branch, cons
  * narrow for that. */
 static int in_place_tile(const chain_t *c, const char *x, char *y, const area_t *tile,
                          real *scratch) {
-    enum { WIDE = 2 * LANES };
+    const ptrdiff_t wide = has_dense(c) ? 2 * LANES : LANES;
     const ptrdiff_t step = c->step, n = (tile->column1 - tile->column0) * step;
     const ptrdiff_t before = c->left > tile->column0 ? (c->left - tile->column0) * step : 0;
     const ptrdiff_t reach = tile->column1 + c->right - c->columns;
     const ptrdiff_t after = reach > 0 ? reach * step : 0;
-    const ptrdiff_t left = (before + WIDE - 1) / WIDE * WIDE;
+    const ptrdiff_t left = (before + wide - 1) / wide * wide;
     in_place_t p;
-    if (n < left + after + WIDE) return 0;
+    if (n < left + after + wide) return 0;
     divide_in_place(c, &p, scratch);
-    p.first = left, p.n = (n - left - after) / WIDE * WIDE;
-    const ptrdiff_t right = (n - left - p.n + WIDE - 1) / WIDE * WIDE;
+    p.first = left, p.n = (n - left - after) / wide * wide;
+    const ptrdiff_t right = (n - left - p.n + wide - 1) / wide * wide;
     if (right > n || !make_edge(c, tile, 0, left, &p.edge[0]) ||
         !make_edge(c, tile, n - right, right, &p.edge[1]))
         return 0;

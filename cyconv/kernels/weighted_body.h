@@ -150,6 +150,58 @@ static ptrdiff_t dense_rows(const stage_t *s, ptrdiff_t step, const real *in, pt
     return r;
 }
 
+/* A row of n elements of a sum of T terms, whose weights stay in registers. */
+INLINE void few_terms(const int T, const stage_t *s, int pairs, int down, const void *in,
+                      ptrdiff_t n, real *out) {
+    enum { V = 2, MOST = 6 };
+    const real *given = s->w, *a[MOST], *b[MOST];
+    const vec zero = splat(s->dense ? (real)0 : -(real)0);
+    vec w[MOST];
+#pragma GCC unroll 6
+    for (int t = 0; t < T; t++) {
+        w[t] = splat(given[t]), a[t] = cells_at(down, in, s->at[t]);
+        b[t] = pairs && t ? cells_at(down, in, s->mirrored[t]) : NULL;
+    }
+    for (ptrdiff_t j = 0; j + V * LANES <= n; j += V * LANES) {
+        vec sum[V];
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++) {
+            const ptrdiff_t i = j + v * LANES;
+            sum[v] = zero + product(load(a[0] + i), w[0]);
+#pragma GCC unroll 6
+            for (int t = 1; t < T; t++) {
+                vec cell = load(a[t] + i);
+                if (pairs > 0) cell += load(b[t] + i);
+                if (pairs < 0) cell -= load(b[t] + i);
+                sum[v] += product(cell, w[t]);
+            }
+        }
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++) store(out + j + v * LANES, sum[v]);
+    }
+}
+
+/* The same of as many terms as there are, if they are few: returns how many elements are done. */
+INLINE ptrdiff_t sum_few_terms(const stage_t *s, int pairs, int down, const void *in, ptrdiff_t n,
+                               real *out) {
+    if (s->divisor != 1) return 0;
+    switch (s->terms) {
+#define FEW(T)                                    \
+    case T:                                       \
+        few_terms(T, s, pairs, down, in, n, out); \
+        break
+        FEW(2);
+        FEW(3);
+        FEW(4);
+        FEW(5);
+        FEW(6);
+#undef FEW
+    default:
+        return 0;
+    }
+    return n / (2 * LANES) * (2 * LANES);
+}
+
 /* Rows of `n` elements, in groups of vectors: a group of columns at a time where the stage reads so
  * many rows that only theirs stay near, else row by row. Down the rows no more than n elements are
  * read and written, or one vector: the last lies over the one before it. */
@@ -164,7 +216,7 @@ INLINE void sum_rows(const stage_t *s, int pairs, int down, const void *in, ptrd
             const void *from = down ? (const void *)((const real *const *)in + r)
                                     : (const void *)((const real *)in + r * pitch);
             real *to = out + r * out_pitch;
-            ptrdiff_t j = first;
+            ptrdiff_t j = narrow ? first : sum_few_terms(s, pairs, down, from, n, to);
             for (; j + WIDE * LANES <= end; j += WIDE * LANES)
                 sum_cells(s, pairs, down, WIDE, from, j, to);
             for (; j + MIDDLE * LANES <= end; j += MIDDLE * LANES)
