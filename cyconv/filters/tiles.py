@@ -114,7 +114,7 @@ def _stage_of(data, shape, dtype):
     if rows > 1 and columns > 1:
         return chains.plane(kernel, up, left), True
     taps, before = kernel.ravel(), left if rows == 1 else up
-    few = 12 if rows == 1 else 8  # that are summed as fast one by one
+    few = 8  # that are summed as fast one by one
     if taps.size > few and taps[0] and (taps == taps[0]).all():
         return chains.box(taps.size, before, factor=float(taps[0])), rows > 1
     return chains.line(taps, before), rows > 1

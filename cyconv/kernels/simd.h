@@ -228,6 +228,15 @@ INLINE void transpose(vec *rows) {
         rows[i] = SHUFFLE(four[i], four[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
         rows[i + 4] = SHUFFLE(four[i], four[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     }
+#elif VECTOR_BYTES == 32 && LANES == 4
+    const vec even = SHUFFLE(rows[0], rows[1], 0, 4, 2, 6);
+    const vec odd = SHUFFLE(rows[0], rows[1], 1, 5, 3, 7);
+    const vec even2 = SHUFFLE(rows[2], rows[3], 0, 4, 2, 6);
+    const vec odd2 = SHUFFLE(rows[2], rows[3], 1, 5, 3, 7);
+    rows[0] = SHUFFLE(even, even2, 0, 1, 4, 5);
+    rows[1] = SHUFFLE(odd, odd2, 0, 1, 4, 5);
+    rows[2] = SHUFFLE(even, even2, 2, 3, 6, 7);
+    rows[3] = SHUFFLE(odd, odd2, 2, 3, 6, 7);
 #elif LANES == 4
     const vec low = SHUFFLE(rows[0], rows[1], 0, 4, 1, 5);
     const vec high = SHUFFLE(rows[0], rows[1], 2, 6, 3, 7);
