@@ -293,7 +293,7 @@ cdef class Pairs(Base):
     cdef lay_out_plane(self):
         """Rows of outputs for which a plane's rows stay in the first-level cache, if it may."""
         cdef ptrdiff_t rows = self.g.h.out
-        self.of_plane = self.source.next and self.p.plane_fits(&self.g)
+        self.of_plane = self.source.next == 1 and self.p.plane_fits(&self.g)
         if not self.of_plane:
             return False
         if self.plane_scratch(rows) > machine.caches().l1 * 3 // 4:

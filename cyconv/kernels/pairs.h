@@ -43,8 +43,8 @@ struct pairs {
     void (*fill)(const geometry_t *g, const strip_t *s, const pair_source_t *from,
                  const char *const *planes, ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0, void *rows,
                  void *strip);
-    /* Whether `plane` takes these sizes: filters of one plane, of neighbouring taps, stride 1 or 2
-     * along a row. */
+    /* Whether `plane` takes these sizes: filters of one plane, stride 1 or 2 along a row, and pairs
+     * beside each other. The taps of a pair must be neighbours too. */
     int (*plane_fits)(const geometry_t *g);
     /* Rows [p0, p0 + rows) of one filter, the sums at sums + p * g->w.out + q, up to two vectors
      * past their end: w holds g->w.kernel pairs of taps for each row of the kernel. `copy` is the
