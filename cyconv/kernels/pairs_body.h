@@ -67,6 +67,32 @@ INLINE void widen(storage_t type, const char *plane, ptrdiff_t at, ptrdiff_t ste
 typedef int16_t shorts __attribute__((vector_size(VECTOR_BYTES)));
 enum { SHORTS = VECTOR_BYTES / 2 };
 
+typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
+
+INLINE floats limited(floats v, floats low, floats high) {
+#if VECTOR_BYTES == 64 && defined(__AVX512F__)
+    return (floats)_mm512_min_ps(_mm512_max_ps((__m512)v, (__m512)low), (__m512)high);
+#elif VECTOR_BYTES == 32 && defined(__AVX__)
+    return (floats)_mm256_min_ps(_mm256_max_ps((__m256)v, (__m256)low), (__m256)high);
+#elif VECTOR_BYTES == 16 && defined(__SSE__)
+    return (floats)_mm_min_ps(_mm_max_ps((__m128)v, (__m128)low), (__m128)high);
+#elif VECTOR_BYTES == 16 && defined(__ARM_NEON)
+    return (floats)vminq_f32(vmaxq_f32((float32x4_t)v, (float32x4_t)low), (float32x4_t)high);
+#else
+    v = (floats)choose(v < low, (vec)low, (vec)v);
+    return (floats)choose(v > high, (vec)high, (vec)v);
+#endif
+}
+
+/* The low halves of lanes beside each other in memory. */
+INLINE vec paired(vec first, vec second) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return first << 16 | (second & 0xFFFFu);
+#else
+    return (first & 0xFFFFu) | second << 16;
+#endif
+}
+
 /* Whole vectors: what is written past the n-th is written again, or slack. */
 INLINE void zero_shorts(int16_t *to, ptrdiff_t n) {
     const shorts zero = {0};
@@ -149,47 +175,78 @@ VECTORIZED static void finish_sums(const epilogue_t *e, ptrdiff_t filter, ptrdif
 
 /* Added to |v| < 2^22, it leaves v rounded to a whole number, halves to even, in the low bits. */
 #define ROUNDING 0x1.8p23f
-enum { ROUNDING_BITS = 0x4B400000 };
 
 /* Clipped before it is rounded: the bounds are whole numbers. */
-INLINE int32_t rounded(real sum, float factor, float low, float high, int32_t zero) {
-    float v = (float)(int32_t)sum * factor;
-    v = v > low ? v : low;
-    v = v > high ? high : v;
-    v += ROUNDING;
-    int32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits - (ROUNDING_BITS - zero);
+typedef struct {
+    vec bias;
+    floats factor, low, high;
+    shorts zero;
+} rounding_t;
+
+INLINE rounding_t rounding_of(const pair_target_t *to, ptrdiff_t filter) {
+    static const float least[] = {
+        [CYCONV_U8] = 0, [CYCONV_I8] = INT8_MIN, [CYCONV_I16] = INT16_MIN};
+    static const float most[] = {
+        [CYCONV_U8] = UINT8_MAX, [CYCONV_I8] = INT8_MAX, [CYCONV_I16] = INT16_MAX};
+    const floats none = {0};
+    return (rounding_t){.bias = splat(to->bias ? (real)to->bias[filter] : 0),
+                        .factor = none + to->factor[filter],
+                        .low = none + (least[to->type] - (float)to->zero),
+                        .high = none + (most[to->type] - (float)to->zero),
+                        .zero = (shorts){0} + (int16_t)to->zero};
 }
 
-#define STORE_SUMS(CODE, T)                                                              \
-    VECTORIZED static void store_##T(const real *restrict sums, real bias, float factor, \
-                                     float low, float high, int32_t zero, ptrdiff_t n,   \
-                                     T *restrict y, ptrdiff_t step) {                    \
-        if (step == 1)                                                                   \
-            for (ptrdiff_t j = 0; j < n; j++)                                            \
-                y[j] = (T)rounded(sums[j] + bias, factor, low, high, zero);              \
-        else                                                                             \
-            for (ptrdiff_t j = 0; j < n; j++)                                            \
-                y[j * step] = (T)rounded(sums[j] + bias, factor, low, high, zero);       \
-    }
-PAIR_TYPES(STORE_SUMS)
+INLINE vec rounded(vec sum, const rounding_t *r) {
+    const floats v = __builtin_convertvector((lane_mask)sum, floats) * r->factor;
+    return (vec)(limited(v, r->low, r->high) + ROUNDING);
+}
 
+/* Sums, the bias in them, of even and of odd places, become numbers in order. */
+INLINE shorts rounded_pairs(vec even, vec odd, const rounding_t *r) {
+    typedef uint16_t wrapping __attribute__((vector_size(VECTOR_BYTES)));
+    const wrapping cells = (wrapping)paired(rounded(even, r), rounded(odd, r));
+    return (shorts)(cells + (wrapping)r->zero);
+}
+
+/* The same of sums in order. */
+INLINE shorts rounded_vectors(vec first, vec second, const rounding_t *r) {
+    const vec even = evens_halves(first, second), odd = odds_halves(first, second);
+    return (shorts)ordered((vec)rounded_pairs(even, odd, r));
+}
+
+/* Cells of the type, at y[j] and after it. */
+INLINE void store_cells(storage_t type, shorts cells, void *y, ptrdiff_t j) {
+    if (type == CYCONV_I16) {
+        memcpy((int16_t *)y + j, &cells, sizeof cells);
+        return;
+    }
+    typedef int8_t bytes __attribute__((vector_size(SHORTS)));
+    const bytes narrow = __builtin_convertvector(cells, bytes);
+    memcpy((char *)y + j, &narrow, sizeof narrow);
+}
+
+/* The last vectors overlap those before them. */
 static void store_sums(const pair_target_t *to, ptrdiff_t filter, ptrdiff_t n, const void *sums,
                        void *y, ptrdiff_t step) {
-    const real bias = to->bias ? (real)to->bias[filter] : 0;
-    const float factor = to->factor[filter], zero = (float)to->zero;
-    switch (to->type) {
-    case CYCONV_U8:
-        store_uint8_t(sums, bias, factor, -zero, UINT8_MAX - zero, to->zero, n, y, step);
-        return;
-    case CYCONV_I8:
-        store_int8_t(sums, bias, factor, INT8_MIN - zero, INT8_MAX - zero, to->zero, n, y, step);
-        return;
-    case CYCONV_I16:
-        store_int16_t(sums, bias, factor, INT16_MIN - zero, INT16_MAX - zero, to->zero, n, y, step);
-        return;
-    default:
-        return;
+    const rounding_t r = rounding_of(to, filter);
+    const ptrdiff_t size = to->type == CYCONV_I16 ? 2 : 1;
+    const real *from = sums;
+    for (ptrdiff_t j = 0; j < n; j += SHORTS) {
+        ptrdiff_t at = j + SHORTS <= n ? j : n - SHORTS, count = SHORTS;
+        real few[SHORTS] = {0};
+        if (n < SHORTS) {
+            at = 0, count = n;
+            for (ptrdiff_t i = 0; i < n; i++) few[i] = from[i];
+        }
+        const real *some = n < SHORTS ? few : from + at;
+        const shorts cells = rounded_vectors(load(some) + r.bias, load(some + LANES) + r.bias, &r);
+        if (step == 1 && count == SHORTS) {
+            store_cells(to->type, cells, y, at);
+            continue;
+        }
+        char out[sizeof cells];
+        store_cells(to->type, cells, out, 0);
+        for (ptrdiff_t i = 0; i < count; i++)
+            memcpy((char *)y + (at + i) * step * size, out + i * size, (size_t)size);
     }
 }
