@@ -78,7 +78,7 @@ struct pairs {
     /* y[j * step] = the sum through the epilogue, for n outputs of one filter. */
     void (*finish)(const epilogue_t *e, ptrdiff_t filter, ptrdiff_t n, const void *sums, void *y,
                    ptrdiff_t step);
-    /* n outputs of one filter: y[j * step]. */
+    /* n outputs of one filter: y[j * step]. Up to two vectors past the sums' end are read. */
     void (*store)(const pair_target_t *to, ptrdiff_t filter, ptrdiff_t n, const void *sums, void *y,
                   ptrdiff_t step);
 };

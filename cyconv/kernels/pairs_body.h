@@ -93,6 +93,27 @@ INLINE vec paired(vec first, vec second) {
 #endif
 }
 
+/* The first and the second halves of two vectors' elements, by turns. */
+#if VECTOR_BYTES == 64
+#define MERGE_LOW                                                                                 \
+    0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, \
+        13, 45, 14, 46, 15, 47
+#define MERGE_HIGH                                                                              \
+    16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55, 24, 56, 25, 57, 26, 58, 27, \
+        59, 28, 60, 29, 61, 30, 62, 31, 63
+#elif VECTOR_BYTES == 32
+#define MERGE_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define MERGE_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#else
+#define MERGE_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define MERGE_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#endif
+#ifdef __clang__
+#define MERGED(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define MERGED(a, b, ...) __builtin_shuffle(a, b, (__typeof__(a)){__VA_ARGS__})
+#endif
+
 /* Whole vectors: what is written past the n-th is written again, or slack. */
 INLINE void zero_shorts(int16_t *to, ptrdiff_t n) {
     const shorts zero = {0};
@@ -142,6 +163,48 @@ VECTORIZED static void join_rows(const int16_t *restrict first, const int16_t *r
     }
 }
 
+/* Pairs of pixels of 8 bits from two planes, as they are stored, n >= SHORTS of them; the last
+ * vectors overlap those before them. */
+#define JOIN_PIXELS(T)                                                                             \
+    static void join_##T(const T *first, const T *second, int zero, ptrdiff_t n, real *pairs) {    \
+        typedef T half __attribute__((vector_size(SHORTS)));                                       \
+        const shorts zeros = (shorts){0} + (int16_t)zero;                                          \
+        for (ptrdiff_t i = 0; i < n; i += SHORTS) {                                                \
+            const ptrdiff_t j = i + SHORTS <= n ? i : n - SHORTS;                                  \
+            half a, b;                                                                             \
+            memcpy(&a, first + j, sizeof a);                                                       \
+            memcpy(&b, second + j, sizeof b);                                                      \
+            const shorts low = __builtin_convertvector(MERGED(a, b, MERGE_LOW), shorts) - zeros;   \
+            const shorts high = __builtin_convertvector(MERGED(a, b, MERGE_HIGH), shorts) - zeros; \
+            store(pairs + j, (vec)low);                                                            \
+            store(pairs + j + LANES, (vec)high);                                                   \
+        }                                                                                          \
+    }
+JOIN_PIXELS(uint8_t)
+JOIN_PIXELS(int8_t)
+
+/* A row of pairs, of pixels of 8 bits beside each other in memory; whether it was one. */
+INLINE int joined_row(const geometry_t *g, const pair_source_t *from, const char *first,
+                      const char *second, ptrdiff_t h, ptrdiff_t column, ptrdiff_t n, real *to) {
+    ptrdiff_t begin = 0, end = 0;
+    if (from->type == CYCONV_I16 || g->w.stride != 1 || g->w.x_stride != 1 || !first || !second ||
+        h < 0 || h >= g->h.in)
+        return 0;
+    valid_range(column, 1, g->w.in, n, &begin, &end);
+    if (end - begin < SHORTS) return 0;
+    const ptrdiff_t at = h * g->h.x_stride + column + begin;
+    first += at, second += at;
+    if (begin) zero_row(to, begin);
+    if (n > end) zero_row(to + end, n - end);
+    if (from->type == CYCONV_U8)
+        join_uint8_t((const uint8_t *)first, (const uint8_t *)second, from->zero, end - begin,
+                     to + begin);
+    else
+        join_int8_t((const int8_t *)first, (const int8_t *)second, from->zero, end - begin,
+                    to + begin);
+    return 1;
+}
+
 static void fill_pairs(const geometry_t *g, const strip_t *s, const pair_source_t *from,
                        const char *const *planes, ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0,
                        void *rows, void *strip) {
@@ -153,6 +216,12 @@ static void fill_pairs(const geometry_t *g, const strip_t *s, const pair_source_
             real *to = (real *)strip + (d * s->row_phases + a) * s->rows * row;
             for (ptrdiff_t i = 0; i < s->filled; i++) {
                 const ptrdiff_t h = (p0 + i) * g->h.stride + s->row_phase[a] - g->h.pad;
+                if (!from->next && s->column_phases == 1 &&
+                    joined_row(g, from, planes[2 * d], planes[2 * d + 1], h,
+                               first + s->column_phase[0], s->pitch, to)) {
+                    to += s->pitch;
+                    continue;
+                }
                 if (from->next)
                     widened_row(g, from, planes[d], h, first, width + from->next, low);
                 else {
@@ -225,28 +294,47 @@ INLINE void store_cells(storage_t type, shorts cells, void *y, ptrdiff_t j) {
     memcpy((char *)y + j, &narrow, sizeof narrow);
 }
 
-/* The last vectors overlap those before them. */
+/* By pieces of a known size, of which the last overlaps the one before it. */
+INLINE void copy_bytes(char *to, const char *from, ptrdiff_t n) {
+#define BY(size)                                                                           \
+    if (n >= (size)) {                                                                     \
+        for (ptrdiff_t i = 0; i < n - (size); i += (size)) memcpy(to + i, from + i, size); \
+        memcpy(to + n - (size), from + n - (size), size);                                  \
+        return;                                                                            \
+    }
+    BY(16)
+    BY(8)
+    BY(4)
+#undef BY
+    for (ptrdiff_t i = 0; i < n; i++) to[i] = from[i];
+}
+
+INLINE shorts rounded_at(const real *sums, const rounding_t *r) {
+    return rounded_vectors(load(sums) + r->bias, load(sums + LANES) + r->bias, r);
+}
+
+/* Where there are vectors of outputs, the last of them overlaps the one before it. */
 static void store_sums(const pair_target_t *to, ptrdiff_t filter, ptrdiff_t n, const void *sums,
                        void *y, ptrdiff_t step) {
     const rounding_t r = rounding_of(to, filter);
-    const ptrdiff_t size = to->type == CYCONV_I16 ? 2 : 1;
+    const storage_t type = to->type;
+    const ptrdiff_t size = type == CYCONV_I16 ? 2 : 1;
     const real *from = sums;
+    if (step == 1 && n >= SHORTS) {
+        for (ptrdiff_t j = 0; j < n - SHORTS; j += SHORTS)
+            store_cells(type, rounded_at(from + j, &r), y, j);
+        store_cells(type, rounded_at(from + n - SHORTS, &r), y, n - SHORTS);
+        return;
+    }
+    char *cell = y;
     for (ptrdiff_t j = 0; j < n; j += SHORTS) {
-        ptrdiff_t at = j + SHORTS <= n ? j : n - SHORTS, count = SHORTS;
-        real few[SHORTS] = {0};
-        if (n < SHORTS) {
-            at = 0, count = n;
-            for (ptrdiff_t i = 0; i < n; i++) few[i] = from[i];
-        }
-        const real *some = n < SHORTS ? few : from + at;
-        const shorts cells = rounded_vectors(load(some) + r.bias, load(some + LANES) + r.bias, &r);
-        if (step == 1 && count == SHORTS) {
-            store_cells(to->type, cells, y, at);
-            continue;
-        }
-        char out[sizeof cells];
-        store_cells(to->type, cells, out, 0);
-        for (ptrdiff_t i = 0; i < count; i++)
-            memcpy((char *)y + (at + i) * step * size, out + i * size, (size_t)size);
+        const ptrdiff_t count = n - j < SHORTS ? n - j : SHORTS;
+        char out[sizeof(shorts)];
+        store_cells(type, rounded_at(from + j, &r), out, 0);
+        if (step == 1)
+            copy_bytes(cell, out, count * size);
+        else
+            for (ptrdiff_t i = 0; i < count; i++, cell += step * size)
+                memcpy(cell, out + i * size, (size_t)size);
     }
 }

@@ -156,21 +156,6 @@ static void plane_filter(const geometry_t *g, const plane_t *l, const void *copy
                          : plane_outputs(2, f.R, f.S, &f, n, to, filter, out);
 }
 
-/* By pieces of a known size, of which the last overlaps the one before it. */
-INLINE void copy_bytes(char *to, const char *from, ptrdiff_t n) {
-#define BY(size)                                                                           \
-    if (n >= (size)) {                                                                     \
-        for (ptrdiff_t i = 0; i < n - (size); i += (size)) memcpy(to + i, from + i, size); \
-        memcpy(to + n - (size), from + n - (size), size);                                  \
-        return;                                                                            \
-    }
-    BY(16)
-    BY(8)
-    BY(4)
-#undef BY
-    for (ptrdiff_t i = 0; i < n; i++) to[i] = from[i];
-}
-
 static void plane_store(const geometry_t *g, const plane_t *l, storage_t type, const void *cells,
                         ptrdiff_t rows, void *y) {
     const ptrdiff_t size = type == CYCONV_I16 ? 2 : 1, n = g->w.out, step = g->w.y_stride;

@@ -273,7 +273,7 @@ static void check_store(const pairs_t *k) {
         begin("store of type %d, %td outputs, step %td zero %d factor %g bias %d", which, n, step,
               to.zero, (double)factor[1], to.bias ? bias[1] : 0);
         const ptrdiff_t bytes = size * ((n - 1) * step + 1);
-        int32_t *sums = guarded(INPUT, 4 * n);
+        int32_t *sums = guarded(INPUT, 4 * (n + CYCONV_OVERREAD));
         char *got = guarded(GOT, bytes), *want = guarded(WANT, bytes);
         for (ptrdiff_t j = 0; j < n; j++) {
             sums[j] = between(0, 3) ? (int32_t)between(-99999, 99999) : (int32_t)random_bits();
