@@ -251,9 +251,8 @@ def layer(packed, x, zero, target=None, out=None):
         if not packed.of_stored(x, zero, y):
             packed.of_stored(centred(x, zero, problem.dtype), None, y)
         return deliver(out, y)
-    factor = np.ascontiguousarray(np.broadcast_to(target.factor, problem.filters))
     y = np.empty(problem.output_shape, target.dtype)
-    if packed.of_stored(x, zero, y, (target.zero, factor)):
+    if packed.of_stored(x, zero, y, (target.zero, target.factor)):
         return y
     sums = np.empty(problem.output_shape, np.int32)
     packed.of_stored(centred(x, zero, problem.dtype), None, sums)
@@ -298,16 +297,16 @@ def output_zero_point(operation, value, out_dtype, default):
 
 
 def multiplier(operation, x_scale, w_scale, y_scale, filters):
-    """What the sums are multiplied by, in float32: one number, or one for each filter."""
+    """What the sums are multiplied by, in float32: a number for each filter."""
     x_scale = _scale(operation, "x_scale", x_scale)
     w_scale = _scale(operation, "w_scale", w_scale, (filters,))
     y_scale = _scale(operation, "y_scale", y_scale)
     with np.errstate(over="ignore", under="ignore"):
-        return x_scale * w_scale / y_scale
+        return np.full(filters, x_scale * w_scale / y_scale, np.float32)
 
 
 def requantised(sums, channel, factor, zero, dtype):
-    """clip(round(sums * factor) + zero) in `dtype`; factor is one number, or one for each channel.
+    """clip(round(sums * factor) + zero) in `dtype`; factor has a number for each channel.
 
     Multiplied and rounded in float32, a block at a time.
     """
@@ -317,7 +316,7 @@ def requantised(sums, channel, factor, zero, dtype):
     # (before, channels, after): a block is some channels of one image, or all of some pixels.
     shape = prod(sums.shape[:channel]), sums.shape[channel], prod(sums.shape[channel + 1 :])
     sums, cells = sums.reshape(shape), out.reshape(shape)
-    factor = np.broadcast_to(factor.reshape(-1, 1), (shape[1], 1))
+    factor = factor.reshape(-1, 1)
     images = max(1, BLOCK // (shape[1] * shape[2]))
     channels = shape[1] if images > 1 else max(1, BLOCK // shape[2])
     info = np.iinfo(dtype)

@@ -9,6 +9,7 @@ from cyconv.kernels.kernels cimport (
     pair_source_t,
     pair_target_t,
     pairs,
+    plane_t,
     strip_t,
 )
 
@@ -33,6 +34,9 @@ cdef struct Context:
     ptrdiff_t row_strips, column_strips, chunks
     ptrdiff_t group, panel   # pixels that are gathered at a time; elements of one panel
     size_t at_rows, at_panel, at_strip, at_sums  # in the scratch
+    plane_t plane            # how rows of one plane are copied,
+    ptrdiff_t together       # and of how many planes
+    size_t copy_bytes, out_bytes  # of one of them
     bint gathered, pointwise
     bint flat                # rows of outputs follow each other where the sums are
     bint rounded             # the sums are not y
@@ -47,9 +51,12 @@ cdef class Pairs(Algorithm):
     cdef ptrdiff_t planes, rows, columns, group
     cdef size_t at_rows, at_panel, at_strip, at_sums
     cdef bint pointwise, gathered, of_plane
+    cdef plane_t plane
+    cdef ptrdiff_t together
+    cdef size_t copy_bytes, out_bytes
 
-    cdef lay_out_plane(self)
-    cdef plane_scratch(self, ptrdiff_t rows)
+    cdef lay_out_plane(self, ptrdiff_t taps)
+    cdef size_t plane_scratch(self, ptrdiff_t taps, ptrdiff_t rows)
     cdef odd(self)
     cdef filters(self)
     cdef begin(self, Context *c, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, add,

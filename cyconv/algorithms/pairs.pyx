@@ -41,6 +41,7 @@ from cyconv.kernels.kernels cimport (
     geometry_t,
     pair_row_bytes,
     pairs_for,
+    plane_layout,
     run_t,
     storage_t,
     strip_t,
@@ -60,6 +61,8 @@ cdef enum:
     SUMS = 1 << 15    # sums of one piece of work
     MOST_PANELS = 8   # panels that are gathered together
     LINE = 16         # elements between rows whose length may be a power of two
+    MOST_PLANES = 8   # that are copied and summed together
+    SHARES = 4        # pieces of work for one thread, at least, of planes
     MOST_RUNS = 64    # runs of pixels in one panel: no table has a wider NR
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, and to
@@ -187,21 +190,42 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
 
 
 cdef void run_plane(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
-    """Some rows of outputs of the filters of one plane."""
+    """Some rows of outputs of the filters of some planes.
+
+    What was stored a moment ago in other pieces cannot be loaded at once: first the copies of all
+    planes, then the outputs of all, then their rows.
+    """
     cdef const Context *c = <const Context *>context
     cdef ptrdiff_t p0 = item % c.row_strips * c.rows, rows = min(c.rows, c.g.h.out - p0)
-    cdef ptrdiff_t group, f, line, lines = 1 if c.flat else rows, n = rows * c.g.w.out // lines
+    cdef ptrdiff_t first = item // c.row_strips * c.together, f, filter, line, i
+    cdef ptrdiff_t count = min(c.together, c.g.slabs - first)
+    cdef ptrdiff_t *at = <ptrdiff_t *>scratch  # in y, of each plane's first output
+    cdef ptrdiff_t *group = at + MOST_PLANES
     cdef const char *plane
-    cdef char *copy = scratch + c.at_rows
-    cdef char *sums = scratch + c.at_sums
-    cdef char *y = c.y + c.y_size * (p0 * c.g.h.y_stride + geometry_slab(
-        &c.g, item // c.row_strips, c.x, c.x_size, &plane, &group))
-    c.p.plane_copy(&c.g, &c.source, plane, p0, rows, copy)
-    for f in range(group * c.g.K, (group + 1) * c.g.K):
-        c.p.plane(&c.g, copy, c.panels + f * c.taps * 4, rows, sums)
-        for line in range(lines):
-            deliver(c, f, n, sums + line * n * 4, y + c.y_size * line * c.g.h.y_stride)
-        y += c.y_size * c.g.y_k
+    cdef char *copies = scratch + c.at_rows
+    cdef char *outs = scratch + c.at_sums
+    cdef char *y
+    for i in range(count):
+        if i > 0 and c.g.outer_rank == 0 and group[i - 1] + 1 < c.g.G:  # the next plane of an image
+            at[i], group[i] = at[i - 1] + c.g.K * c.g.y_k, group[i - 1] + 1
+            plane += c.g.x_c * c.x_size
+        else:
+            at[i] = geometry_slab(&c.g, first + i, c.x, c.x_size, &plane, group + i)
+        c.p.plane_copy(&c.g, &c.plane, &c.source, plane, p0, rows, copies + i * c.copy_bytes)
+    for f in range(c.g.K):
+        for i in range(count):
+            filter = group[i] * c.g.K + f
+            c.p.plane(&c.g, &c.plane, copies + i * c.copy_bytes, c.panels + filter * c.taps * 4,
+                      rows, &c.target if c.rounded else NULL, filter, outs + i * c.out_bytes)
+        for i in range(count):
+            y = c.y + c.y_size * (at[i] + f * c.g.y_k + p0 * c.g.h.y_stride)
+            if c.rounded:
+                c.p.plane_store(&c.g, &c.plane, c.target.type, outs + i * c.out_bytes, rows, y)
+                continue
+            for line in range(rows):
+                deliver(c, group[i] * c.g.K + f, c.g.w.out,
+                        outs + i * c.out_bytes + line * c.plane.outputs * 4,
+                        y + c.y_size * line * c.g.h.y_stride)
 
 
 cdef class Pairs(Base):
@@ -257,7 +281,7 @@ cdef class Pairs(Base):
         if self.pointwise:  # one row of pixels
             self.g.w.in_ = self.g.w.out = self.g.h.out * self.g.w.out
             self.g.h.in_ = self.g.h.out = 1
-        if not self.gathers and self.lay_out_plane():
+        if not self.gathers and self.lay_out_plane(sizes.w.kernel):
             return
         self.strips = s = strips(self)
         h, w = self.g.h, self.g.w
@@ -290,25 +314,33 @@ cdef class Pairs(Base):
         self.check_workspace(needed)
         self.workspace_per_thread = needed
 
-    cdef lay_out_plane(self):
-        """Rows of outputs for which a plane's rows stay in the first-level cache, if it may."""
+    cdef lay_out_plane(self, ptrdiff_t taps):
+        """Rows of outputs, of how many planes, that stay in the first-level cache, if it may."""
         cdef ptrdiff_t rows = self.g.h.out
-        self.of_plane = self.source.next and self.p.plane_fits(&self.g)
+        cdef size_t room = machine.caches().l1 * 3 // 4, one, fixed = MOST_PLANES * 16
+        self.of_plane = self.source.next == 1 and self.p.plane_fits(&self.g)
         if not self.of_plane:
             return False
-        if self.plane_scratch(rows) > machine.caches().l1 * 3 // 4:
-            rows = max(1, rows * (machine.caches().l1 * 3 // 4) // self.plane_scratch(rows))
-        needed = self.plane_scratch(rows)
+        one = self.plane_scratch(taps, rows)
+        if one > room:
+            rows = max(1, <ptrdiff_t>(rows * room // one))
+            one = self.plane_scratch(taps, rows)
+        self.together = max(1, min(MOST_PLANES, <ptrdiff_t>(room // one)))
+        needed = fixed + self.together * one
+        if needed > self.workspace_limit - 64:
+            self.together, needed = 1, fixed + one
         self.of_plane = needed <= self.workspace_limit - 64
         self.rows, self.planes, self.workspace_per_thread = rows, 1, needed
-        self.at_sums = 64 + ceil_div(self.p.plane_bytes(&self.g, rows), 64) * 64
-        self.at_rows = 64
+        self.at_rows = fixed
+        self.at_sums = fixed + self.together * self.copy_bytes
         return self.of_plane
 
-    cdef plane_scratch(self, ptrdiff_t rows):
-        """Bytes for the copy of a plane's rows and for the sums."""
-        return (self.p.plane_bytes(&self.g, rows) + 128
-                + (rows * self.g.w.out + CYCONV_OVERREAD) * 4)
+    cdef size_t plane_scratch(self, ptrdiff_t taps, ptrdiff_t rows):
+        """Bytes for the copy of one plane's rows and for the outputs."""
+        self.plane = plane_layout(&self.g, taps, rows)
+        self.copy_bytes = ceil_div(self.plane.cells * 2, 64) * 64
+        self.out_bytes = ceil_div((rows * self.plane.outputs + CYCONV_OVERREAD) * 4, 64) * 64
+        return self.copy_bytes + self.out_bytes
 
     cdef odd(self):
         """Elements between the rows of one long row's planes: they meet different cache sets."""
@@ -351,9 +383,10 @@ cdef class Pairs(Base):
         self.begin(&c, x, packed, y, bias, clamp, add, zero, target)
         if self.of_plane:
             c.rows, c.row_strips = self.rows, ceil_div(c.g.h.out, self.rows)
-            c.flat = c.g.h.y_stride == c.g.w.out * c.g.w.y_stride
-            parallel_for(run_plane, &c, c.g.slabs * c.row_strips, n, self.workspace_per_thread,
-                         seconds)
+            c.plane, c.copy_bytes, c.out_bytes = self.plane, self.copy_bytes, self.out_bytes
+            c.together = max(<ptrdiff_t>1, min(self.together, c.g.slabs // (SHARES * n)))
+            parallel_for(run_plane, &c, ceil_div(c.g.slabs, c.together) * c.row_strips, n,
+                         self.workspace_per_thread, seconds)
             return
         c.strip, c.offset = self.strips.c, self.strips.offset
         c.row, c.below = self.strips.row, self.strips.below

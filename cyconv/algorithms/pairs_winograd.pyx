@@ -38,7 +38,7 @@ from cyconv.planning.cost import BALANCED
 
 cdef enum:
     XI = 16
-    TILES = 64             # of one piece of work, at most,
+    TILES = 128            # of one piece of work, at most,
     FEW_TILES = 16         # and where they are many; less than a row of them where that is more
     TRANSFORMED = 1 << 13  # planes of pairs times tiles
     SUMS = 1 << 11         # filters times tiles
@@ -170,10 +170,9 @@ cdef class WinogradPairs(Pairs):
             h = &self.g.h if a == 0 else &self.g.w
             h.out, h.kernel, h.stride, h.dilation = ceil_div(h.out, 2), 4, 2, 1
         self.strips = s = strips(self)
-        columns = max(1, min(self.g.w.out, TILES))
         tiles = max(FEW_TILES, min(TILES, TRANSFORMED // max(1, int(self.g.D))))
-        rows = max(1, min(self.g.h.out, tiles // columns))
-        columns = min(columns, tiles)
+        columns = max(1, min(self.g.w.out, tiles))
+        rows = self.rows_of_tiles(columns, max(1, min(self.g.h.out, tiles // columns)))
         self.columns, self.rows = columns, rows
         self.planes = max(1, min(self.g.D, PLANES))
         s.cut(self.planes, rows, columns)
@@ -194,6 +193,20 @@ cdef class WinogradPairs(Pairs):
         fixed += 16 * self.pitch + 64
         self.check_workspace(fixed)
         self.workspace_per_thread = fixed
+
+    def rows_of_tiles(self, columns, most):
+        """Rows of a piece, so that all together fill the fewest vectors; a lone one costs more."""
+        cdef ptrdiff_t rows, least = 0, found = 1, vectors, tiles, count, times
+        cdef ptrdiff_t height = self.g.h.out, pair = 2 * self.k.lanes
+        for rows in range(1, most + 1):
+            vectors = 0
+            for count, times in ((rows, height // rows), (height % rows, 1)):
+                tiles = count * columns
+                vectors += times * (8 * ceil_div(tiles, pair) - 3 * (
+                    0 < tiles % pair <= self.k.lanes))
+            if least == 0 or vectors <= least:
+                least, found = vectors, rows
+        return found
 
     def pack(self, w):
         """4 G g G^T as pairs of planes: [group][xi][panel of MR filters][pair][filter]."""

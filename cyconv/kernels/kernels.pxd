@@ -188,6 +188,9 @@ cdef extern from "pairs.h" nogil:
         const float *factor
         int zero
 
+    ctypedef struct plane_t:
+        ptrdiff_t outputs, cells
+
     struct pairs:
         void (*multiply)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const void *, ptrdiff_t,
                          ptrdiff_t, const ptrdiff_t *, void *, ptrdiff_t, ptrdiff_t, int,
@@ -195,11 +198,12 @@ cdef extern from "pairs.h" nogil:
         void (*fill)(const geometry_t *, const strip_t *, const pair_source_t *, const char **,
                      ptrdiff_t, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
         int (*plane_fits)(const geometry_t *) noexcept nogil
-        ptrdiff_t (*plane_bytes)(const geometry_t *, ptrdiff_t) noexcept nogil
-        void (*plane_copy)(const geometry_t *, const pair_source_t *, const char *, ptrdiff_t,
-                           ptrdiff_t, void *) noexcept nogil
-        void (*plane)(const geometry_t *, const void *, const void *, ptrdiff_t,
-                      void *) noexcept nogil
+        void (*plane_copy)(const geometry_t *, const plane_t *, const pair_source_t *, const char *,
+                           ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*plane)(const geometry_t *, const plane_t *, const void *, const void *, ptrdiff_t,
+                      const pair_target_t *, ptrdiff_t, void *) noexcept nogil
+        void (*plane_store)(const geometry_t *, const plane_t *, storage_t, const void *, ptrdiff_t,
+                            void *) noexcept nogil
         void (*winograd_input)(const void **, ptrdiff_t, ptrdiff_t, void *,
                                ptrdiff_t) noexcept nogil
         void (*winograd_output)(const void *, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
@@ -208,6 +212,7 @@ cdef extern from "pairs.h" nogil:
         void (*store)(const pair_target_t *, ptrdiff_t, ptrdiff_t, const void *, void *,
                       ptrdiff_t) noexcept nogil
 
+    plane_t plane_layout(const geometry_t *, ptrdiff_t, ptrdiff_t)
     ptrdiff_t pair_row_bytes(const geometry_t *, const strip_t *, const pair_source_t *)
 
 cdef extern from "last.h" nogil:

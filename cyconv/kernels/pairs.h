@@ -33,6 +33,14 @@ typedef struct {
     int zero;
 } pair_target_t;
 
+/* How the rows of a plane are copied for `plane`: see pairs_plane_body.h. */
+typedef struct {
+    ptrdiff_t zeros, first, pixels; /* before a row; its first pixel that is seen, how many are */
+    ptrdiff_t pitch, phase;
+    ptrdiff_t outputs; /* from one row of outputs to the next */
+    ptrdiff_t cells;   /* of the whole copy */
+} plane_t;
+
 struct pairs {
     /* As in kernels_t of u32, but for the product. */
     void (*multiply)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
@@ -43,16 +51,21 @@ struct pairs {
     void (*fill)(const geometry_t *g, const strip_t *s, const pair_source_t *from,
                  const char *const *planes, ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0, void *rows,
                  void *strip);
-    /* Whether `plane` takes these sizes: filters of one plane, of neighbouring taps, stride 1 or 2
-     * along a row. */
+    /* Whether `plane` takes these sizes: filters of one plane, stride 1 or 2 along a row, and pairs
+     * beside each other. The taps of a pair must be neighbours too. */
     int (*plane_fits)(const geometry_t *g);
-    /* Rows [p0, p0 + rows) of one filter, the sums at sums + p * g->w.out + q, up to two vectors
-     * past their end: w holds g->w.kernel pairs of taps for each row of the kernel. `copy` is the
-     * plane's rows as plane_copy made them, for any number of filters; room for plane_bytes. */
-    ptrdiff_t (*plane_bytes)(const geometry_t *g, ptrdiff_t rows);
-    void (*plane_copy)(const geometry_t *g, const pair_source_t *from, const char *plane,
-                       ptrdiff_t p0, ptrdiff_t rows, void *copy);
-    void (*plane)(const geometry_t *g, const void *copy, const void *w, ptrdiff_t rows, void *sums);
+    /* The stored pixels that `rows` rows of outputs from p0 on see; room for l->cells of 16 bits.
+     * No pixel outside the plane is read. */
+    void (*plane_copy)(const geometry_t *g, const plane_t *l, const pair_source_t *from,
+                       const char *plane, ptrdiff_t p0, ptrdiff_t rows, void *copy);
+    /* These rows of one filter at out[p * l->outputs + q], and up to two vectors past their end:
+     * sums, or where there is a target numbers of its type. w holds g->w.kernel pairs of taps for
+     * each row of the kernel. Any number of filters may see one copy. */
+    void (*plane)(const geometry_t *g, const plane_t *l, const void *copy, const void *w,
+                  ptrdiff_t rows, const pair_target_t *to, ptrdiff_t filter, void *out);
+    /* Those numbers to rows of y. */
+    void (*plane_store)(const geometry_t *g, const plane_t *l, storage_t type, const void *cells,
+                        ptrdiff_t rows, void *y);
     /* Winograd F(2 x 2, 3 x 3). V[xi][t] = (B^T x B)[xi] of `tiles` neighbouring tiles of one pair
      * of planes, a row of tiles from four rows of a strip of two column phases, `odd` elements
      * apart; writes up to a vector past t = tiles. Of pixels of 9 bits and a sign V has 11. */
@@ -65,7 +78,7 @@ struct pairs {
     /* y[j * step] = the sum through the epilogue, for n outputs of one filter. */
     void (*finish)(const epilogue_t *e, ptrdiff_t filter, ptrdiff_t n, const void *sums, void *y,
                    ptrdiff_t step);
-    /* n outputs of one filter: y[j * step]. */
+    /* n outputs of one filter: y[j * step]. Up to two vectors past the sums' end are read. */
     void (*store)(const pair_target_t *to, ptrdiff_t filter, ptrdiff_t n, const void *sums, void *y,
                   ptrdiff_t step);
 };
@@ -73,6 +86,31 @@ struct pairs {
 /* Pixels of a row that the strip's rows see. */
 static inline ptrdiff_t pair_row_width(const geometry_t *g, const strip_t *s) {
     return (s->pitch - 1) * g->w.stride + s->column_phase[s->column_phases - 1] + 1;
+}
+
+/* Rows of the plane, from the first to the last, for `rows` rows of outputs. */
+static inline ptrdiff_t plane_rows(const geometry_t *g, ptrdiff_t rows) {
+    return (rows - 1) * g->h.stride + (g->h.kernel - 1) * g->h.dilation + 1;
+}
+
+/* For at most `rows` rows of outputs of kernels with `taps` taps in a row: a row of the copy holds
+ * the pixels that are seen, at least as many zeros after them as are seen, or before the next
+ * row's, and a place for each output. The partner of an odd number's last tap weighs 0. */
+static inline plane_t plane_layout(const geometry_t *g, ptrdiff_t taps, ptrdiff_t rows) {
+    const ptrdiff_t stride = g->w.stride, pad = g->w.pad;
+    const ptrdiff_t seen = (g->w.out - 1) * stride + taps;
+    const ptrdiff_t wide = g->w.out * stride;
+    plane_t l = {.zeros = pad > 0 ? pad : 0, .first = pad < 0 ? -pad : 0};
+    const ptrdiff_t inside = g->w.in - l.first, most = seen - l.zeros;
+    l.pixels = inside < most ? inside : most;
+    if (l.pixels < 0) l.pixels = 0;
+    l.pitch = l.zeros + l.pixels > most ? l.zeros + l.pixels : most;
+    if (l.pitch < wide) l.pitch = wide;
+    l.outputs = (l.pitch + stride - 1) / stride;
+    l.pitch = l.outputs * stride;
+    l.phase = (plane_rows(g, rows) + g->h.stride - 1) / g->h.stride * l.pitch;
+    l.cells = g->h.stride * l.phase + l.zeros + taps + 128;
+    return l;
 }
 
 enum { CYCONV_PAIR_SLACK = 32 }; /* elements past a widened row that may be read and written */

@@ -1,60 +1,69 @@
-/* Filters of one plane, depthwise convolution: sums straight from rows of 16-bit pixels.
+/* Filters of one plane, depthwise convolution: a flat row of outputs from a flat copy of the plane.
+ *
+ * The copy's rows follow each other, and the zeros after one are those before the next: a tap is
+ * one distance for all outputs, so that vectors run on over the ends of rows, however narrow these
+ * are. Rows are kept apart by their remainder by the stride: a step down is one row of the copy.
+ *
+ *     pixels of row i  ->  copy + (i % stride) * phase + (i / stride) * pitch + zeros
  *
  * A vector loaded at pixel j holds the pairs (j, j + 1), (j + 2, j + 3), ...: those of every second
  * output. With stride 2 these are neighbouring outputs. With stride 1 the vector loaded at j + 1
  * holds those of the outputs between. */
-
-enum { NARROW = 32 }; /* rows of fewer pixels */
-
-/* Pixels of one row of the copy: two vectors of outputs more than there are. */
-INLINE ptrdiff_t plane_pitch(const geometry_t *g) {
-    return (g->w.out + 2 * LANES) * g->w.stride + 2 * g->w.kernel + 2 * LANES;
-}
-
-INLINE ptrdiff_t plane_rows(const geometry_t *g, ptrdiff_t rows) {
-    return (rows - 1) * g->h.stride + (g->h.kernel - 1) * g->h.dilation + 1;
-}
 
 /* g->w.kernel counts pairs of taps, whose distance is g->w.dilation. */
 static int plane_fits(const geometry_t *g) {
     return g->D == 1 && g->w.stride <= 2 && (g->w.kernel == 1 || g->w.dilation == 2);
 }
 
-/* The copy, and before its rows are apart the pixels of a narrow plane. */
-static ptrdiff_t plane_bytes(const geometry_t *g, ptrdiff_t rows) {
-    const ptrdiff_t pixels = g->w.in < NARROW ? plane_rows(g, rows) * g->w.in : 0;
-    return 2 * (plane_rows(g, rows) * plane_pitch(g) + pixels + 2 * SHORTS);
-}
+/* Of rows h, h + 1, ... of the plane. Vectors that would reach past the plane's last cell in memory
+ * are read from a copy of its end. */
+#define COPY_PLANE(CODE, T)                                                                     \
+    static void copy_plane_##T(const geometry_t *g, const plane_t *l, const T *plane, int zero, \
+                               ptrdiff_t h, ptrdiff_t count, int16_t *copy) {                   \
+        const ptrdiff_t n = plane ? l->pixels : 0, row = g->h.x_stride, step = g->w.x_stride;   \
+        const ptrdiff_t below = (g->h.in - 1) * row, last = (below > 0 ? below : 0) + g->w.in;  \
+        const ptrdiff_t span = (below > 0 ? below : -below) + g->w.in, tail = last - SHORTS;    \
+        const shorts zeros = (shorts){0} + (int16_t)zero;                                       \
+        T end[2 * SHORTS] = {0};                                                                \
+        if (n && step == 1 && span >= SHORTS)                                                   \
+            memcpy(end, plane + tail, SHORTS * sizeof(T));                                      \
+        else if (n && step == 1 && g->h.in > 0)                                                 \
+            memcpy(end + SHORTS - span, plane + last - span, (size_t)span * sizeof(T));         \
+        for (ptrdiff_t a = 0; a < g->h.stride; a++) {                                           \
+            int16_t *to = copy + a * l->phase;                                                  \
+            zero_shorts(to, l->zeros);                                                          \
+            to += l->zeros;                                                                     \
+            for (ptrdiff_t i = h + a; i < h + count; i += g->h.stride, to += l->pitch) {        \
+                const ptrdiff_t at = i * row + l->first * step;                                 \
+                const ptrdiff_t found = i >= 0 && i < g->h.in ? n : 0;                          \
+                if (found && step != 1)                                                         \
+                    widen_##T(plane + at, step, zero, found, to);                               \
+                else                                                                            \
+                    for (ptrdiff_t j = 0; j < found; j += SHORTS) {                             \
+                        const T *from = at + j > tail ? end + (at + j - tail) : plane + at + j; \
+                        T v __attribute__((vector_size(SHORTS * sizeof(T))));                   \
+                        memcpy(&v, from, sizeof v);                                             \
+                        const shorts wide = __builtin_convertvector(v, shorts) - zeros;         \
+                        memcpy(to + j, &wide, sizeof wide);                                     \
+                    }                                                                           \
+                zero_shorts(to + found, l->pitch - found);                                      \
+            }                                                                                   \
+        }                                                                                       \
+    }
+PAIR_TYPES(COPY_PLANE)
 
-/* Rows as they follow each other are widened together. */
-INLINE void narrow_copy(const geometry_t *g, const pair_source_t *from, const char *plane,
-                        ptrdiff_t h, ptrdiff_t count, int16_t *to) {
-    const ptrdiff_t pitch = plane_pitch(g), n = g->w.in, pad = g->w.pad;
-    const ptrdiff_t first = h < 0 ? 0 : h, last = h + count < g->h.in ? h + count : g->h.in;
-    int16_t *pixels = to + count * pitch + SHORTS;
-    if (last > first)
-        widen(from->type, plane, first * n, 1, from->zero, (last - first) * n, pixels);
-    for (ptrdiff_t i = h; i < h + count; i++, to += pitch)
-        if (i < 0 || i >= g->h.in)
-            zero_shorts(to, pitch);
-        else {
-            zero_shorts(to, pad);
-            copy_shorts(to + pad, pixels + (i - first) * n, n);
-            zero_shorts(to + pad + n, pitch - pad - n);
-        }
-}
-
-static void plane_copy(const geometry_t *g, const pair_source_t *from, const char *plane,
-                       ptrdiff_t p0, ptrdiff_t rows, void *copy) {
-    const ptrdiff_t pitch = plane_pitch(g), count = plane_rows(g, rows);
-    int16_t *to = copy;
-    if (g->w.in < NARROW && g->w.x_stride == 1 && g->h.x_stride == g->w.in &&
-        g->w.pad + g->w.in <= pitch) {
-        narrow_copy(g, from, plane, p0 * g->h.stride - g->h.pad, count, to);
+static void plane_copy(const geometry_t *g, const plane_t *l, const pair_source_t *from,
+                       const char *plane, ptrdiff_t p0, ptrdiff_t rows, void *copy) {
+    const ptrdiff_t h = p0 * g->h.stride - g->h.pad, count = plane_rows(g, rows);
+    switch (from->type) {
+#define COPY_CASE(CODE, T)                                                                \
+    case CODE:                                                                            \
+        copy_plane_##T(g, l, (const T *)(const void *)plane, from->zero, h, count, copy); \
+        return;
+        PAIR_TYPES(COPY_CASE)
+    default:
         return;
     }
-    for (ptrdiff_t i = 0; i < count; i++, to += pitch)
-        widened_row(g, from, plane, p0 * g->h.stride + i - g->h.pad, -g->w.pad, pitch, to);
 }
 
 INLINE vec load_pairs(const int16_t *p) {
@@ -63,41 +72,99 @@ INLINE vec load_pairs(const int16_t *p) {
     return v;
 }
 
-/* R rows of S pairs; R and S are known where the loops are unrolled. */
-INLINE void plane_row(const int stride, const ptrdiff_t R, const ptrdiff_t S, const int16_t *x,
-                      ptrdiff_t row, const real *w, ptrdiff_t n, real *sums) {
-    for (ptrdiff_t q = 0; q < n; q += stride == 1 ? 2 * LANES : LANES) {
-        vec even = {0}, odd = {0};
+/* What a run of outputs is of: the flat copy, rows of the kernel, pairs of a row, the weights. R
+ * and S are known where the loops are unrolled and the weights are in registers, `w`; else w is
+ * NULL. */
+typedef struct {
+    const int16_t *copy;
+    ptrdiff_t R, S, stride, dilation, phase, pitch;
+    const real *weights;
+} plane_run_t;
+
+/* Two vectors of outputs from `at` on: the even and the odd ones where the stride along a row is 1,
+ * the first and the second half where it is 2. */
+INLINE void plane_pair(const int stride, const ptrdiff_t R, const ptrdiff_t S, const plane_run_t *f,
+                       const vec *w, ptrdiff_t at, vec bias, vec *first, vec *second) {
+    const ptrdiff_t over = f->dilation % f->stride;
+    const ptrdiff_t down = f->dilation / f->stride * f->pitch + over * f->phase;
+    const int16_t *x = f->copy + at * stride;
+    vec a = bias, b = bias;
+    ptrdiff_t remainder = 0;
 #pragma GCC unroll 3
-        for (ptrdiff_t r = 0; r < R; r++)
+    for (ptrdiff_t r = 0; r < R; r++) {
 #pragma GCC unroll 2
-            for (ptrdiff_t s = 0; s < S; s++) {
-                const int16_t *p = x + r * row + q * stride + 2 * s;
-                const vec weights = splat(w[r * S + s]);
-                even = multiply_add(load_pairs(p), weights, even);
-                if (stride == 1) odd = multiply_add(load_pairs(p + 1), weights, odd);
-            }
-        if (stride == 1) {
-            vec low, high;
-            interleave(even, odd, &low, &high);
-            store(sums + q, low);
-            store(sums + q + LANES, high);
-        } else
-            store(sums + q, even);
+        for (ptrdiff_t s = 0; s < S; s++) {
+            const vec pair = w ? w[r * S + s] : splat(f->weights[r * S + s]);
+            const int16_t *p = x + 2 * s;
+            a = multiply_add(load_pairs(p), pair, a);
+            b = multiply_add(load_pairs(p + (stride == 1 ? 1 : SHORTS)), pair, b);
+        }
+        x += down, remainder += over;
+        if (remainder >= f->stride) {
+            x += f->pitch - f->stride * f->phase;
+            remainder -= f->stride;
+        }
+    }
+    *first = a, *second = b;
+}
+
+/* n outputs, rounded for `to`, or sums where it is NULL. */
+INLINE void plane_outputs(const int stride, const ptrdiff_t R, const ptrdiff_t S,
+                          const plane_run_t *f, ptrdiff_t n, const pair_target_t *to,
+                          ptrdiff_t filter, void *out) {
+    enum { MOST = 6 };
+    const int known = __builtin_constant_p(R * S) && R * S <= MOST;
+    vec w[MOST], first, second;
+    if (known)
+#pragma GCC unroll 6
+        for (ptrdiff_t i = 0; i < R * S; i++) w[i] = splat(f->weights[i]);
+    if (!to) {
+        real *sums = out;
+        for (ptrdiff_t q = 0; q < n; q += 2 * LANES) {
+            plane_pair(stride, R, S, f, known ? w : NULL, q, (vec){0}, &first, &second);
+            if (stride == 1) interleave(first, second, &first, &second);
+            store(sums + q, first);
+            store(sums + q + LANES, second);
+        }
+        return;
+    }
+    const rounding_t rounding = rounding_of(to, filter);
+    for (ptrdiff_t q = 0; q < n; q += 2 * LANES) {
+        plane_pair(stride, R, S, f, known ? w : NULL, q, rounding.bias, &first, &second);
+        const shorts cells = stride == 1 ? rounded_pairs(first, second, &rounding)
+                                         : rounded_vectors(first, second, &rounding);
+        store_cells(to->type, cells, out, q);
     }
 }
 
-static void plane_sums(const geometry_t *g, const void *copy, const void *w, ptrdiff_t rows,
-                       void *sums) {
-    const ptrdiff_t pitch = plane_pitch(g), row = g->h.dilation * pitch, n = g->w.out;
-    const ptrdiff_t R = g->h.kernel, S = g->w.kernel;
-    const int16_t *x = copy;
-    real *to = sums;
-    for (ptrdiff_t p = 0; p < rows; p++, x += g->h.stride * pitch, to += n)
-        if (R == 3 && S == 2)
-            g->w.stride == 1 ? plane_row(1, 3, 2, x, row, w, n, to)
-                             : plane_row(2, 3, 2, x, row, w, n, to);
+static void plane_filter(const geometry_t *g, const plane_t *l, const void *copy, const void *w,
+                         ptrdiff_t rows, const pair_target_t *to, ptrdiff_t filter, void *out) {
+    const plane_run_t f = {.copy = copy,
+                           .R = g->h.kernel,
+                           .S = g->w.kernel,
+                           .stride = g->h.stride,
+                           .dilation = g->h.dilation,
+                           .phase = l->phase,
+                           .pitch = l->pitch,
+                           .weights = w};
+    const ptrdiff_t n = (rows - 1) * l->outputs + g->w.out;
+    if (f.R == 3 && f.S == 2)
+        g->w.stride == 1 ? plane_outputs(1, 3, 2, &f, n, to, filter, out)
+                         : plane_outputs(2, 3, 2, &f, n, to, filter, out);
+    else
+        g->w.stride == 1 ? plane_outputs(1, f.R, f.S, &f, n, to, filter, out)
+                         : plane_outputs(2, f.R, f.S, &f, n, to, filter, out);
+}
+
+static void plane_store(const geometry_t *g, const plane_t *l, storage_t type, const void *cells,
+                        ptrdiff_t rows, void *y) {
+    const ptrdiff_t size = type == CYCONV_I16 ? 2 : 1, n = g->w.out, step = g->w.y_stride;
+    const char *from = cells;
+    char *to = y;
+    for (ptrdiff_t p = 0; p < rows; p++, from += l->outputs * size, to += g->h.y_stride * size)
+        if (step == 1)
+            copy_bytes(to, from, n * size);
         else
-            g->w.stride == 1 ? plane_row(1, R, S, x, row, w, n, to)
-                             : plane_row(2, R, S, x, row, w, n, to);
+            for (ptrdiff_t q = 0; q < n; q++)
+                memcpy(to + q * step * size, from + q * size, (size_t)size);
 }

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { INPUT, WEIGHTS, GOT, WANT, OTHER }; /* slots */
+enum { INPUT, WEIGHTS, GOT, WANT, OTHER, ROWS }; /* slots */
 
 static uint32_t product(uint32_t a, uint32_t b) {
     const uint32_t low = (uint32_t)((int32_t)(int16_t)a * (int16_t)b);
@@ -125,48 +125,92 @@ static void check_fill(const pairs_t *k) {
     }
 }
 
+static double clipped(double v, double low, double high) { return fmin(fmax(v, low), high); }
+
+static const double least[] = {0, -128, -32768}, most[] = {255, 127, 32767};
+
+/* A target of types[which], of one filter, the second. */
+static pair_target_t random_target(int which, int32_t *bias, float *factor) {
+    bias[1] = (int32_t)between(-9999, 9999);
+    factor[1] = ldexpf((float)between(1, 99), -(int)between(0, 20));
+    return (pair_target_t){types[which], between(0, 1) ? bias : NULL, factor,
+                           (int)between((ptrdiff_t)least[which], (ptrdiff_t)most[which])};
+}
+
+static int16_t rounded(const pair_target_t *to, int which, uint32_t sum) {
+    const int32_t whole = (int32_t)(sum + (to->bias ? (uint32_t)to->bias[1] : 0u));
+    const float v = (float)whole * to->factor[1];
+    return (int16_t)clipped(rint((double)v) + to->zero, least[which], most[which]);
+}
+
+/* Sums, and numbers of the target stored to rows of y. */
 static void check_plane(const pairs_t *k) {
-    for (int turn = 0; turn < 800; turn++) {
-        const ptrdiff_t R = between(1, 4), S = between(1, 3), stride = between(1, 2);
+    for (int turn = 0; turn < 1200; turn++) {
+        const ptrdiff_t R = between(1, 4), S = between(1, 5), pairs = (S + 1) / 2;
+        const ptrdiff_t stride = between(1, 2);
+        const int which = (int)between(0, 2), size = which == 2 ? 2 : 1;
         geometry_t g = {.D = 1,
                         .h = {.in = between(1, 9),
                               .kernel = R,
                               .stride = between(1, 3),
-                              .pad = between(0, 3),
-                              .dilation = between(1, 2)},
+                              .pad = between(-1, 3),
+                              .dilation = between(1, 4)},
                         .w = {.in = between(1, 60),
-                              .kernel = S,
+                              .kernel = pairs,
                               .stride = stride,
-                              .pad = between(0, 3),
+                              .pad = between(-1, 6),
                               .dilation = 2,
-                              .out = between(1, 50)}};
+                              .out = between(1, 50),
+                              .y_stride = between(0, 3) ? 1 : 2}};
+        g.h.y_stride = g.w.y_stride * g.w.out + between(0, 1);
         pair_source_t from = {.next = 1};
-        const ptrdiff_t rows = between(1, 6), p0 = between(0, 3), n = rows * g.w.out;
+        const ptrdiff_t rows = between(1, 6), p0 = between(0, 3);
+        const plane_t l = plane_layout(&g, S, rows + between(0, 1));
         const char *x = random_planes(&g, &from, 1);
-        begin("plane %td x %td, %td x %td pairs, strides %td %td pads %td %td, %td x %td outputs",
-              g.h.in, g.w.in, R, S, g.h.stride, stride, g.h.pad, g.w.pad, rows, g.w.out);
+        if (!between(0, 9)) x = NULL;
+        begin("plane %td x %td, %td x %td taps, strides %td %td pads %td %td, dilation %td, "
+              "%td x %td outputs of type %d",
+              g.h.in, g.w.in, R, S, g.h.stride, stride, g.h.pad, g.w.pad, g.h.dilation, rows,
+              g.w.out, which);
         if (!k->plane_fits(&g)) fail("does not fit");
-        const uint32_t *w = random_pairs(WEIGHTS, R * S);
-        void *copy = guarded(OTHER, k->plane_bytes(&g, rows));
-        const ptrdiff_t open = CYCONV_OVERREAD; /* past the end */
+        uint32_t *w = random_pairs(WEIGHTS, R * pairs);
+        if (S % 2)
+            for (ptrdiff_t r = 0; r < R; r++) w[r * pairs + pairs - 1] &= 0xFFFFu;
+        const ptrdiff_t n = (rows - 1) * l.outputs + g.w.out, open = CYCONV_OVERREAD;
+        void *copy = guarded(OTHER, 2 * l.cells);
         uint32_t *got = guarded(GOT, 4 * (n + open)), *want = guarded(WANT, 4 * (n + open));
-        k->plane_copy(&g, &from, x, p0, rows, copy);
-        k->plane(&g, copy, w, rows, got);
+        k->plane_copy(&g, &l, &from, x, p0, rows, copy);
+        k->plane(&g, &l, copy, w, rows, NULL, 0, got);
         memcpy(want, got, (size_t)(4 * (n + open)));
         for (ptrdiff_t p = 0; p < rows; p++)
             for (ptrdiff_t q = 0; q < g.w.out; q++) {
                 uint32_t sum = 0;
                 for (ptrdiff_t r = 0; r < R; r++)
-                    for (ptrdiff_t s = 0; s < 2 * S; s++) {
+                    for (ptrdiff_t s = 0; s < 2 * pairs; s++) {
                         const ptrdiff_t h = (p0 + p) * g.h.stride + r * g.h.dilation - g.h.pad;
                         const int16_t a = pixel(&g, &from, x, h, q * stride + s - g.w.pad);
-                        const uint32_t pair = w[r * S + s / 2];
+                        const uint32_t pair = w[r * pairs + s / 2];
                         const int16_t b = (int16_t)(s % 2 ? pair >> 16 : pair);
                         sum += (uint32_t)((int32_t)a * b);
                     }
-                want[p * g.w.out + q] = sum;
+                want[p * l.outputs + q] = sum;
             }
         same(got, want, 4 * (n + open));
+        int32_t bias[2];
+        float factor[2];
+        const pair_target_t to = random_target(which, bias, factor);
+        const ptrdiff_t bytes =
+            size * ((rows - 1) * g.h.y_stride + (g.w.out - 1) * g.w.y_stride + 1);
+        char *y = guarded(ROWS, bytes), *y_want = guarded(INPUT, bytes);
+        memset(y, 7, (size_t)bytes), memset(y_want, 7, (size_t)bytes);
+        for (ptrdiff_t p = 0; p < rows; p++)
+            for (ptrdiff_t q = 0; q < g.w.out; q++) {
+                const int16_t cell = rounded(&to, which, want[p * l.outputs + q]);
+                memcpy(y_want + size * (p * g.h.y_stride + q * g.w.y_stride), &cell, (size_t)size);
+            }
+        k->plane(&g, &l, copy, w, rows, &to, 1, got);
+        k->plane_store(&g, &l, to.type, got, rows, y);
+        same(y, y_want, bytes);
     }
 }
 
@@ -219,28 +263,22 @@ static void check_winograd(const pairs_t *k) {
     }
 }
 
-static double clipped(double v, double low, double high) { return fmin(fmax(v, low), high); }
-
 static void check_store(const pairs_t *k) {
-    static const double low[] = {0, -128, -32768}, high[] = {255, 127, 32767};
     for (int turn = 0; turn < 600; turn++) {
         const int which = (int)between(0, 2), size = which == 2 ? 2 : 1;
         const ptrdiff_t n = between(1, 90), step = between(0, 2) ? 1 : between(2, 3);
-        int32_t bias[2] = {0, (int32_t)between(-9999, 9999)};
-        float factor[2] = {0, ldexpf((float)between(1, 99), -(int)between(0, 20))};
-        const pair_target_t to = {types[which], between(0, 1) ? bias : NULL, factor,
-                                  (int)between((ptrdiff_t)low[which], (ptrdiff_t)high[which])};
+        int32_t bias[2];
+        float factor[2];
+        const pair_target_t to = random_target(which, bias, factor);
         begin("store of type %d, %td outputs, step %td zero %d factor %g bias %d", which, n, step,
               to.zero, (double)factor[1], to.bias ? bias[1] : 0);
         const ptrdiff_t bytes = size * ((n - 1) * step + 1);
-        int32_t *sums = guarded(INPUT, 4 * n);
+        int32_t *sums = guarded(INPUT, 4 * (n + CYCONV_OVERREAD));
         char *got = guarded(GOT, bytes), *want = guarded(WANT, bytes);
         for (ptrdiff_t j = 0; j < n; j++) {
             sums[j] = between(0, 3) ? (int32_t)between(-99999, 99999) : (int32_t)random_bits();
-            const int32_t sum = (int32_t)((uint32_t)sums[j] + (to.bias ? (uint32_t)bias[1] : 0u));
-            const float v = (float)sum * factor[1];
-            const int y = (int)clipped(rint((double)v) + to.zero, low[which], high[which]);
-            memcpy(want + size * j * step, &(int16_t){(int16_t)y}, (size_t)size);
+            const int16_t y = rounded(&to, which, (uint32_t)sums[j]);
+            memcpy(want + size * j * step, &y, (size_t)size);
         }
         k->store(&to, 1, n, sums, got, step);
         same(got, want, bytes);
