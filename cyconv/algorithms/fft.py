@@ -152,9 +152,9 @@ class Algorithm:
         """Whether there is :meth:`run_bordered`."""
         return self.pairs is not None
 
-    def run_bordered(self, x, packed, y, threads, seconds, border):
+    def run_bordered(self, x, packed, y, threads, seconds, border, saturate=False):
         """As `run`, of the image within the border, without the last step: see `pairs`."""
-        self.pairs.run(x, packed, y, self.threads_for(threads), seconds, border)
+        self.pairs.run(x, packed, y, self.threads_for(threads), seconds, border, saturate)
 
 
 class Bordered:

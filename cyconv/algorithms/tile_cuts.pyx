@@ -7,7 +7,7 @@ are those that the kernels' transforms take; the cheapest are found by trying th
 from libc.math cimport log2
 from libc.string cimport memset
 
-from cyconv.kernels.kernels cimport spectra_for, spectra_t, tile_t
+from cyconv.kernels.kernels cimport spectra_for, tile_t
 from cyconv.planning.estimates cimport ceil_div
 from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes, axis_sizes_t

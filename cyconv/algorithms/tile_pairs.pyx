@@ -32,6 +32,7 @@ from math import prod
 
 import numpy as np
 
+from cyconv.algorithms import chains
 from cyconv.algorithms.chains import BORDER, STORAGE
 from cyconv.algorithms.fft_floor import SMALL, Weights
 from cyconv.algorithms.mending import mend
@@ -64,6 +65,7 @@ cdef class TilePairs(TileCut):
         packed.tables = tables(self.isa, itemsize, t.outer, t.rows, t.columns, t.folded)
         packed.place(&t)
         spread = spread_taps(p, w)
+        packed.bytes = <ptrdiff_t>self.best.spectra_bytes
         packed.spectra.reserve(<size_t>self.best.spectra_bytes + LINE, "spectra of weights")
         memory.reserve(<size_t>self.best.bytes, "workspace")
         plane = ceil_div(k.plane(&t) * itemsize, LINE) * LINE
@@ -90,7 +92,7 @@ cdef class TilePairs(TileCut):
         return packed
 
     def run(self, cnp.ndarray x, Spectra packed, cnp.ndarray y, int threads, double seconds,
-            border=None):
+            border=None, bint saturate=False):
         """y = x correlated with the packed weights, without the last step.
 
         Nothing can fail once y is written: what is to be mended lies elsewhere first.
@@ -98,13 +100,15 @@ cdef class TilePairs(TileCut):
         Parameters
         ----------
         x, y : arrays (N, channels, *spatial) of steps in whole elements
-            Of types that chains hold; an integer y is truncated.
+            Of types that chains hold.
         packed : Spectra
         threads : int
         seconds : float
         border : (widths, mode, cval), optional
             What makes of x the problem's: for :func:`cyconv.lowering.borders.extended`, of the
             spatial axes alone.
+        saturate : bool
+            An integer y is rounded to the nearest and clipped, instead of C's cast.
         """
         cdef call_t call
         cdef Sizes s = self.s
@@ -143,7 +147,9 @@ cdef class TilePairs(TileCut):
         call.eps, call.small = limits.eps, SMALL
         growth = packed.weights.growth * float(prod(self.lengths)) ** 2
         call.largest = float(limits.max) / growth if growth < INFINITY else 0
-        parallel_for(look_work, &call, items, threads, 0, seconds * LOOK)
+        call.saturate = saturate
+        if not are_bytes(&call, packed.weights):
+            parallel_for(look_work, &call, items, threads, 0, seconds * LOOK)
         found = np.flatnonzero(doubtful)
         target = np.empty((<object>y).shape, s.dtype) if len(found) else y
         write_to(&call, target)
@@ -155,7 +161,7 @@ cdef class TilePairs(TileCut):
                 x = x.astype(s.dtype)
             for item in found:
                 self.mend(x, packed.weights, target, item)
-            y[...] = target
+            y[...] = saturated(target, y.dtype) if saturate else target
 
     def mend(self, x, weights, y, item):
         """Repair what is in doubt of one pair."""
@@ -193,6 +199,7 @@ cdef class Spectra:
     cdef Buffer spectra
     cdef Tables tables
     cdef readonly object weights
+    cdef readonly ptrdiff_t bytes
 
     def __cinit__(self):
         self.spectra = Buffer()
@@ -243,7 +250,7 @@ cdef struct call_t:
     tile_t t
     cut_t cut
     int depth, rank, itemsize
-    bint least, bordered
+    bint least, bordered, saturate
     border_mode_t border
     double constant
     storage_t x_type, y_type
@@ -260,6 +267,23 @@ cdef struct call_t:
     const unsigned char *even
     const double *span
     double eps, small, largest
+
+
+cdef bint are_bytes(const call_t *call, weights) except -1:
+    """Whether no look at an image of bytes finds a doubt: none is under a 255th of another."""
+    if call.x_size > 1 or (call.bordered and call.constant != 0):
+        return False
+    even = weights.even | (weights.span * (255 * call.eps) <= 1)
+    return call.small * 255 < 1 and 255 < call.largest and even.all()
+
+
+cdef saturated(y, dtype):
+    """Integers rounded to the nearest and clipped to those that the dtype holds, as kernels do."""
+    found = np.empty(y.shape, dtype)
+    as_it_is = ((chains.line([1.0], 0), False),)
+    chains.run(y, found, (1, 1, y.size, 1), (as_it_is,), ("constant", "constant"), 0.0,
+               y.dtype == np.float64, y.dtype, saturate=True, threads=1)
+    return found
 
 
 cdef write_to(call_t *call, cnp.ndarray y):
@@ -346,6 +370,7 @@ cdef void place(const call_t *call, ptrdiff_t line, ptrdiff_t tile, const char *
         source.end[a] = source.step[a] = 1
         target.count[a] = target.stride[a] = target.step[a] = 1
     source.type, target.type = call.x_type, call.y_type
+    target.saturate = call.saturate
     source.border, source.constant = call.border, call.constant
     outside = False
     for axis in range(above - 1, -1, -1):

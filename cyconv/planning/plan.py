@@ -229,6 +229,11 @@ class Plan:
         return max((call.workspace(self._count) for call in self._root.calls()), default=0)
 
     @property
+    def reads_borders(self):
+        """Whether packed weights have :meth:`PackedConv.of_bordered`."""
+        return getattr(getattr(self._root, "algorithm", None), "reads_borders", False)
+
+    @property
     def seconds(self):
         """Predicted time of one call on one thread, in seconds."""
         return sum([leaf.seconds for leaf in self._root.leaves()])
@@ -430,31 +435,31 @@ class PackedConv:
             )
         return True
 
-    def of_bordered(self, x, border, out):
+    @property
+    def bytes(self):
+        """Of the packed weights, and the weights, about."""
+        packed = self._packed
+        return self._w.nbytes + getattr(packed, "bytes", 0)
+
+    def of_bordered(self, x, border, out, saturate=False):
         """Fill `out` for the image within the first operand's border, as it is stored.
 
         Parameters
         ----------
-        x : array (N, C, *spatial) of integers, float32 or float64
+        x : array (N, C, *spatial) of integers, bool, float32 or float64
         border : (widths, mode, cval)
             What makes the operand of `x`: see :func:`cyconv.lowering.borders.extended`, of the
             spatial axes alone.
-        out : array of the output's shape, float32 or float64
-
-        Returns
-        -------
-        bool
-            Whether the plan's algorithm can: nothing is written where not.
+        out : array of the output's shape, of those types
+        saturate : bool
+            Round integers to the nearest and clip, instead of C's cast.
         """
         plan = self.plan
-        algorithm = getattr(plan._root, "algorithm", None)
-        if not getattr(algorithm, "reads_borders", False):
-            return False
         target = out if plan._all_or_nothing else np.empty_like(out)
-        x = strided(x)
-        algorithm.run_bordered(x, self._packed, target, plan._count, plan.seconds, border)
+        plan._root.algorithm.run_bordered(
+            strided(x), self._packed, target, plan._count, plan.seconds, border, saturate
+        )
         deliver(out, target)
-        return True
 
     def repeated(self, x, out):
         """A function of no arguments that computes the same again, to be timed."""
