@@ -100,19 +100,38 @@ INLINE const void *cell_of(const tile_source_t *s, const void *x, ptrdiff_t i) {
     return (const char *)x + (i - s->begin[2]) * s->step[2] * storage_size(s->type);
 }
 
-/* Cells [from, last) of a line, which are not within; `line[i]` for the cells that are there. */
+/* to[i] = from[-i], i < n. */
+VECTORIZED static void copy_back(real *restrict to, const real *restrict from, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) to[i] = from[-i];
+}
+
+/* Cells [from, last) of a line, all on one side of those that are within; `line[i]` for the cells
+ * that are there. A border is made of runs: of one cell, or of the image's in its order or back. */
 static void load_border(const tile_source_t *s, const void *x, ptrdiff_t from, ptrdiff_t last,
                         ptrdiff_t begin, ptrdiff_t end, real *line) {
     const ptrdiff_t held = s->held[2] < last ? s->held[2] : last;
-    ptrdiff_t i = from;
-    for (; i < held; i++) {
-        const ptrdiff_t cell = cell_at(s, 2, i);
-        if (cell == CONSTANT_CELL)
-            line[i] = (real)s->constant;
-        else if (cell >= begin && cell < end)
-            line[i] = line[cell];
-        else
-            read_cells(s->type, cell_of(s, x, cell), 1, 1, line + i);
+    const ptrdiff_t place = s->place[2], size = s->size[2];
+    ptrdiff_t i = from, n;
+    for (; i < held; i += n) {
+        const ptrdiff_t at = border_source(s->border, place + i, size), cell = at - place;
+        const ptrdiff_t turn = border_source(s->border, place + i + 1, size) - at;
+        const int alike = at < 0 || s->border == CYCONV_NEAREST;
+        n = held - i;
+        if (turn == 1 && n > size - at) n = size - at;
+        if (turn == -1 && n > at + 1) n = at + 1;
+        if (turn != 1 && turn != -1 && !alike) n = 1;
+        const ptrdiff_t other = n > 1 && !alike ? cell + turn * (n - 1) : cell;
+        if (alike || n == 1) {
+            real value = (real)s->constant;
+            if (at >= 0) read_cells(s->type, cell_of(s, x, cell), 1, 1, &value);
+            for (ptrdiff_t k = 0; k < n; k++) line[i + k] = value;
+        } else if (cell < begin || cell >= end || other < begin || other >= end) {
+            read_cells(s->type, cell_of(s, x, cell), turn * s->step[2], n, line + i);
+        } else if (turn == 1) {
+            copy_row(line + i, line + cell, 1, n);
+        } else {
+            copy_back(line + i, line + cell, n);
+        }
     }
     if (i < last) zero_row(line + i, last - i);
 }
