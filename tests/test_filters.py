@@ -6,6 +6,7 @@ from scipy import ndimage
 
 import cyconv
 from cyconv import filters
+from cyconv.algorithms.bordered import tiles
 
 from . import tolerances
 from .cases import seeds
@@ -280,6 +281,51 @@ def test_a_kernel_larger_than_the_image_works_in_every_mode(shape, mode):
         expected = correlate(planes[..., c], filters.box(9), mode)
         # 81 positive terms and the rounding of 1/81, and the same again for two passes
         np.testing.assert_allclose(y.reshape(planes.shape)[..., c], expected, rtol=2 * 90 * U32)
+
+
+def large_kernel(shape=(25, 38)):
+    """Of positive taps, which no two passes give, their sum 1."""
+    kernel = np.random.default_rng(SEED).random(shape)
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+@pytest.mark.parametrize("out", [None, "uint8", "int16", "float64", "float16"])
+@pytest.mark.parametrize("dtype", ["uint8", ">i2", "uint32", "int64", "float32"])
+@pytest.mark.parametrize("shape", [(90, 131), (83, 90, 3), (60, 71, 8)])
+@MODES
+def test_a_large_kernel_reads_any_image_as_it_lies(shape, mode, dtype, out):
+    """By tiles of transforms: of colours too, the border and the result's type within them."""
+    image = photo(shape).astype(dtype)
+    kernel = large_kernel()
+    expected = np.empty(shape)
+    for c in np.ndindex(shape[2:]):
+        expected[..., *c] = correlate(image[..., *c], kernel, mode)
+    assert tiles((1, *shape[:2], 1), kernel, ((12, 12), (18, 19)), "wrap") is not None
+    y = filters.apply(image, kernel, mode=mode, out_dtype=out)
+    assert y.shape == shape
+    assert y.dtype == (out or np.result_type(dtype, np.float32))
+    rounding = np.finfo(np.result_type(dtype, np.float32)).eps * 16 * 255
+    if y.dtype.kind in "iu":
+        assert (abs(y - expected) <= 0.5 + rounding).all(), f"seed {SEED}"
+    else:
+        rounding += np.finfo(y.dtype).eps * 128
+        np.testing.assert_allclose(y, expected, rtol=0, atol=rounding, err_msg=f"seed {SEED}")
+
+
+@pytest.mark.parametrize("out", ["uint8", "int16"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_a_value_that_a_large_kernel_cannot_sum_stays_in_its_windows(value, out):
+    """Integers are clipped there as anywhere; of NaN they are the least."""
+    image = photo((100, 140)).astype(np.float32)
+    kernel = large_kernel()
+    plain = filters.apply(image, kernel, out_dtype=out)
+    image[50, 70] = value
+    y = filters.apply(image, kernel, out_dtype=out)
+    limits = np.iinfo(out)
+    there = np.zeros(image.shape, bool)
+    there[50 - 12 : 50 + 13, 70 - 19 : 70 + 19] = True
+    assert (y[there] == (limits.min if np.isnan(value) else limits.max)).all()
+    assert (abs(y[~there].astype(int) - plain[~there]) <= 1).all()
 
 
 @pytest.mark.parametrize(

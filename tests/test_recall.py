@@ -26,6 +26,7 @@ def runs(call):
 
 IMAGE = np.random.default_rng(5).integers(0, 200, (13, 17)).astype(np.float32)
 LINE, SQUARE = [1.0, 2, 4], np.arange(9.0).reshape(3, 3) - 2
+WIDE = np.random.default_rng(6).random((30, 41))
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
@@ -60,6 +61,41 @@ def test_the_second_call_of_a_kind_is_the_first(call, dtype):
     again = call(x)
     assert type(again) is type(y)
     assert not np.shares_memory(again[0], y[0])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+@pytest.mark.parametrize(
+    ("shape", "call"),
+    [
+        ((90, 120), lambda x: ndimage.correlate(x, WIDE, output=np.float32, mode="mirror")),
+        ((90, 120), lambda x: ndimage.convolve(x, WIDE, "d", "constant", 2.0, origin=(1, -2))),
+        ((90, 71, 3), lambda x: ndimage.correlate(x, WIDE[..., None], output=np.float64)),
+        ((2, 81, 80), lambda x: ndimage.correlate(x, WIDE[None], output=np.float32)),
+        ((90, 120), lambda x: filters.apply(x, WIDE, out_dtype="uint8")),
+        ((90, 71, 3), lambda x: filters.apply(x, WIDE, mode="circular", threads=1)),
+    ],
+)
+def test_the_second_call_of_a_large_kernel_is_the_first(shape, call, dtype):
+    """Its spectra are kept; what an image's values put in doubt is its own."""
+    x = np.random.default_rng(7).integers(0, 200, shape).astype(dtype)
+    first = call(x.copy(order="F"))
+    y, laid_out = runs(lambda: call(x))
+    assert laid_out == 0
+    np.testing.assert_array_equal(y, first)
+    if x.dtype.kind == "f":
+        x[x == x.max()] = np.inf
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(call(x), call(x.copy(order="F")))
+
+
+def test_a_large_kernel_with_taps_of_zero_looks_at_every_image():
+    """Infinite cells reach what the other taps hold, in a call like those before."""
+    x = np.random.default_rng(8).random((90, 120))
+    kernel = np.where(WIDE > 0.5, WIDE, 0)
+    ndimage.correlate(x, kernel)
+    x[40, 50] = np.inf
+    expected = scipy_ndimage.correlate(x, kernel)
+    np.testing.assert_allclose(ndimage.correlate(x, kernel), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("axes", [0, 1, (0, 1), (2, 0), None])

@@ -194,11 +194,6 @@ def holds(dtype):
     return dtype in STORAGE
 
 
-def seconds(double cells, double terms, bint wide):
-    """What one stage is predicted to take on one thread."""
-    return cells * (CELL + terms * TERM / chains_for(wide).lanes)
-
-
 cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
     """One tile of one plane."""
     cdef const Context *c = <const Context *>context
@@ -299,17 +294,24 @@ cdef class Chain:
                      self.scratch, self.seconds)
 
 
-_here = threading.local()  # `noted`: (x, y, Chain) of the calls of `run` since `note`
+_here = threading.local()  # `noted`: (x, y, Chain) of what has been run since `note`
 
 
 def note(noted):
-    """Let :func:`run` append to the list `noted` what it runs on this thread, or to none.
+    """Let :func:`note_run` append to the list `noted` what this thread runs, or to none.
 
     Returns what it appended to before.
     """
     before = getattr(_here, "noted", None)
     _here.noted = noted
     return before
+
+
+def note_run(x, y, chain):
+    """Say what fills `y` from `x` on this thread: it has a method ``filter(x, y)``."""
+    noted = getattr(_here, "noted", None)
+    if noted is not None:
+        noted.append((x, y, chain))
 
 
 def note_more():
@@ -347,9 +349,7 @@ def run(cnp.ndarray x, cnp.ndarray y, tuple shape, tuple branches, tuple borders
     """
     cdef Chain chain = Chain(x.descr, y.descr, shape, branches, borders, constant, wide, between,
                              finish, saturate, get_num_threads() if threads is None else threads)
-    noted = getattr(_here, "noted", None)
-    if noted is not None:
-        noted.append((x, y, chain))
+    note_run(x, y, chain)
     chain.filter(x, y)
 
 

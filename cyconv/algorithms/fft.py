@@ -29,6 +29,7 @@ from numpy.lib.stride_tricks import as_strided
 import cyconv.kernels
 from cyconv.algorithms.fft_floor import Weights
 from cyconv.algorithms.mending import mend
+from cyconv.algorithms.tile_cuts import least_seconds
 from cyconv.algorithms.tile_pairs import best_pairs
 from cyconv.algorithms.tiling import PIECE, best_tiling, spread_taps, tile_of
 from cyconv.lowering.borders import Border
@@ -69,10 +70,7 @@ class Algorithm:
             return f"fft needs padded axes shorter than 2**31, got {longest}"
         return None
 
-    @staticmethod
-    def least():
-        """Seconds of any call: the transforms of one piece of work begin."""
-        return min(cost.calls.fft_seconds, cost.calls.pairs_seconds)
+    least = staticmethod(least_seconds)
 
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):
@@ -152,9 +150,9 @@ class Algorithm:
         """Whether there is :meth:`run_bordered`."""
         return self.pairs is not None
 
-    def run_bordered(self, x, packed, y, threads, seconds, border):
+    def run_bordered(self, x, packed, y, threads, seconds, border, saturate=False):
         """As `run`, of the image within the border, without the last step: see `pairs`."""
-        self.pairs.run(x, packed, y, self.threads_for(threads), seconds, border)
+        self.pairs.run(x, packed, y, self.threads_for(threads), seconds, border, saturate)
 
 
 class Bordered:

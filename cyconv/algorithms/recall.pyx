@@ -1,13 +1,13 @@
-"""Calls of filters that have been made before: straight to the chain that they ran.
+"""Calls of filters that have been made before: straight to what they ran.
 
 A small image is filtered in less time than Python takes to look at a filter's arguments. So a
-function of an image remembers the chain that a call came to::
+function of an image remembers what a call came to::
 
     key:    the image's shape and type, every other argument by kind and value, the threads
-    value:  a Chain, and what the result is
+    value:  a Chain or tiles of transforms (bordered.py), and what the result is
 
 Only calls of plain arguments are remembered (numbers, strings, tuples of them, small arrays), whose
-whole work was one chain from the image to the result. All others go the long way, each time.
+whole work was one such run from the image to the result. All others go the long way, each time.
 """
 
 cimport cython
@@ -32,7 +32,7 @@ cnp.import_array()
 cdef enum:
     KEPT = 256         # calls of one function
     LARGEST = 1 << 17  # bytes of an array that is known by its cells
-    MOST = 1 << 22     # bytes of all that one function remembers
+    MOST = 1 << 23     # bytes of all that one function remembers, and those of the last
 
 
 @cython.final
@@ -79,7 +79,8 @@ cdef uint64_t hash_of(const char *data, Py_ssize_t size) noexcept nogil:
 cdef class _Known:
     """What a call came to."""
 
-    cdef Chain chain
+    cdef Chain chain  # or None, and
+    cdef object tiles
     cdef tuple shape  # of the result
     cdef cnp.dtype dtype
     cdef bint several  # which is a tuple of arrays, those of the first axis
@@ -130,11 +131,14 @@ cdef class Recall:
         known = <_Known>found
         if y is None:
             y = np.empty(known.shape, known.dtype)
-        known.chain.filter(x, y)
+        if known.chain is None:
+            known.tiles.filter(x, y)
+        else:
+            known.chain.filter(x, y)
         return tuple(y) if known.several else y
 
     cdef learn(self, tuple key, tuple args, dict kwargs, cnp.ndarray x, cnp.ndarray given):
-        """The call, remembered if it was one chain."""
+        """The call, remembered if it was one run."""
         cdef list noted = []
         cdef _Known known
         before = note(noted)
@@ -153,7 +157,12 @@ cdef class Recall:
         if last.dtype == bool:  # whose bytes were looked at once more
             return result
         known = _Known()
-        known.chain, known.shape, known.dtype = chain, last.shape, last.dtype
+        known.shape, known.dtype = last.shape, last.dtype
+        if type(chain) is Chain:
+            known.chain = chain
+        else:
+            known.tiles = chain
+            self.bytes += chain.bytes
         known.several = several
         if len(self.known) >= KEPT or self.bytes > MOST:
             self.known.clear()
@@ -203,7 +212,7 @@ cdef bint add(list parts, value):
 
 
 def recalled(function):
-    """`function` of an image and other arguments, its calls of one chain remembered."""
+    """`function` of an image and other arguments, its calls of one run remembered."""
     names = list(inspect.signature(function).parameters)
     recall = Recall(function, names.index("output") if "output" in names else -1)
 

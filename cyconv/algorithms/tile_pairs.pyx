@@ -7,9 +7,10 @@ so do the bits.
 """
 
 cimport numpy as cnp
-from libc.math cimport INFINITY, log2
+from libc.math cimport INFINITY
 from libc.string cimport memset
 
+from cyconv.algorithms.tile_cuts cimport AXES, LINE, TileCut, cut_t
 from cyconv.kernels.kernels cimport (
     border_mode_t,
     border_source,
@@ -22,7 +23,6 @@ from cyconv.kernels.kernels cimport (
     tile_target_t,
 )
 from cyconv.planning.estimates cimport ceil_div
-from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes, axis_sizes_t
 from cyconv.runtime.memory cimport Buffer
 from cyconv.runtime.parallel cimport parallel_for
@@ -32,213 +32,23 @@ from math import prod
 
 import numpy as np
 
+from cyconv.algorithms import chains
 from cyconv.algorithms.chains import BORDER, STORAGE
 from cyconv.algorithms.fft_floor import SMALL, Weights
 from cyconv.algorithms.mending import mend
 from cyconv.algorithms.tiling import spread_taps, tile_of
 from cyconv.lowering.borders import extended
-from cyconv.runtime import machine
 
 cnp.import_array()
 
 cdef enum:
-    AXES = 3
     RANK = 8
-    LENGTHS = 128
-    SHORTEST = 8
-    LONGEST = 1 << 24   # of a line's tile
-    LINE = 64           # bytes of a cache line, by which rows are apart that share no set
-    WIDEST = 4096       # of a plane's tile
 
 cdef double LOOK = 0.05  # of a pair's time: a look at its inputs
 
-cdef int[5] FACTORS = [1, 3, 5, 9, 15]
 
-
-cdef struct rates_t:
-    double point, stage, column, product, far, near, begin, bandwidth
-
-
-cdef rates_t rates_of(ptrdiff_t lanes) except *:
-    cdef rates_t rates
-    cdef double size
-    size = 8.0 / lanes
-    rates.point = constants.pair_point_seconds * size
-    rates.stage = constants.pair_stage_seconds * size
-    rates.product = constants.pair_product_seconds * size
-    rates.column = constants.pair_column_seconds
-    rates.far, rates.near = constants.pair_far_share, machine.caches().l2
-    rates.begin, rates.bandwidth = constants.pairs_seconds, constants.bandwidth
-    return rates
-
-
-cdef int lengths_of(ptrdiff_t least, ptrdiff_t enough, ptrdiff_t multiple, ptrdiff_t longest,
-                    ptrdiff_t *found) noexcept nogil:
-    """Lengths m 2^a that transforms take, rising, from `least` to the first that is `enough`."""
-    cdef ptrdiff_t length, least_of_all = max(least, multiple, <ptrdiff_t>SHORTEST)
-    cdef int count = 0, i, j
-    enough = max(enough, least_of_all)
-    for i in range(5):
-        length = FACTORS[i] * 4
-        while length < longest and length < 2 * enough:
-            length *= 2
-            if length >= least_of_all and length % multiple == 0:
-                j = count
-                while j and found[j - 1] > length:
-                    found[j] = found[j - 1]
-                    j -= 1
-                found[j] = length
-                count += 1
-                if count == LENGTHS:
-                    return count
-    for i in range(count):
-        if found[i] >= enough:
-            return i + 1
-    return count
-
-
-cdef ptrdiff_t rows_of(ptrdiff_t length, ptrdiff_t lanes) noexcept nogil:
-    """Into how many rows a line is folded: a power of 2, about its root, or 0. Both lengths hold a
-    factor of 4, which transforms want, and one of the lanes."""
-    cdef ptrdiff_t twos = length & -length, least = max(lanes, <ptrdiff_t>4), rows = least
-    while 4 * rows * rows <= length and twos % (2 * rows) == 0:
-        rows *= 2
-    while rows > least and (twos // rows) % least:
-        rows //= 2
-    return rows if twos % rows == 0 and length // rows % least == 0 else 0
-
-
-cdef struct cut_t:
-    ptrdiff_t[AXES] lengths, outputs, counts
-    tile_t tile                 # as the kernels take it, without its tables
-    double seconds, seconds_of_one, bytes, spectra_bytes
-
-
-cdef class TilePairs:
-    """How a problem is cut into pairs of tiles, and what they cost; see :func:`best_pairs`."""
-
-    cdef Sizes s
-    cdef const spectra_t *k
-    cdef ptrdiff_t lanes
-    cdef int depth                # axes that are cut: the last ones
-    cdef cut_t best
-    cdef readonly object problem, isa
-    cdef readonly ptrdiff_t lines, pairs  # of one group: along the other axes; of each such line
-
-    cdef double price(self, cut_t *cut, const rates_t *rates) noexcept:
-        """Seconds for one image."""
-        cdef Sizes s = self.s
-        cdef double points = 1, levels, each, tiles = 1, columns = 0, touched, packing
-        cdef int a
-        for a in range(AXES - self.depth, AXES):
-            points *= cut.lengths[a]
-            tiles *= cut.counts[a]
-        levels = log2(points)
-        for a in range(AXES - self.depth, AXES):
-            columns += points / cut.lengths[a]
-        if self.depth == 1:
-            columns = cut.tile.rows + cut.tile.columns
-        each = 2 * points * (rates.point + rates.stage * levels)
-        each += columns / self.lanes * rates.column
-        cut.spectra_bytes = 2.0 * points * s.itemsize * s.G * s.C * s.K
-        cut.bytes = self.bytes_of(cut)
-        touched = cut.bytes + 2 * points * s.itemsize * (1 + (self.depth == 1))
-        if touched > rates.near:
-            each *= 1 + rates.far * log2(touched / rates.near)
-        packing = s.G * s.C * s.K * each / 2
-        each = each * (s.C + s.K) / 2 + 2 * points * s.C * s.K * rates.product
-        each *= s.G * <double>self.lines * <ptrdiff_t>((tiles + 1) / 2)
-        each += s.bytes / s.N / rates.bandwidth
-        packing += rates.begin
-        cut.seconds_of_one = each + packing
-        cut.seconds = s.N * each + packing
-        return cut.seconds_of_one
-
-    cdef double bytes_of(self, const cut_t *cut) noexcept:
-        """Scratch of one thread."""
-        cdef double planes = self.k.plane(&cut.tile)
-        planes *= 1 if self.s.C * self.s.K == 1 else self.s.C + self.s.K
-        return (planes + self.k.scratch(&cut.tile)) * self.s.itemsize + 2 * LINE
-
-    cdef bint find(self, double limit) except -1:
-        """The cheapest tiles within the limit, if there are any."""
-        cdef rates_t rates = rates_of(self.lanes)
-        cdef ptrdiff_t[AXES][LENGTHS] lengths
-        cdef int[AXES] counts
-        cdef cut_t cut
-        cdef const axis_sizes_t *axis
-        cdef int a, i, j, k
-        cdef bint found = False
-        memset(&cut, 0, sizeof(cut))
-        for a in range(AXES):
-            counts[a], lengths[a][0] = 1, 1
-            cut.lengths[a] = cut.outputs[a] = cut.counts[a] = 1
-        for a in range(AXES - self.depth, AXES):
-            axis = &self.s.axes[self.s.rank - AXES + a]
-            counts[a] = lengths_of(
-                axis.span,
-                (axis.out - 1) * axis.stride + axis.span,
-                self.lanes * self.lanes if self.depth == 1 else self.lanes if a else 1,
-                LONGEST if self.depth == 1 else WIDEST,
-                lengths[a])
-        for i in range(counts[0]):
-            for j in range(counts[1]):
-                for k in range(counts[2]):
-                    self.cut_axis(&cut, 0, lengths[0][i])
-                    self.cut_axis(&cut, 1, lengths[1][j])
-                    self.cut_axis(&cut, 2, lengths[2][k])
-                    if not self.lay_out(&cut):
-                        continue
-                    self.price(&cut, &rates)
-                    if cut.bytes + cut.spectra_bytes > limit:
-                        continue
-                    if not found or cut.seconds_of_one < self.best.seconds_of_one:
-                        self.best = cut
-                        found = True
-        return found
-
-    cdef void cut_axis(self, cut_t *cut, int a, ptrdiff_t length) noexcept:
-        cdef const axis_sizes_t *axis
-        if a < AXES - self.depth:
-            return
-        axis = &self.s.axes[self.s.rank - AXES + a]
-        cut.lengths[a] = length
-        cut.outputs[a] = min(max(axis.out, <ptrdiff_t>1), (length - axis.span) // axis.stride + 1)
-        cut.counts[a] = ceil_div(max(axis.out, <ptrdiff_t>1), cut.outputs[a])
-
-    cdef bint lay_out(self, cut_t *cut) noexcept:
-        """What the kernels take; whether they can: a line must fold into rows."""
-        cdef tile_t *t = &cut.tile
-        t.channels, t.filters = self.s.C, self.s.K
-        t.outer, t.rows, t.columns = cut.lengths[0], cut.lengths[1], cut.lengths[2]
-        t.folded = self.depth == 1
-        if t.folded:
-            t.rows = rows_of(t.columns, self.lanes)
-            if t.rows == 0:
-                return False
-            t.columns //= t.rows
-        t.pitch = pitch_of(t.columns, self.s.itemsize)
-        return True
-
-    @property
-    def seconds(self):
-        """Predicted, of all images, on one thread."""
-        return self.best.seconds
-
-    @property
-    def bytes(self):
-        """Scratch of one thread."""
-        return int(self.best.bytes)
-
-    @property
-    def spectra_bytes(self):
-        """Of the weights."""
-        return int(self.best.spectra_bytes)
-
-    @property
-    def lengths(self):
-        """Inputs of a tile along the axes that are cut."""
-        return [self.best.lengths[a] for a in range(AXES - self.depth, AXES)]
+cdef class TilePairs(TileCut):
+    """Products of spectra of one problem; see :func:`best_pairs`."""
 
     def pack(self, w):
         """The spectra of the weights, and the weights for repairs."""
@@ -255,6 +65,7 @@ cdef class TilePairs:
         packed.tables = tables(self.isa, itemsize, t.outer, t.rows, t.columns, t.folded)
         packed.place(&t)
         spread = spread_taps(p, w)
+        packed.bytes = <ptrdiff_t>self.best.spectra_bytes
         packed.spectra.reserve(<size_t>self.best.spectra_bytes + LINE, "spectra of weights")
         memory.reserve(<size_t>self.best.bytes, "workspace")
         plane = ceil_div(k.plane(&t) * itemsize, LINE) * LINE
@@ -281,7 +92,7 @@ cdef class TilePairs:
         return packed
 
     def run(self, cnp.ndarray x, Spectra packed, cnp.ndarray y, int threads, double seconds,
-            border=None):
+            border=None, bint saturate=False):
         """y = x correlated with the packed weights, without the last step.
 
         Nothing can fail once y is written: what is to be mended lies elsewhere first.
@@ -289,13 +100,15 @@ cdef class TilePairs:
         Parameters
         ----------
         x, y : arrays (N, channels, *spatial) of steps in whole elements
-            Of types that chains hold; an integer y is truncated.
+            Of types that chains hold.
         packed : Spectra
         threads : int
         seconds : float
         border : (widths, mode, cval), optional
             What makes of x the problem's: for :func:`cyconv.lowering.borders.extended`, of the
             spatial axes alone.
+        saturate : bool
+            An integer y is rounded to the nearest and clipped, instead of C's cast.
         """
         cdef call_t call
         cdef Sizes s = self.s
@@ -334,7 +147,9 @@ cdef class TilePairs:
         call.eps, call.small = limits.eps, SMALL
         growth = packed.weights.growth * float(prod(self.lengths)) ** 2
         call.largest = float(limits.max) / growth if growth < INFINITY else 0
-        parallel_for(look_work, &call, items, threads, 0, seconds * LOOK)
+        call.saturate = saturate
+        if not are_bytes(&call, packed.weights):
+            parallel_for(look_work, &call, items, threads, 0, seconds * LOOK)
         found = np.flatnonzero(doubtful)
         target = np.empty((<object>y).shape, s.dtype) if len(found) else y
         write_to(&call, target)
@@ -346,7 +161,7 @@ cdef class TilePairs:
                 x = x.astype(s.dtype)
             for item in found:
                 self.mend(x, packed.weights, target, item)
-            y[...] = target
+            y[...] = saturated(target, y.dtype) if saturate else target
 
     def mend(self, x, weights, y, item):
         """Repair what is in doubt of one pair."""
@@ -384,6 +199,7 @@ cdef class Spectra:
     cdef Buffer spectra
     cdef Tables tables
     cdef readonly object weights
+    cdef readonly ptrdiff_t bytes
 
     def __cinit__(self):
         self.spectra = Buffer()
@@ -434,7 +250,7 @@ cdef struct call_t:
     tile_t t
     cut_t cut
     int depth, rank, itemsize
-    bint least, bordered
+    bint least, bordered, saturate
     border_mode_t border
     double constant
     storage_t x_type, y_type
@@ -453,6 +269,23 @@ cdef struct call_t:
     double eps, small, largest
 
 
+cdef bint are_bytes(const call_t *call, weights) except -1:
+    """Whether no look at an image of bytes finds a doubt: none is under a 255th of another."""
+    if call.x_size > 1 or (call.bordered and call.constant != 0):
+        return False
+    even = weights.even | (weights.span * (255 * call.eps) <= 1)
+    return call.small * 255 < 1 and 255 < call.largest and even.all()
+
+
+cdef saturated(y, dtype):
+    """Integers rounded to the nearest and clipped to those that the dtype holds, as kernels do."""
+    found = np.empty(y.shape, dtype)
+    as_it_is = ((chains.line([1.0], 0), False),)
+    chains.run(y, found, (1, 1, y.size, 1), (as_it_is,), ("constant", "constant"), 0.0,
+               y.dtype == np.float64, y.dtype, saturate=True, threads=1)
+    return found
+
+
 cdef write_to(call_t *call, cnp.ndarray y):
     """Where results go."""
     for a in range(call.rank):
@@ -460,12 +293,6 @@ cdef write_to(call_t *call, cnp.ndarray y):
     call.y_n, call.y_k = cnp.PyArray_STRIDE(y, 0), cnp.PyArray_STRIDE(y, 1)
     call.y, call.y_type = cnp.PyArray_BYTES(y), <storage_t><int>STORAGE[y.dtype]
     call.y_size = cnp.PyArray_ITEMSIZE(y)
-
-
-cdef ptrdiff_t pitch_of(ptrdiff_t columns, ptrdiff_t itemsize) noexcept nogil:
-    """Elements from a row to the next: an odd number of cache lines, and no more in one set."""
-    cdef ptrdiff_t line = LINE // itemsize
-    return (ceil_div(columns, line) | 1) * line
 
 
 cdef struct pair_t:
@@ -543,6 +370,7 @@ cdef void place(const call_t *call, ptrdiff_t line, ptrdiff_t tile, const char *
         source.end[a] = source.step[a] = 1
         target.count[a] = target.stride[a] = target.step[a] = 1
     source.type, target.type = call.x_type, call.y_type
+    target.saturate = call.saturate
     source.border, source.constant = call.border, call.constant
     outside = False
     for axis in range(above - 1, -1, -1):
@@ -587,28 +415,5 @@ cdef void place(const call_t *call, ptrdiff_t line, ptrdiff_t tile, const char *
 
 def best_pairs(problem, workspace_limit, isa):
     """The cheapest tiles within the limit, or None if the kernels cannot or none fits."""
-    cdef Sizes s = problem.sizes
-    cdef TilePairs found
-    cdef int axis, first = s.rank - 1
-    cdef ptrdiff_t tiles
-    cdef const spectra_t *k = spectra_for(isa, s.dtype)
-    if k == NULL or s.rank < 2 or s.G * s.C * s.K * s.N == 0:
-        return None
-    for axis in range(s.rank - 1, -1, -1):
-        if s.axes[axis].span > 1:
-            first = axis
-        if s.axes[axis].out == 0 or s.axes[axis].in_ == 0:
-            return None
-    if s.rank - first > AXES:
-        return None
-    found = TilePairs.__new__(TilePairs)
-    found.problem, found.isa = problem, isa
-    found.s, found.k, found.lanes, found.depth = s, k, k.lanes, s.rank - first
-    found.lines = 1
-    for axis in range(first):
-        found.lines *= s.axes[axis].out
-    if not found.find(workspace_limit):
-        return None
-    tiles = found.best.counts[0] * found.best.counts[1] * found.best.counts[2]
-    found.pairs = ceil_div(tiles, 2)
-    return found
+    cdef TilePairs found = TilePairs.__new__(TilePairs)
+    return found if found.lay(problem, isa, workspace_limit) else None

@@ -11,12 +11,10 @@ from cyconv.problem.operands import as_array, check_on_host, is_on_device
 from .arguments import borders, check_how, check_image_shape, check_real
 from .kernels import GRADIENTS, get_kernel
 from .separable import check_kernel, factors
-from .tiles import filtered, is_native, pair_is_faster, stored, whole_seconds
+from .tiles import filtered, is_native, pair_is_faster, stored
 
 #: What `conv2d` also takes, and `plan` needs to know.
 _HOW = ("algorithm", "device", "threads", "accuracy", "workspace_limit")
-
-LARGE = 300  # taps; below, one sweep over the image is faster than any transform
 
 
 def _checked(operation, image, how):
@@ -100,15 +98,6 @@ def _kernels(operation, image, kernel, mode, separable, how):
         for kernels in ((kernel,), pair)
     )
     return pair if two < one else (kernel,)
-
-
-def _transforms(operation, image, kernels, mode, how):
-    """Whether a kernel is so large that a plan does better than one sweep with all its taps."""
-    if len(kernels) > 1 or kernels[0].size < LARGE:
-        return False
-    ((problem, _),) = _chain(operation, image, kernels, mode)
-    planned = _seconds(problem, how.get("accuracy", "balanced"), None, "cpu")
-    return planned < whole_seconds(image, kernels[0])
 
 
 def _gradient_kernels(operation, image, kernel):
@@ -225,7 +214,7 @@ def apply(
         raise ValueError(f"{operation}: missing must be None or 'omit', got {missing!r}")
     image = _checked(operation, image, how)
     kernels = _kernels(operation, image, kernel, mode, separable, how)
-    if is_native(image, mode, how) and not _transforms(operation, image, kernels, mode, how):
+    if is_native(image, mode, how):
         return filtered(operation, image, (kernels,), mode, "each", out_dtype, how)
     planes = _run(operation, image, kernels, mode, how)[:, 0]
     return stored(operation, _image(operation, planes, image.ndim), out_dtype)

@@ -1,18 +1,23 @@
-"""Filters of images in memory by :mod:`cyconv.algorithms.chains`: the image is read as it lies."""
+"""Filters of images in memory, read as they lie: by :mod:`cyconv.algorithms.chains`, those of large
+kernels by :mod:`cyconv.algorithms.bordered`.
+"""
 
 from functools import lru_cache
 
 import numpy as np
 
 from cyconv.algorithms import chains
+from cyconv.algorithms.bordered import tiles
 from cyconv.lowering.borders import SCIPY_NAMES
 from cyconv.planning.cost import check_accuracy
 from cyconv.problem.operands import is_on_device
 from cyconv.runtime.parallel import check_threads
 
-from .arguments import is_real
+from .arguments import borders, is_real
 
 BORDERS = SCIPY_NAMES | {"zeros": "constant"}
+
+LARGE = 80  # taps; below, one sweep over an image is faster than any transform
 
 
 def is_native(image, mode, how):
@@ -40,17 +45,14 @@ def pair_is_faster(image, kernel):
     return kernel.size > 2 * sum(kernel.shape)
 
 
-def whole_seconds(image, kernel):
-    """What one sweep with all taps is predicted to take."""
-    return chains.seconds(image.size, kernel.size, np.result_type(image, np.float32) == np.float64)
-
-
 def filtered(operation, image, branches, mode, finish, out_dtype, how):
     """`image` after each of the `branches` of kernels, put together by `finish`.
 
     Where there are several to be kept each, the first axis of the result counts them.
     """
-    check_accuracy(operation, how.get("accuracy", "balanced"))
+    accuracy, threads = how.get("accuracy", "balanced"), how.get("threads")
+    check_accuracy(operation, accuracy)
+    threads = check_threads(operation, threads)
     dtype = np.result_type(image, np.float32)
     target = _target(operation, out_dtype, dtype)
     held = target if chains.holds(target) else np.dtype(np.float32)
@@ -58,10 +60,26 @@ def filtered(operation, image, branches, mode, finish, out_dtype, how):
     y = np.empty((len(branches), *image.shape) if many else image.shape, held)
     if not (image.flags.c_contiguous and image.flags.aligned and image.dtype.isnative):
         image = np.require(image, image.dtype.newbyteorder("="), ["C", "A"])
+    shape = (1, *image.shape[:2], image.shape[2] if image.ndim == 3 else 1)
+    if len(branches) == len(branches[0]) == 1 and _may_be_large(image, branches[0][0]):
+        (kernel,) = branches[0]
+        found = tiles(
+            shape,
+            kernel,
+            borders(kernel.shape),
+            BORDERS[mode],
+            saturate=True,
+            operation=operation,
+            accuracy=accuracy,
+            threads=threads,
+        )
+        if found is not None:
+            found.run(image, y)
+            return y if held == target else y.astype(target)
     chains.run(
         image,
         y,
-        (1, *image.shape[:2], image.shape[2] if image.ndim == 3 else 1),
+        shape,
         tuple(tuple(_stage(k) for k in kernels) for kernels in branches),
         (BORDERS[mode], BORDERS[mode]),
         0.0,
@@ -69,9 +87,15 @@ def filtered(operation, image, branches, mode, finish, out_dtype, how):
         dtype,
         finish,
         saturate=True,
-        threads=check_threads(operation, how.get("threads")),
+        threads=threads,
     )
     return y if held == target else y.astype(target)
+
+
+def _may_be_large(image, kernel):
+    """Whether transforms are worth a thought: they take no kernel that is not finite."""
+    large = kernel.size >= LARGE and 1 not in kernel.shape
+    return large and image.size and np.isfinite(kernel).all()
 
 
 def stored(operation, y, out_dtype):

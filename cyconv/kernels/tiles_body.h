@@ -57,16 +57,42 @@ INLINE ptrdiff_t cell_at(const tile_source_t *s, int a, ptrdiff_t i) {
     return from < 0 ? CONSTANT_CELL : from - s->place[a];
 }
 
+enum { APART = 64 }; /* cells that lie apart, gathered at a time */
+
+/* n cells of `size` bytes, each `from_step` cells after the one before, to cells `to_step` apart.
+ */
+static void move_cells(ptrdiff_t size, const void *x, ptrdiff_t from_step, void *y,
+                       ptrdiff_t to_step, ptrdiff_t n) {
+    const char *from = x;
+    char *to = y;
+#define MOVE(SIZE)                                                              \
+    case SIZE:                                                                  \
+        for (ptrdiff_t i = 0; i < n; i++)                                       \
+            memcpy(to + i * to_step * SIZE, from + i * from_step * SIZE, SIZE); \
+        return;
+    switch (size) {
+        MOVE(1)
+        MOVE(2)
+        MOVE(4)
+        MOVE(8)
+    }
+#undef MOVE
+}
+
 /* to[i] = x[i * step], i < n. */
 INLINE void read_cells(storage_t type, const void *x, ptrdiff_t step, ptrdiff_t n, real *to) {
-    const char *from = x;
+    const ptrdiff_t size = storage_size(type);
+    int64_t cells[APART];
     if (type == TYPE_OF_REAL)
         copy_row(to, x, step, n);
     else if (step == 1)
         load_cells(type, x, n, to);
     else
-        for (ptrdiff_t i = 0; i < n; i++)
-            load_cells(type, from + i * step * storage_size(type), 1, to + i);
+        for (ptrdiff_t i = 0; i < n; i += APART) {
+            const ptrdiff_t some = n - i < APART ? n - i : APART;
+            move_cells(size, (const char *)x + i * step * size, step, cells, 1, some);
+            load_cells(type, cells, some, to + i);
+        }
 }
 
 /* Where cell i of a line is, of which x is the cell at `begin`. */
@@ -74,19 +100,38 @@ INLINE const void *cell_of(const tile_source_t *s, const void *x, ptrdiff_t i) {
     return (const char *)x + (i - s->begin[2]) * s->step[2] * storage_size(s->type);
 }
 
-/* Cells [from, last) of a line, which are not within; `line[i]` for the cells that are there. */
+/* to[i] = from[-i], i < n. */
+VECTORIZED static void copy_back(real *restrict to, const real *restrict from, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) to[i] = from[-i];
+}
+
+/* Cells [from, last) of a line, all on one side of those that are within; `line[i]` for the cells
+ * that are there. A border is made of runs: of one cell, or of the image's in its order or back. */
 static void load_border(const tile_source_t *s, const void *x, ptrdiff_t from, ptrdiff_t last,
                         ptrdiff_t begin, ptrdiff_t end, real *line) {
     const ptrdiff_t held = s->held[2] < last ? s->held[2] : last;
-    ptrdiff_t i = from;
-    for (; i < held; i++) {
-        const ptrdiff_t cell = cell_at(s, 2, i);
-        if (cell == CONSTANT_CELL)
-            line[i] = (real)s->constant;
-        else if (cell >= begin && cell < end)
-            line[i] = line[cell];
-        else
-            read_cells(s->type, cell_of(s, x, cell), 1, 1, line + i);
+    const ptrdiff_t place = s->place[2], size = s->size[2];
+    ptrdiff_t i = from, n;
+    for (; i < held; i += n) {
+        const ptrdiff_t at = border_source(s->border, place + i, size), cell = at - place;
+        const ptrdiff_t turn = border_source(s->border, place + i + 1, size) - at;
+        const int alike = at < 0 || s->border == CYCONV_NEAREST;
+        n = held - i;
+        if (turn == 1 && n > size - at) n = size - at;
+        if (turn == -1 && n > at + 1) n = at + 1;
+        if (turn != 1 && turn != -1 && !alike) n = 1;
+        const ptrdiff_t other = n > 1 && !alike ? cell + turn * (n - 1) : cell;
+        if (alike || n == 1) {
+            real value = (real)s->constant;
+            if (at >= 0) read_cells(s->type, cell_of(s, x, cell), 1, 1, &value);
+            for (ptrdiff_t k = 0; k < n; k++) line[i + k] = value;
+        } else if (cell < begin || cell >= end || other < begin || other >= end) {
+            read_cells(s->type, cell_of(s, x, cell), turn * s->step[2], n, line + i);
+        } else if (turn == 1) {
+            copy_row(line + i, line + cell, 1, n);
+        } else {
+            copy_back(line + i, line + cell, n);
+        }
     }
     if (i < last) zero_row(line + i, last - i);
 }
@@ -188,16 +233,21 @@ static void look_at_tile(const tile_t *t, const tile_source_t *s, int least, spr
 INLINE void write_cells(const tile_target_t *s, void *to, const real *from, ptrdiff_t stride,
                         ptrdiff_t n) {
     const ptrdiff_t step = s->step[2], size = storage_size(s->type);
-    real *cells = to;
+    int64_t cells[APART];
+    real sums[APART];
     if (s->type == TYPE_OF_REAL && step == 1)
         copy_row(to, from, stride, n);
     else if (s->type == TYPE_OF_REAL)
-        for (ptrdiff_t i = 0; i < n; i++) cells[i * step] = from[i * stride];
+        move_cells(REAL_BYTES, from, stride, to, step, n);
     else if (step == 1 && stride == 1)
         store_cells(s->type, s->saturate, from, n, to);
     else
-        for (ptrdiff_t i = 0; i < n; i++)
-            store_cells(s->type, s->saturate, from + i * stride, 1, (char *)to + i * step * size);
+        for (ptrdiff_t i = 0; i < n; i += APART) {
+            const ptrdiff_t some = n - i < APART ? n - i : APART;
+            copy_row(sums, from + i * stride, stride, some);
+            store_cells(s->type, s->saturate, sums, some, cells);
+            move_cells(size, cells, 1, (char *)to + i * step * size, step, some);
+        }
 }
 
 static void store_tile(const tile_t *t, const tile_target_t *s, int half, const void *plane) {

@@ -18,14 +18,10 @@ from cyconv.ndimage.arguments import (
     window,
 )
 from cyconv.ndimage.passes import EPS, reached, run_kernel, run_passes
-from cyconv.ndimage.sums import correlate_into
+from cyconv.ndimage.sums import correlate_by_tiles, correlate_into
 from cyconv.problem.operands import on_host
 
-DIRECT = {False: 800, True: 300}
-"""Taps of a plane's kernel, beyond which floats do better by transforms: of small images, and of
-large ones."""
-
-LARGE = 1 << 14  # cells of a large image
+LARGE = 80  # taps of a plane's kernel; with fewer, one sweep is faster than any transform
 
 
 @recalled
@@ -132,14 +128,15 @@ def _correlate(x, w, output, mode, cval, origin, axes, flip):
         raise RuntimeError(f"mode must be one for all axes, got {mode!r}")
     mode, cval = border_mode(mode), real_number(cval)
     first, last = reached(w.shape)
-    if (
-        last - first < 2
-        and x.ndim
-        and (w.size <= DIRECT[x.size >= LARGE] or output.dtype.kind in "biu")
+    taps = np.where(np.abs(w) > EPS, w, 0.0)
+    if last - first > 1 or not x.ndim:
+        correlate_into(output, x, taps, widths, mode, cval)
+    elif (
+        w.size < LARGE
+        or output.dtype.kind in "biu"
+        or not correlate_by_tiles(output, x, taps, widths, mode, cval)
     ):
         run_kernel(output, x, w, widths, mode, cval)
-    else:
-        correlate_into(output, x, np.where(np.abs(w) > EPS, w, 0.0), widths, mode, cval)
     return output
 
 

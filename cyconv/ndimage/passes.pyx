@@ -148,7 +148,7 @@ cdef Py_ssize_t product(tuple shape, Py_ssize_t first, Py_ssize_t end):
     return n
 
 
-cdef tuple operands(output, x):
+cpdef tuple operands(output, x):
     """Both as the kernels take them: native, in C order, apart."""
     check_dtype("input", x.dtype)
     check_dtype("output", output.dtype)
@@ -161,6 +161,6 @@ cdef tuple operands(output, x):
     return x, np.empty(output.shape, native(output.dtype))
 
 
-cdef deliver(output, target):
+cpdef deliver(output, target):
     if target is not output:
         output[...] = target

@@ -1,24 +1,20 @@
 """Kernels over more axes than two, and large ones: a convolution over an explicit border."""
 
-from functools import lru_cache
 from math import prod
 
 import numpy as np
 
 from cyconv import api
+from cyconv.algorithms.bordered import tiles
+from cyconv.algorithms.chains import note_more
 from cyconv.lowering.borders import extended
 from cyconv.lowering.taps import sum_of_taps
 from cyconv.ndimage.arguments import as_bytes, check_dtype, store
-from cyconv.ndimage.passes import EPS, reached
-from cyconv.planning.plan import plan
-from cyconv.problem import MAX_RANK, Problem
+from cyconv.ndimage.passes import EPS, FEW, deliver, operands, reached
+from cyconv.problem import MAX_RANK
 
-FLOATS = {np.dtype(name) for name in ("f4", "f8")}
-STORED = FLOATS | {np.dtype(name) for name in ("u1", "i1", "u2", "i2", "u4", "i4")}
+STORED = {np.dtype(name) for name in ("f4", "f8", "?", "u1", "i1", "u2", "i2", "u4", "i4")}
 """Types whose cells float64 holds."""
-
-REMEMBERED = 1 << 16
-"""Bytes of weights, up to which the last ones' spectra are kept: of some MiB each."""
 
 
 def correlate_into(output, x, w, widths, mode, cval):
@@ -38,10 +34,10 @@ def correlate_into(output, x, w, widths, mode, cval):
     check_dtype("output", output.dtype)
     if x.size == 0:
         return
-    if _bordered(output, x, w, widths, mode, cval):
+    whole = output.dtype.kind in "biu"
+    if not whole and correlate_by_tiles(output, x, w, widths, mode, cval):
         return
     x = extended(as_bytes(x), widths, mode, cval, np.float64)
-    whole = output.dtype.kind in "biu"
     direct = output.dtype == np.float64 and output.dtype.isnative and output.flags.c_contiguous
     y = output if direct and output.flags.writeable else np.empty(output.shape)
     _correlate_inside(y, x, w, "direct" if whole else "auto")
@@ -51,45 +47,37 @@ def correlate_into(output, x, w, widths, mode, cval):
         store(output, y)
 
 
-def _bordered(output, x, w, widths, mode, cval):
-    """:func:`correlate_into`, where tiles of transforms read x and its border as they lie.
+def correlate_by_tiles(output, x, w, widths, mode, cval):
+    """:func:`correlate_into` an output of floats, where tiles of transforms read x and its border.
 
-    Returns whether they do: nothing is written where not.
+    Returns whether they are the fastest: nothing is written where not.
     """
-    if not (
-        x.ndim
-        and x.dtype in STORED
-        and output.dtype in FLOATS
-        and x.flags.c_contiguous
-        and x.flags.aligned
-        and output.flags.carray
-        and not np.may_share_memory(x, output)
-        and np.isfinite(cval)
-    ):
+    if not x.size or not x.ndim or not np.isfinite(cval):
         return False
-    padded = [n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)]
-    shape, kernel = _planes(padded, w.shape)
-    image, _ = _planes(x.shape, w.shape)
-    if len(kernel) > MAX_RANK or (not w.all() and not np.isfinite(x.sum(dtype=np.float64))):
+    source, target = operands(output, x)
+    if source.dtype not in STORED:
+        source = source.astype(np.float64)
+    shape, kernel = _planes(x.shape, w.shape)
+    skips = not w.all()
+    if len(kernel) > MAX_RANK or (skips and not np.isfinite(source.sum(dtype=np.float64))):
         return False
     first, last = reached(w.shape)
     around = ((0, 0), *widths[first : last + 1], (0, 0))
     begin = 0 if first == last == x.ndim - 1 else 1
-    chosen = plan(Problem((shape[0], 1, *shape[1:]), (1, 1, *kernel), np.float64))
-    if chosen.algorithm != "fft":
-        return False
-    pack = _packed if w.nbytes <= REMEMBERED else _packed.__wrapped__
-    return pack(chosen, w.tobytes()).of_bordered(
-        x.reshape(image[0], 1, *image[1:]),
-        (around[begin : begin + len(kernel)], mode, cval),
-        output.reshape(image[0], 1, *image[1:]),
+    step = 1
+    if first == 0 and len(kernel) > last + 1 and shape[-1] <= FEW:  # a pixel's elements
+        *shape, step = shape
+        kernel = kernel[:-1]
+    found = tiles(
+        (*shape, step), w.reshape(kernel), around[begin : begin + len(kernel)], mode, cval
     )
-
-
-@lru_cache(maxsize=4)
-def _packed(plan, data):
-    """Weights given as bytes: on a small image their spectra take as long as all else."""
-    return plan.pack(np.frombuffer(data).reshape(plan.problem.w_shape))
+    if found is None:
+        return False
+    if skips:
+        note_more()
+    found.run(source, target)
+    deliver(output, target)
+    return True
 
 
 def _correlate_inside(y, x, w, algorithm):
