@@ -175,6 +175,12 @@ typedef struct {
     /* Copies block (K rows, ld) to pixels [l0, l1) of a slab's output, through the epilogue. */
     void (*store_pixels)(const geometry_t *g, const void *block, ptrdiff_t ld, ptrdiff_t l0,
                          ptrdiff_t l1, void *y, const epilogue_t *e);
+    /* y[i * y_row + j * y_step] = block[j % s * phase + i * ld + j / s] through the epilogue, for
+     * i < rows, j < cells: s phases of a stride beside each other. Up to a vector past each row of
+     * a phase is read. */
+    void (*interleave)(ptrdiff_t s, ptrdiff_t rows, ptrdiff_t cells, const void *block,
+                       ptrdiff_t phase, ptrdiff_t ld, void *y, ptrdiff_t y_row, ptrdiff_t y_step,
+                       const epilogue_t *e);
     /* panels[i * row_stride + t / nr * panel_stride + t % nr] = stage[i * ld + t], whole panels. */
     void (*spread_tiles)(ptrdiff_t rows, ptrdiff_t tiles, const void *stage, ptrdiff_t ld,
                          void *panels, ptrdiff_t panel_stride, ptrdiff_t row_stride);

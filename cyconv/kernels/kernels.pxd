@@ -159,6 +159,8 @@ cdef extern from "kernel_table.h" nogil:
                             ptrdiff_t, const epilogue_t *) noexcept nogil
         void (*store_pixels)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                              void *, const epilogue_t *) noexcept nogil
+        void (*interleave)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t,
+                           void *, ptrdiff_t, ptrdiff_t, const epilogue_t *) noexcept nogil
         void (*spread_tiles)(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *, ptrdiff_t,
                              ptrdiff_t) noexcept nogil
         winograd_t winograd[3]

@@ -73,6 +73,8 @@ const spectra_t JOIN(spectra, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
 #include "lanes_body.h"
 #include "patches_body.h"
 #include "stencil_body.h"
+
+#include "interleave_body.h"
 #if defined(ELEMENT_f32) || defined(ELEMENT_f64)
 #include "winograd_body.h"
 #define WINOGRAD_FIELDS \
@@ -105,5 +107,6 @@ const kernels_t JOIN(kernels, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                                   .widen = widen,
                                                   .finish_rows = finish_rows,
                                                   .store_pixels = store_pixels,
+                                                  .interleave = interleave_rows,
                                                   WINOGRAD_FIELDS};
 #endif

@@ -125,6 +125,7 @@ void CHECK(const kernels_t *k) {
     check_gather(k);
     check_patches(k);
     check_store_pixels(k);
+    check_interleave(k);
     check_winograd(k);
 #ifdef ELEMENT_f32
     check_widen(k);
