@@ -1,4 +1,4 @@
-"""Phases of a stride by implicit GEMM in one pass: the bits of each phase alone, the oracle's sums."""
+"""Phases of a stride by implicit GEMM in one pass: the bits of each alone, the oracle's sums."""
 
 from dataclasses import replace
 
@@ -16,7 +16,8 @@ SEEDS = 150
 
 def random_case(seed):
     """A layer of several filters and channels, of any size, stride and border; some have rows of
-    one cell, as signals are."""
+    one cell, as signals are.
+    """
     rng = np.random.default_rng(seed)
     draw = lambda low, high: tuple(int(n) for n in rng.integers(low, high + 1, 2))
     stride = draw(1, 5) if rng.random() < 0.3 else [(2, 2), (2, 2), (4, 4), (8, 8)][seed % 4]

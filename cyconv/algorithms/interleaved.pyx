@@ -83,7 +83,7 @@ cdef struct Context:
     ptrdiff_t height, width          # cells of the result
     ptrdiff_t window                 # taps of one plane that a panel holds
     ptrdiff_t below                  # rows that a window reaches below its first
-    ptrdiff_t rows, columns, filters # of pixels, in one piece of work
+    ptrdiff_t rows, columns, filters  # of pixels, in one piece of work
     ptrdiff_t row_strips, column_strips, chunks
     ptrdiff_t all_rows, all_columns  # of pixels
     ptrdiff_t group                  # pixels that are gathered at a time
@@ -210,11 +210,10 @@ cdef class Interleaved:
     cdef list taps                  # of each phase: the first of its own offsets, and how many
     cdef ptrdiff_t top, left, U, V, rows, columns, group, together, pitch
     cdef size_t before_sums
+    cdef bint pointwise
 
     def __init__(self, rule, algorithms, planes):
-        cdef ptrdiff_t i, u, v, d, r, s
-        cdef object needed, panel, one, room, size
-        cdef object problem = rule.problem
+        cdef object problem = rule.problem, size
         self.one = algorithms[0]
         size = self.one.k.itemsize
         self.workspace_limit = self.one.workspace_limit
@@ -226,6 +225,10 @@ cdef class Interleaved:
         self.algorithms = tuple(algorithms[i] for i in self.order)
         self.planes = tuple(planes[i] for i in self.order)
         self.counts, (self.top, self.left), (self.U, self.V) = windows(phases)
+        # Windows of one cell, all of them in x.
+        self.pointwise = self.U * self.V == 1 and all(
+            0 <= begin and begin + count <= n for begin, count, n in
+            zip((self.top, self.left), self.counts, self.sizes, strict=True))
         self.lay_out(int(self.one.g.D), size)
         self.fill_tables(phases)
 
@@ -236,7 +239,7 @@ cdef class Interleaved:
         panel = D * self.U * self.V * nr
         caches = machine.caches()
         self.group = nr * max(1, min(PANELS, caches.l2 // 2 // max(1, panel * size)))
-        most = caches.l1 * 3 // 4 // (self.group * self.stride[1] * size)
+        most = caches.l2 // 16 // (self.group * self.stride[1] * size)
         self.together = max(2, most // CYCONV_MR) * CYCONV_MR
         self.together = min(self.together, ceil_div(self.one.g.K, CYCONV_MR) * CYCONV_MR)
         fixed = pointer_table(D) + (self.group // nr * panel + 2 * CYCONV_OVERREAD) * size
@@ -301,7 +304,7 @@ cdef class Interleaved:
         cdef Packed weights
         cdef Phase *phase
         cdef piece_t piece
-        cdef ptrdiff_t i
+        cdef ptrdiff_t i, rows
         cdef int n = self.threads_for(threads)
         c.g, c.k = self.one.placed(x, y), self.one.k
         c.x, c.y, c.e = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y), epilogue(bias, clamp, add)
@@ -317,10 +320,7 @@ cdef class Interleaved:
         c.strip.rows, c.strip.pitch = self.rows + self.U - 1, self.pitch
         c.columns, c.group, c.together = self.columns, self.group, self.together
         c.panel, c.sums = c.g.D * c.window * c.k.nr, self.before_sums
-        # Windows of one cell, all of them in x.
-        c.pointwise = (
-            c.window == 1 and self.top >= 0 and self.left >= 0 and c.g.w.x_stride == 1
-            and self.top + c.all_rows <= c.g.h.in_ and self.left + c.all_columns <= c.g.w.in_)
+        c.pointwise = self.pointwise and c.g.w.x_stride == 1
         if c.pointwise:
             c.offset = NULL
             c.x += (self.top * c.g.h.x_stride + self.left) * c.k.itemsize
@@ -338,8 +338,11 @@ cdef class Interleaved:
             if phase[i].taps < c.window:
                 phase[i].offset = <ptrdiff_t *>self.tables.data + <ptrdiff_t>first
         c.column_strips = ceil_div(c.all_columns, c.columns)
+        rows = self.rows
+        if c.pointwise:  # no strip has to hold them
+            rows = min(c.all_rows, max(rows, ceil_div(PIXELS, c.columns)))
         piece = divide(c.g.slabs * c.column_strips, c.all_rows * c.columns, c.columns,
-                       self.rows * c.columns, c.g.K, CYCONV_MR, c.k.lanes, GATHER, READ, n,
+                       rows * c.columns, c.g.K, CYCONV_MR, c.k.lanes, GATHER, READ, n,
                        seconds)
         c.rows, c.filters = piece.columns // c.columns, piece.filters
         c.row_strips = ceil_div(c.all_rows, c.rows)

@@ -17,8 +17,9 @@ INLINE void side_by_side(const int s, vec *v) {
     }
 }
 
+/* The cells `ahead`, the next row's, are fetched. */
 INLINE void interleave_row(const int s, ptrdiff_t cells, const real *block, ptrdiff_t phase,
-                           real *y, const epilogue_t *e, ptrdiff_t row) {
+                           real *y, ptrdiff_t ahead, const epilogue_t *e, ptrdiff_t row) {
     for (ptrdiff_t left = cells; left > 0; left -= s * LANES, block += LANES) {
         vec v[MOST_PHASES];
 #pragma GCC unroll 8
@@ -27,6 +28,7 @@ INLINE void interleave_row(const int s, ptrdiff_t cells, const real *block, ptrd
 #pragma GCC unroll 8
         for (int b = 0; b < s; b++, y += LANES) {
             const ptrdiff_t n = left - b * LANES;
+            __builtin_prefetch(y + ahead, 1);
             if (n >= LANES)
                 store(y, finish_vec(v[b], e, row, y));
             else if (n > 0)
@@ -43,11 +45,11 @@ static void interleave_rows(ptrdiff_t s, ptrdiff_t rows, ptrdiff_t cells, const 
     real *to = y;
     for (ptrdiff_t i = 0; i < rows; i++, from += ld, to += y_row) {
         if (y_step == 1 && s == 2)
-            interleave_row(2, cells, from, phase, to, acts, i);
+            interleave_row(2, cells, from, phase, to, y_row, acts, i);
         else if (y_step == 1 && s == 4)
-            interleave_row(4, cells, from, phase, to, acts, i);
+            interleave_row(4, cells, from, phase, to, y_row, acts, i);
         else if (y_step == 1 && s == 8)
-            interleave_row(8, cells, from, phase, to, acts, i);
+            interleave_row(8, cells, from, phase, to, y_row, acts, i);
         else
             for (ptrdiff_t b = 0; b < s; b++)
                 for (ptrdiff_t j = b, q = 0; j < cells; j += s, q++) {

@@ -74,6 +74,7 @@ const spectra_t JOIN(spectra, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
 #include "patches_body.h"
 #include "stencil_body.h"
 
+#include "filters_body.h"
 #include "interleave_body.h"
 #if defined(ELEMENT_f32) || defined(ELEMENT_f64)
 #include "winograd_body.h"
@@ -98,6 +99,7 @@ const kernels_t JOIN(kernels, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                                   .in_lanes_fits = in_lanes_fits,
                                                   .in_lanes_scratch = in_lanes_scratch,
                                                   .in_lanes = in_lanes,
+                                                  .filters_in_lanes = filters_in_lanes,
                                                   .gradient3_fits = gradient3_fits,
                                                   .gradient3_scratch = gradient3_scratch,
                                                   .gradient3 = gradient3,

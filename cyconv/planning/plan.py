@@ -155,7 +155,8 @@ class Plan:
 
     def _in_one_pass(self, rule, children):
         """The children of a rule that interleaves their results, by an algorithm that solves all
-        of them in one call, if that is cheaper; else None."""
+        of them in one call, if that is cheaper; else None.
+        """
         if self._requested != "auto" or not rule.phases:
             return None
         if not all(isinstance(child, Leaf) for child in children):
