@@ -71,6 +71,7 @@ cdef enum:
     PRODUCTS = 1 << 30     # of one strip at most, about 20 ms: Ctrl-C is seen between strips
     SUMS = 1 << 16         # sums that wait in scratch to be rounded, about
     FILTERS_PIXELS = 4096  # of maps whose filters may lie in the lanes
+    FILTERS_BYTES = 1 << 17  # of weights that stay in a second-level cache as the pixels pass
     FEW = 3                # groups of at most so many filters take them one at a time
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to copy it into a
@@ -78,8 +79,10 @@ cdef enum:
 cdef double COPY = 0.5
 cdef double READ = 0.7
 # Of the peak, and seconds to store one sum, where filters lie in the lanes.
-cdef double FILTERS_SHARE = 0.85
-cdef double FILTERS_STORE = 1e-10
+cdef double FILTERS_SHARE = 0.88
+cdef double FILTERS_STORE = 6e-10
+# Of the rate of full tiles: one vector of outputs and MR filters have too few sums under way.
+cdef double ONE_VECTOR = 0.72
 
 
 cdef struct Context:
@@ -208,6 +211,8 @@ cdef class Algorithm(Base):
         else:
             share, item = constants.offsets_share, constants.piece_seconds
             row = products(&core, s.K, s.w.out, s.taps) / share
+            if s.w.out <= core.lanes and s.w.out > core.lanes // 2:
+                row /= ONE_VECTOR
             taken = filters_seconds(s, &core)
             if taken >= 0:
                 row = min(row, taken / s.h.out)
@@ -264,7 +269,8 @@ cdef class Algorithm(Base):
         cdef core_t core = core_of(s)
         cdef double taken = filters_seconds(s, &core)
         cdef ptrdiff_t before = self.workspace_per_thread
-        if 0 <= taken < s.h.out * products(&core, s.K, s.w.out, s.taps) / constants.offsets_share:
+        cdef double rows = s.h.out * products(&core, s.K, s.w.out, s.taps)
+        if 0 <= taken < rows / constants.offsets_share:
             if self.takes(self.rows * self.columns * self.g.K * self.k.itemsize):
                 self.before_sums = ceil_div(before, 64) * 64
                 self.wide = 1 + (self.g.K % (2 * self.k.lanes) == 0)
@@ -366,8 +372,11 @@ cdef class Algorithm(Base):
 
 cdef double filters_seconds(Sizes s, const core_t *core) noexcept:
     """Seconds of one core for a slab with filters in the lanes; -1 where they leave some empty."""
-    cdef double pixels = s.h.out * s.w.out, tile = 6 if s.K % (2 * core.lanes) == 0 else 8
+    cdef bint pair = s.K % (2 * core.lanes) == 0
+    cdef double pixels = s.h.out * s.w.out, tile = 6 if pair else 8
     if s.K <= FEW or s.K % core.lanes or pixels > FILTERS_PIXELS:
+        return -1
+    if <double>s.taps * core.lanes * (1 + pair) * s.itemsize > FILTERS_BYTES:
         return -1
     pixels = ceil_div(<ptrdiff_t>pixels, <ptrdiff_t>tile) * tile
     return s.K * pixels * (2 * s.taps / (core.peak * FILTERS_SHARE) + FILTERS_STORE)

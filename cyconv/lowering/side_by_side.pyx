@@ -8,6 +8,7 @@ from cyconv.runtime.memory cimport Buffer
 import numpy as np
 
 import cyconv.kernels
+from cyconv.runtime.calls import in_elements
 
 cnp.import_array()
 
@@ -39,7 +40,7 @@ def side_by_side(cnp.ndarray phases, cnp.ndarray out, stride, cut):
     cdef char *y
     cdef Buffer memory = Buffer()
     cdef char *row
-    if out.ndim != 4 or size not in (4, 8) or any(step % size for step in out.strides):
+    if out.ndim != 4 or size not in (4, 8) or not in_elements(out):
         return False
     k = kernels_for(cyconv.kernels.isa(), np.dtype(f"f{size}"))
     (down, across), (top, left) = stride, cut
