@@ -12,6 +12,7 @@ micro-kernel then walks the taps through a table of those offsets: no patch is e
 """
 
 cimport numpy as cnp
+from libc.string cimport memcpy
 
 from cyconv.planning.estimates cimport (
     copied,
@@ -69,12 +70,19 @@ cdef enum:
     STENCIL_COLUMNS = 512  # the same, where filters are taken one at a time
     PRODUCTS = 1 << 30     # of one strip at most, about 20 ms: Ctrl-C is seen between strips
     SUMS = 1 << 16         # sums that wait in scratch to be rounded, about
+    FILTERS_PIXELS = 4096  # of maps whose filters may lie in the lanes
+    FILTERS_BYTES = 1 << 17  # of weights that stay in a second-level cache as the pixels pass
     FEW = 3                # groups of at most so many filters take them one at a time
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to copy it into a
 # strip, and to read the weights.
 cdef double COPY = 0.5
 cdef double READ = 0.7
+# Of the peak, and seconds to store one sum, where filters lie in the lanes.
+cdef double FILTERS_SHARE = 0.88
+cdef double FILTERS_STORE = 6e-10
+# Of the rate of full tiles: one vector of outputs and MR filters have too few sums under way.
+cdef double ONE_VECTOR = 0.72
 
 
 cdef struct Context:
@@ -91,6 +99,7 @@ cdef struct Context:
     ptrdiff_t rows, columns, filters  # of outputs, in one piece of work
     ptrdiff_t row_strips, column_strips, chunks
     bint few                 # filters are taken one at a time, by `stencil`
+    ptrdiff_t wide           # vectors of filters that lie in the lanes together; 0: pixels do
     bint epilogue            # there is a last step
     stencil_t stencil
     ptrdiff_t runs           # of neighbouring taps in one plane
@@ -149,7 +158,11 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                           to + p * y_k * size)
             d += count
             continue
-        for p in range(p0, p1):
+        if c.wide:
+            k.filters_in_lanes(
+                c.wide, last - first, p1 - p0, n, count * taps, panels, strip, c.row, c.offset, to,
+                y_k, &e if not c.sums else NULL)
+        for p in range(p0, p1 if not c.wide else p0):
             k.multiply(
                 last - first, n, count * taps, panels, strip + (p - p0) * c.row * size, 0,
                 k.nr, c.offset, to + (p - p0) * y_row * size, y_k, y_column, d > 0,
@@ -168,6 +181,7 @@ cdef class Algorithm(Base):
     cdef ptrdiff_t planes, rows, columns
     cdef size_t before_sums  # bytes of scratch
     cdef bint lanes          # channels may lie in the lanes of a vector
+    cdef ptrdiff_t wide      # vectors of filters that lie in the lanes together, or 0
     cdef bint keeps_weights  # the array that is packed, not a copy of it
 
     @classmethod
@@ -197,6 +211,11 @@ cdef class Algorithm(Base):
         else:
             share, item = constants.offsets_share, constants.piece_seconds
             row = products(&core, s.K, s.w.out, s.taps) / share
+            if s.w.out <= core.lanes and s.w.out > core.lanes // 2:
+                row /= ONE_VECTOR
+            taken = filters_seconds(s, &core)
+            if taken >= 0:
+                row = min(row, taken / s.h.out)
         return roofline(s, threads, rows * row + copied(s) + weights_once(s), s.N * s.G, item)
 
     def layout(self):
@@ -238,8 +257,23 @@ cdef class Algorithm(Base):
             self.workspace_per_thread = max(needed, lanes if self.lanes else 0)
         self.columns, self.planes, self.rows = columns, planes, rows
         s.cut(planes, rows, columns)
+        self.wide = 0
         if few:
             s.in_runs()
+        elif planes >= self.g.D and columns >= w.out:
+            self.lay_filters()
+
+    cdef lay_filters(self):
+        """Whether filters lie in the lanes; where y's rows are apart, sums need room beside it."""
+        cdef Sizes s = self.problem.sizes
+        cdef core_t core = core_of(s)
+        cdef double taken = filters_seconds(s, &core)
+        cdef ptrdiff_t before = self.workspace_per_thread
+        cdef double rows = s.h.out * products(&core, s.K, s.w.out, s.taps)
+        if 0 <= taken < rows / constants.offsets_share:
+            if self.takes(self.rows * self.columns * self.g.K * self.k.itemsize):
+                self.before_sums = ceil_div(before, 64) * 64
+                self.wide = 1 + (self.g.K % (2 * self.k.lanes) == 0)
 
     @classmethod
     def together(cls, rule, algorithms):
@@ -255,6 +289,8 @@ cdef class Algorithm(Base):
         cdef ptrdiff_t sums = 0
         if self.keeps_weights:
             return False
+        if self.wide:
+            return True
         self.before_sums = self.workspace_per_thread
         if out_dtype != self.problem.dtype:
             self.rows = min(self.rows, max(1, SUMS // (self.columns * max(1, self.g.K))))
@@ -272,15 +308,27 @@ cdef class Algorithm(Base):
                 0, (w if whole and w.strides[-1] == w.itemsize else np.ascontiguousarray(w),))
             packed.nbytes = packed.arrays[0].nbytes
             return packed
+        if self.wide:
+            return self.pack_lanes(w)
         if self.g.K > FEW:
             return pack_blocks(self, w, self.planes, self.g.K)
         return pack_blocks(self, self.strips.by_runs(w), self.planes, 1)
+
+    cdef Packed pack_lanes(self, w):
+        """[group][vectors of filters that lie together][tap][filter]."""
+        cdef Packed packed = self.new_packed(w.size, ())
+        cdef ptrdiff_t width = self.wide * self.k.lanes
+        blocks = w.reshape(-1, width, w.size // w.shape[0]).swapaxes(1, 2)
+        cdef cnp.ndarray ordered = np.ascontiguousarray(blocks)
+        memcpy(packed.panels.data, cnp.PyArray_BYTES(ordered), cnp.PyArray_NBYTES(ordered))
+        return packed
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
             double seconds, add=None):
         """y = x correlated with the packed weights, through the epilogue."""
         cdef Context c
         cdef piece_t piece
+        cdef ptrdiff_t unit
         cdef int n = self.threads_for(threads)
         if self.g.D == 0:
             return fill(y, bias, clamp, add)
@@ -304,18 +352,34 @@ cdef class Algorithm(Base):
         c.few = c.g.K <= FEW
         c.epilogue = epilogue_acts(&c.e)
         c.sums = self.before_sums if c.g.y_cells != CYCONV_REAL else 0
+        c.wide = self.wide
+        if c.wide and (c.g.w.y_stride != 1 or c.g.h.y_stride != c.g.w.out):
+            c.sums = self.before_sums
         c.stencil.start, c.stencil.length = self.strips.start, self.strips.length
         c.runs, c.stencil.row = self.strips.runs, c.row
         c.stencil.y_row, c.stencil.y_column = c.g.h.y_stride, c.g.w.y_stride
         c.column_strips = ceil_div(c.g.w.out, c.columns)
+        unit = 1 if c.few else c.wide * c.k.lanes if c.wide else CYCONV_MR
         piece = divide(
             c.g.slabs * c.column_strips, c.g.h.out * c.columns, c.columns, self.rows * c.columns,
-            c.g.K, 1 if c.few else CYCONV_MR, c.k.lanes, COPY, READ, n, seconds)
+            c.g.K, unit, c.k.lanes, COPY, READ, n, seconds)
         c.rows, c.filters = piece.columns // c.columns, piece.filters
         c.row_strips = ceil_div(c.g.h.out, c.rows)
         c.chunks = ceil_div(c.g.K, c.filters)
         parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,
                      n, self.workspace_per_thread, seconds)
+
+
+cdef double filters_seconds(Sizes s, const core_t *core) noexcept:
+    """Seconds of one core for a slab with filters in the lanes; -1 where they leave some empty."""
+    cdef bint pair = s.K % (2 * core.lanes) == 0
+    cdef double pixels = s.h.out * s.w.out, tile = 6 if pair else 8
+    if s.K <= FEW or s.K % core.lanes or pixels > FILTERS_PIXELS:
+        return -1
+    if <double>s.taps * core.lanes * (1 + pair) * s.itemsize > FILTERS_BYTES:
+        return -1
+    pixels = ceil_div(<ptrdiff_t>pixels, <ptrdiff_t>tile) * tile
+    return s.K * pixels * (2 * s.taps / (core.peak * FILTERS_SHARE) + FILTERS_STORE)
 
 
 def repairer(algorithm):

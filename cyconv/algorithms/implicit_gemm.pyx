@@ -51,6 +51,7 @@ from cyconv.kernels.kernels cimport (
     strip_t,
 )
 
+from cyconv.algorithms.interleaved import fits, interleaved, interleaved_seconds
 from cyconv.algorithms.pairs import Pairs
 from cyconv.planning.cost import BALANCED
 from cyconv.runtime import machine
@@ -265,6 +266,20 @@ cdef class Algorithm(Base):
         s.cut(planes, rows, columns)
         self.alone = self.g.slabs == self.g.G and (
             h.out * w.out <= PIXELS if self.pointwise else rows >= h.out and columns >= w.out)
+
+    @classmethod
+    def together(cls, rule, algorithms):
+        """All phases of a stride in one pass."""
+        cdef Algorithm a
+        cdef list planes = []
+        for a in algorithms:
+            planes.append(a.planes)
+        return interleaved(rule, algorithms, planes)
+
+    @classmethod
+    def phases_cost(cls, rule):
+        """Seconds of that call for one image, on one thread; None where there is none."""
+        return interleaved_seconds(rule) if fits(rule) else None
 
     def stores(self, dtype, out_dtype):
         """Where planes come in blocks, sums lie in scratch until they are rounded."""

@@ -78,11 +78,14 @@ cdef enum:
     MOST_POINTS = 36
     FEW_PLANES = 32      # the phases of a stride are multiplied together under so many planes
     MOST_STRIDE = 4
+    NEAR_BYTES = 1 << 20  # of inputs that stay in a second-level cache, about
     PITCH = 32           # elements after each xi and panel: a vector's overrun, no powers of two
 
 # The unit of both is the time of one product of a vector of tiles with MR weights, at one point.
 cdef double THERE = 2.3  # the time to transform one vector of tiles, there or back
 cdef double READ = 1.0   # the time to read MR weights
+# Seconds to read a pixel of float32 again for the other phases of a stride, from far away.
+cdef double FAR_PIXEL = 1.3e-9
 
 
 cdef struct Context:
@@ -446,7 +449,7 @@ cdef double seconds_of(Sizes s, const core_t *core, int threads, variant) except
     cdef double slabs = s.N * s.G * s.outer * h.splits * w.splits
     cdef ptrdiff_t planes = s.planes, rows = tiles_of(&h, m), columns = tiles_of(&w, n)
     cdef ptrdiff_t all_planes = planes * h.phases * w.phases
-    cdef double multiplied, work, transformed, weights
+    cdef double multiplied, work, transformed, weights, pixels
     cdef double share = constants.winograd_share
     cdef double tile = constants.winograd_tile_seconds
     cdef double row = constants.winograd_row_seconds
@@ -459,5 +462,9 @@ cdef double seconds_of(Sizes s, const core_t *core, int threads, variant) except
     transformed = rows * vectors(core, columns) * (all_planes + s.K) * s.itemsize / 4
     work += transformed * tile * points / 16
     work += row * rows * (all_planes + s.K)
+    if h.phases * w.phases > 1:  # each phase reads the rows again, from beyond the second cache
+        pixels = <double>s.h.in_ * s.w.in_ * s.planes
+        if s.G * pixels * s.itemsize > NEAR_BYTES:
+            work += pixels * FAR_PIXEL * s.itemsize / 4
     weights = <double>(s.K * s.G) * all_planes * points * s.itemsize / bandwidth
     return roofline(s, threads, slabs * work + weights, slabs)

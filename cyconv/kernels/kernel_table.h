@@ -144,6 +144,13 @@ typedef struct {
     ptrdiff_t (*in_lanes_scratch)(const geometry_t *g);
     void (*in_lanes)(const geometry_t *g, const void *x, const void *w, const ptrdiff_t *offset,
                      void *y, const epilogue_t *e, ptrdiff_t first, ptrdiff_t last, void *scratch);
+    /* rows x columns outputs of m filters, that follow row by row in y: the sums of `multiply` over
+     * the same strip, one chain of multiply-adds in the order of the taps; the next row of outputs
+     * lies `row` elements on. v is 1 or 2, m a multiple of v * LANES; w: for each v * LANES filters
+     * [tap][filter]. */
+    void (*filters_in_lanes)(ptrdiff_t v, ptrdiff_t m, ptrdiff_t rows, ptrdiff_t columns,
+                             ptrdiff_t taps, const void *w, const void *strip, ptrdiff_t row,
+                             const ptrdiff_t *offset, void *y, ptrdiff_t y_k, const epilogue_t *e);
     /* Slabs [first, last) of 3 x 3 outputs of kernels as large as the plane: the sums of
      * gradient3_body.h. Weights w[filter of all groups * w_strides[0] + d * w_strides[1] +
      * p * w_strides[2] + q]; y, e, and what is read as for image3. Only where gradient3_fits
@@ -175,6 +182,12 @@ typedef struct {
     /* Copies block (K rows, ld) to pixels [l0, l1) of a slab's output, through the epilogue. */
     void (*store_pixels)(const geometry_t *g, const void *block, ptrdiff_t ld, ptrdiff_t l0,
                          ptrdiff_t l1, void *y, const epilogue_t *e);
+    /* y[i * y_row + j * y_step] = block[j % s * phase + i * ld + j / s] through the epilogue, for
+     * i < rows, j < cells: s phases of a stride beside each other. Up to a vector past each row of
+     * a phase is read. */
+    void (*interleave)(ptrdiff_t s, ptrdiff_t rows, ptrdiff_t cells, const void *block,
+                       ptrdiff_t phase, ptrdiff_t ld, void *y, ptrdiff_t y_row, ptrdiff_t y_step,
+                       const epilogue_t *e);
     /* panels[i * row_stride + t / nr * panel_stride + t % nr] = stage[i * ld + t], whole panels. */
     void (*spread_tiles)(ptrdiff_t rows, ptrdiff_t tiles, const void *stage, ptrdiff_t ld,
                          void *panels, ptrdiff_t panel_stride, ptrdiff_t row_stride);

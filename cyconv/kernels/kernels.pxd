@@ -142,6 +142,9 @@ cdef extern from "kernel_table.h" nogil:
         ptrdiff_t (*in_lanes_scratch)(const geometry_t *) noexcept nogil
         void (*in_lanes)(const geometry_t *, const void *, const void *, const ptrdiff_t *, void *,
                          const epilogue_t *, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*filters_in_lanes)(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t,
+                                 const void *, const void *, ptrdiff_t, const ptrdiff_t *, void *,
+                                 ptrdiff_t, const epilogue_t *) noexcept nogil
         int (*gradient3_fits)(const geometry_t *) noexcept nogil
         ptrdiff_t (*gradient3_scratch)(const geometry_t *) noexcept nogil
         void (*gradient3)(const geometry_t *, const void *, const void *, const ptrdiff_t *,
@@ -159,6 +162,8 @@ cdef extern from "kernel_table.h" nogil:
                             ptrdiff_t, const epilogue_t *) noexcept nogil
         void (*store_pixels)(const geometry_t *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                              void *, const epilogue_t *) noexcept nogil
+        void (*interleave)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t,
+                           void *, ptrdiff_t, ptrdiff_t, const epilogue_t *) noexcept nogil
         void (*spread_tiles)(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *, ptrdiff_t,
                              ptrdiff_t) noexcept nogil
         winograd_t winograd[3]

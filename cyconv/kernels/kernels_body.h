@@ -73,6 +73,9 @@ const spectra_t JOIN(spectra, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
 #include "lanes_body.h"
 #include "patches_body.h"
 #include "stencil_body.h"
+
+#include "filters_body.h"
+#include "interleave_body.h"
 #if defined(ELEMENT_f32) || defined(ELEMENT_f64)
 #include "winograd_body.h"
 #define WINOGRAD_FIELDS \
@@ -96,6 +99,7 @@ const kernels_t JOIN(kernels, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                                   .in_lanes_fits = in_lanes_fits,
                                                   .in_lanes_scratch = in_lanes_scratch,
                                                   .in_lanes = in_lanes,
+                                                  .filters_in_lanes = filters_in_lanes,
                                                   .gradient3_fits = gradient3_fits,
                                                   .gradient3_scratch = gradient3_scratch,
                                                   .gradient3 = gradient3,
@@ -105,5 +109,6 @@ const kernels_t JOIN(kernels, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                                   .widen = widen,
                                                   .finish_rows = finish_rows,
                                                   .store_pixels = store_pixels,
+                                                  .interleave = interleave_rows,
                                                   WINOGRAD_FIELDS};
 #endif

@@ -6,6 +6,7 @@ import numpy as np
 
 from cyconv.lowering.polyphase import backwards, met, phases_of
 from cyconv.lowering.rule import Rule
+from cyconv.lowering.side_by_side import BEYOND, side_by_side
 
 
 class ImageByImage(Rule):
@@ -296,8 +297,11 @@ class Interleaved(Scattered):
 
     def run(self, a, out, solve):
         p, d = self.problem, self.problem.rank
-        phases = np.empty_like(a, shape=self.children[0].y_shape, order="C")
+        shape = self.children[0].y_shape
+        phases = np.empty(prod(shape) + BEYOND, a.dtype)[:-BEYOND].reshape(shape)
         solve(0, a[(..., *self.keep)], phases)
+        if side_by_side(phases, out, p.stride, [cut.start for cut in self.cut]):
+            return
         phases = phases.reshape(p.batch, p.channels, *p.stride, *self.counts)
         order = [axis for i in range(2, 2 + d) for axis in (i + d, i)]
         sizes = [n * s for n, s in zip(self.counts, p.stride, strict=True)]

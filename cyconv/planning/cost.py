@@ -29,6 +29,7 @@ arithmetic, memory, copies = constants.arithmetic, constants.memory, constants.c
 transforms, calls = constants.transforms, constants.calls
 
 BALANCED = 4.0
+SCATTER = 2e-9  # seconds of a cell that is no row's neighbour
 ACCURACY = {"strict": 1.5, "balanced": BALANCED, "fast": inf}
 """Error allowed, in multiples of direct summation's."""
 
@@ -38,6 +39,11 @@ def one_image(problem):
     if problem.batch <= 1:
         return problem
     return problem.rewritten(x_shape=(1, *problem.x_shape[1:]))
+
+
+def scatter_seconds(problem):
+    """Seconds to copy one image's result into every s-th cell, phase by phase of a stride."""
+    return prod(problem.x_shape[1:]) * SCATTER
 
 
 def summation_error(problem):

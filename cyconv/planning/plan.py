@@ -126,7 +126,8 @@ class Plan:
     def _build(self, problem):
         rule = self._lower(problem)
         if rule is not None:
-            return self._branch(rule, [self._build(child) for child in rule.children])
+            children = [self._build(child) for child in rule.children]
+            return self._branch(rule, self._in_one_pass(rule, children) or children)
         allowed = cost.allowed(problem, self.accuracy)
         if self._requested != "auto":
             cls = self._class(self._requested, problem)
@@ -152,6 +153,31 @@ class Plan:
         leaf = self._leaf(problem, algorithm, seconds)
         leaf.measured, leaf.source = measured, source if measured else "estimate"
         return leaf
+
+    def _in_one_pass(self, rule, children):
+        """The children of a rule that interleaves their results, by an algorithm that solves all
+        of them in one call, if that is cheaper; else None.
+        """
+        if self._requested != "auto" or not rule.phases:
+            return None
+        if not all(isinstance(child, Leaf) for child in children):
+            return None
+        allowed = cost.allowed(rule.problem, self.accuracy)
+        apart = cost.scatter_seconds(rule.problem)
+        for leaf in children:
+            apart += type(leaf.algorithm).cost(cost.one_image(leaf.problem), 1, allowed)
+        for cls in self._classes(rule.problem):
+            seconds = getattr(cls, "phases_cost", lambda _: None)(rule)
+            if seconds is None or seconds > apart:
+                continue
+            laid_out = [self._made(cls, leaf.problem, allowed)[0] for leaf in children]
+            if None not in laid_out:
+                share = seconds * rule.problem.batch / len(children)
+                return [
+                    self._leaf(leaf.problem, one, share)
+                    for leaf, one in zip(children, laid_out, strict=True)
+                ]
+        return None
 
     def _class(self, name, problem):
         return self._registry.get(name, problem.dtype)

@@ -115,6 +115,7 @@ void CHECK(const kernels_t *k) {
     check_pack_filters(k);
     check_pack_scattered(k);
     check_multiply(k);
+    check_filters_in_lanes(k);
     check_stencil(k);
     check_stencil_pair(k);
     check_order(k);
@@ -125,6 +126,7 @@ void CHECK(const kernels_t *k) {
     check_gather(k);
     check_patches(k);
     check_store_pixels(k);
+    check_interleave(k);
     check_winograd(k);
 #ifdef ELEMENT_f32
     check_widen(k);

@@ -154,3 +154,32 @@ static void check_store_pixels(const kernels_t *k) {
         compare(got, want, size);
     }
 }
+
+/* Phases of every kind of stride; the rows of a phase end where the page does. */
+static void check_interleave(const kernels_t *k) {
+    enum { ROWS = 4 };
+    for (int trial = 0; trial < TRIALS; trial++) {
+        static const ptrdiff_t strides[] = {1, 2, 3, 4, 5, 8};
+        const ptrdiff_t s = strides[between(0, 5)], rows = between(1, ROWS);
+        const ptrdiff_t cells = between(1, 5 * s * k->lanes), n = (cells + s - 1) / s;
+        const ptrdiff_t ld = n + between(0, 3), phase = rows * ld + between(0, 3);
+        const ptrdiff_t step = between(0, 2) ? 1 : 3, y_row = cells * step + between(0, 3);
+        real bias[ROWS];
+        epilogue_t values;
+        const epilogue_t *e = random_epilogue(&values, bias, rows);
+        begin("interleave %td, %td rows of %td cells, step %td, bias %d clamp %d", s, rows, cells,
+              step, e && e->bias, e && e->clamp);
+        const real *block =
+            random_buffer(INPUT, (s - 1) * phase + (rows - 1) * ld + n + k->lanes - 1);
+        const ptrdiff_t size = (rows - 1) * y_row + (cells - 1) * step + 1;
+        real *got = buffer(GOT, size), *want = buffer(WANT, size);
+        random_residual(&values, got, size);
+        for (ptrdiff_t i = 0; i < rows; i++)
+            for (ptrdiff_t j = 0; j < cells; j++) {
+                const ptrdiff_t at = i * y_row + j * step;
+                want[at] = finished(block[j % s * phase + i * ld + j / s], e, i, at);
+            }
+        k->interleave(s, rows, cells, block, phase, ld, got, y_row, step, e);
+        compare(got, want, size);
+    }
+}

@@ -1,4 +1,4 @@
-/* multiply, pack_filters, pack_scattered, stencil and stencil_pair. */
+/* multiply, pack_filters, pack_scattered, filters_in_lanes, stencil and stencil_pair. */
 
 enum { ROWS = 20, MOST_ROWS = 53, MOST_COLUMNS = 70, MOST_TAPS = 100 };
 
@@ -110,6 +110,40 @@ static void check_multiply(const kernels_t *k) {
         for (ptrdiff_t n = 1; n <= MOST_COLUMNS; n++)
             for (int way = (int)between(0, 3), i = 0; i < 2; i++, way = 3 - way)
                 check_product(k, m, n, way & 1, way >> 1);
+}
+
+/* Filters in the lanes, over rows of a strip that a tap reaches at any offset. */
+static void check_filters_in_lanes(const kernels_t *k) {
+    for (int trial = 0; trial < TRIALS; trial++) {
+        const ptrdiff_t v = between(1, 2), m = between(1, 3) * v * k->lanes, taps = between(1, 40);
+        const ptrdiff_t rows = between(1, 9), columns = between(1, 20), n = rows * columns;
+        const ptrdiff_t row = columns + between(0, 4), y_k = n + between(0, 3);
+        real *bias = buffer(OTHER, m);
+        epilogue_t values;
+        const epilogue_t *e = random_epilogue(&values, bias, m);
+        begin("filters_in_lanes v %td, m %td, %td x %td outputs, taps %td, bias %d clamp %d", v, m,
+              rows, columns, taps, e && e->bias, e && e->clamp);
+        ptrdiff_t offset[40], last = 0;
+        for (ptrdiff_t t = 0; t < taps; t++) {
+            offset[t] = between(0, 60);
+            last = offset[t] > last ? offset[t] : last;
+        }
+        const real *strip = random_buffer(INPUT, last + (rows - 1) * row + columns);
+        const real *w = random_buffer(WEIGHTS, m * taps);
+        const ptrdiff_t size = (m - 1) * y_k + n, block = v * k->lanes;
+        real *got = buffer(GOT, size), *want = buffer(WANT, size);
+        random_residual(&values, got, size);
+        for (ptrdiff_t i = 0; i < m; i++)
+            for (ptrdiff_t j = 0; j < n; j++) {
+                const real *x = strip + j / columns * row + j % columns;
+                real sum = 0;
+                for (ptrdiff_t t = 0; t < taps; t++)
+                    sum += w[i / block * block * taps + t * block + i % block] * x[offset[t]];
+                want[i * y_k + j] = finished(sum, e, i, i * y_k + j);
+            }
+        k->filters_in_lanes(v, m, rows, columns, taps, w, strip, row, offset, got, y_k, e);
+        compare(got, want, size);
+    }
 }
 
 enum { RUNS = 5 };
