@@ -67,21 +67,26 @@ INLINE void enter_columns(const int V, ptrdiff_t n, ptrdiff_t rest, const real *
     keep_cells(V, sum, beginning);
 }
 
+/* V vectors of cells are wanted soon. */
+INLINE void will_read(const int V, uintptr_t cells) {
+#pragma GCC unroll 8
+    for (int byte = 0; byte < V * VECTOR_BYTES; byte += 64)
+        __builtin_prefetch((const void *)(cells + (uintptr_t)byte));
+}
+
 /* `rows` rows of windows that begin in one block; entering[i]: the row that window i ends with. The
- * window that is the block itself, `alone` of them, has that in its ends. */
+ * window that is the block itself, `alone` of them, has that in its ends. Rows that follow each
+ * other in a column are too far apart to be fetched unasked. */
 INLINE void slide_columns(const int V, ptrdiff_t rows, ptrdiff_t alone, const real *const *entering,
                           ptrdiff_t j, ptrdiff_t pitch, const real *ends, real *beginning,
                           const mean_t *mean, real *out, ptrdiff_t out_pitch) {
+    const uintptr_t apart = (uintptr_t)entering[0] - (uintptr_t)entering[-1];
     vec sum[8];
-    const ptrdiff_t ahead =
-        (ptrdiff_t)((uintptr_t)entering[0] - (uintptr_t)entering[-1]) / REAL_BYTES * 8;
 #pragma GCC unroll 8
     for (int v = 0; v < V; v++) sum[v] = load(beginning + v * LANES);
     for (ptrdiff_t i = 0; i < rows; i++, ends += pitch, out += out_pitch) {
         if (i >= alone) add_cells(V, entering[i] + j, sum);
-        if (V == 8)
-            for (int v = 0; v < V; v += 64 / VECTOR_BYTES)
-                __builtin_prefetch(entering[i] + ahead + j + v * LANES);
+        if (V == 8) will_read(V, (uintptr_t)(entering[i] + j) + (uintptr_t)rows * apart);
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++)
             store(out + v * LANES, mean_cells(load(ends + v * LANES) + sum[v], mean));

@@ -17,9 +17,9 @@ typedef struct {
     int32_t *map;
 } sweep_t;
 
-/* As many rows between as half of the first-level cache holds. */
+/* Up to 16 rows between, whose 64 KB a second-level cache holds beside what they are made of. */
 static ptrdiff_t sweep_rows(const chain_t *c) {
-    const ptrdiff_t most = 16384 / (c->pitch * REAL_BYTES) / 8 * 8, least = band_rows(c);
+    const ptrdiff_t most = 65536 / (c->pitch * REAL_BYTES) / 8 * 8, least = band_rows(c);
     return most < least ? least : most > 16 ? 16 : most;
 }
 
