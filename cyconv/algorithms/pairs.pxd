@@ -37,6 +37,8 @@ cdef struct Context:
     plane_t plane            # how rows of one plane are copied,
     ptrdiff_t together       # and of how many planes
     size_t copy_bytes, out_bytes  # of one of them
+    ptrdiff_t block          # filters that are summed at a time
+    bint blocked             # where their sums over all planes are; the pixels are copied once
     bint gathered, pointwise
     bint flat                # rows of outputs follow each other where the sums are
     bint rounded             # the sums are not y
@@ -50,7 +52,7 @@ cdef class Pairs(Algorithm):
     cdef ptrdiff_t depth            # planes of x
     cdef ptrdiff_t planes, rows, columns, group
     cdef size_t at_rows, at_panel, at_strip, at_sums
-    cdef bint pointwise, gathered, of_plane
+    cdef bint pointwise, gathered, blocked, of_plane
     cdef plane_t plane
     cdef ptrdiff_t together
     cdef size_t copy_bytes, out_bytes

@@ -138,10 +138,33 @@ cdef void gathered(const Context *c, const Piece *piece, ptrdiff_t d, ptrdiff_t 
             j += n
 
 
+cdef void summed(const Context *c, const Piece *piece, ptrdiff_t d, ptrdiff_t count,
+                 const char *strip, char *panel) noexcept nogil:
+    """The piece's sums over one block of planes."""
+    cdef ptrdiff_t line
+    if c.gathered:
+        gathered(c, piece, d, count, strip, panel)
+        return
+    for line in range(piece.rows):
+        multiplied(c, piece, d, count, strip + line * c.row * 4, piece.columns, 0, c.k.nr, c.offset,
+                   piece.sums + line * piece.c_line * 4)
+
+
+cdef void rounded(const Context *c, const Piece *piece, char *y) noexcept nogil:
+    """The piece's sums become numbers of y."""
+    cdef ptrdiff_t lines = 1 if c.flat else piece.rows, f, line
+    cdef ptrdiff_t n = piece.rows * piece.columns // lines
+    for f in range(piece.last - piece.first):
+        for line in range(lines):
+            deliver(c, piece.group * c.g.K + piece.first + f, n,
+                    piece.sums + (f * piece.c_row + line * piece.c_line) * 4,
+                    y + c.y_size * (f * c.g.y_k + line * c.g.h.y_stride))
+
+
 cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
     """One strip of outputs, rows x columns, of a chunk of the filters of one slab."""
     cdef const Context *c = <const Context *>context
-    cdef ptrdiff_t d = 0, count, line, f, taken = 1 if c.source.next else 2
+    cdef ptrdiff_t d = 0, count, last, taken = 1 if c.source.next else 2
     cdef ptrdiff_t q0 = item // c.chunks % c.column_strips * c.columns
     cdef ptrdiff_t p0 = item // (c.chunks * c.column_strips) % c.row_strips * c.rows
     cdef const char **planes = <const char **>scratch
@@ -172,21 +195,19 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     while d < c.D:
         count = min(c.planes, c.D - d)
         c.p.fill(&c.g, &cut, &c.source, planes + taken * d, count, p0, q0, rows, strip)
-        if c.gathered:
-            gathered(c, &piece, d, count, strip, panel)
-        else:
-            for line in range(piece.rows):
-                multiplied(c, &piece, d, count, strip + line * c.row * 4, piece.columns, 0, c.k.nr,
-                           c.offset, piece.sums + line * piece.c_line * 4)
+        if c.blocked and c.rounded:
+            last = piece.last
+            while piece.first < last:
+                piece.last = min(piece.first + c.block, last)
+                summed(c, &piece, 0, count, strip, panel)
+                rounded(c, &piece, y)
+                y += c.y_size * (piece.last - piece.first) * c.g.y_k
+                piece.first = piece.last
+            return
+        summed(c, &piece, d, count, strip, panel)
         d += count
-    if not c.rounded:
-        return
-    for f in range(piece.last - piece.first):
-        for line in range(1 if c.flat else piece.rows):
-            deliver(c, piece.group * c.g.K + piece.first + f,
-                    piece.rows * piece.columns if c.flat else piece.columns,
-                    piece.sums + (f * piece.c_row + line * piece.c_line) * 4,
-                    y + c.y_size * (f * c.g.y_k + line * c.g.h.y_stride))
+    if c.rounded:
+        rounded(c, &piece, y)
 
 
 cdef void run_plane(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
@@ -293,7 +314,10 @@ cdef class Pairs(Base):
         self.group = self.k.nr * max(1, min(MOST_PANELS, group)) if self.gathered else 0
         fixed = ceil_div(8 * (int(self.depth) + 1), 64) * 64
         self.at_rows = fixed
-        most = max(FEW_PIXELS, min(PIXELS, SUMS // max(1, int(self.g.K))))
+        self.blocked = not self.gathered and planes >= self.g.D
+        most = PIXELS
+        if not self.blocked:
+            most = max(FEW_PIXELS, min(PIXELS, SUMS // max(1, int(self.g.K))))
         columns = s.fitting(max(1, min(w.out, most)), planes, strip_bytes() // 4)
         columns = min(columns, max(1, min(w.out, most)))
         one = s.phases * (columns + s.right + self.odd()) * planes  # elements of one row of a strip
@@ -406,7 +430,8 @@ cdef class Pairs(Base):
         else:
             c.rows = piece.columns // c.columns
         c.row_strips = ceil_div(c.g.h.out, c.rows)
-        c.filters = min(piece.filters, <ptrdiff_t>self.filters())
+        c.blocked, c.block = self.blocked, self.filters()
+        c.filters = piece.filters if c.blocked else min(piece.filters, c.block)
         c.chunks = ceil_div(c.g.K, c.filters)
         follow = c.g.h.out == 1 or c.g.h.y_stride == c.g.w.out * c.g.w.y_stride
         c.flat = follow and (c.columns >= c.g.w.out or c.rows == 1)

@@ -313,6 +313,33 @@ INLINE shorts rounded_at(const real *sums, const rounding_t *r) {
     return rounded_vectors(load(sums) + r->bias, load(sums + LANES) + r->bias, r);
 }
 
+/* PACKED outputs of 8 bits at once, where there are conversions that round and packs that saturate:
+ * what lies below the range of 32 or 16 bits is left to them. */
+#if VECTOR_BYTES == 32 && defined(__AVX2__)
+enum { PACKED = 4 * LANES };
+
+INLINE void store_packed(storage_t type, const real *sums, const rounding_t *r, void *y) {
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7), zero = (__m256i)r->zero;
+    __m256i v[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        const __m256 whole = _mm256_cvtepi32_ps((__m256i)(load(sums + i * LANES) + r->bias));
+        const __m256 scaled = _mm256_mul_ps(whole, (__m256)r->factor);
+        v[i] = _mm256_cvtps_epi32(_mm256_min_ps(scaled, (__m256)r->high));
+    }
+    const __m256i a = _mm256_adds_epi16(_mm256_packs_epi32(v[0], v[1]), zero);
+    const __m256i b = _mm256_adds_epi16(_mm256_packs_epi32(v[2], v[3]), zero);
+    const __m256i cells = type == CYCONV_U8 ? _mm256_packus_epi16(a, b) : _mm256_packs_epi16(a, b);
+    _mm256_storeu_si256(y, _mm256_permutevar8x32_epi32(cells, order));
+}
+#else
+enum { PACKED = SHORTS };
+
+INLINE void store_packed(storage_t type, const real *sums, const rounding_t *r, void *y) {
+    store_cells(type, rounded_at(sums, r), y, 0);
+}
+#endif
+
 /* Where there are vectors of outputs, the last of them overlaps the one before it. */
 static void store_sums(const pair_target_t *to, ptrdiff_t filter, ptrdiff_t n, const void *sums,
                        void *y, ptrdiff_t step) {
@@ -320,6 +347,12 @@ static void store_sums(const pair_target_t *to, ptrdiff_t filter, ptrdiff_t n, c
     const storage_t type = to->type;
     const ptrdiff_t size = type == CYCONV_I16 ? 2 : 1;
     const real *from = sums;
+    if (step == 1 && n >= PACKED && type != CYCONV_I16) {
+        for (ptrdiff_t j = 0; j < n - PACKED; j += PACKED)
+            store_packed(type, from + j, &r, (char *)y + j);
+        store_packed(type, from + n - PACKED, &r, (char *)y + n - PACKED);
+        return;
+    }
     if (step == 1 && n >= SHORTS) {
         for (ptrdiff_t j = 0; j < n - SHORTS; j += SHORTS)
             store_cells(type, rounded_at(from + j, &r), y, j);
