@@ -9,6 +9,19 @@ typedef uint8_t half_bytes __attribute__((vector_size(VECTOR_BYTES / 2)));
 
 enum { WORDS = VECTOR_BYTES / 2, WORD_ROWS = 32, WORD_MOST = 32767, LENGTH_MOST = 4096 };
 
+/* Bytes as words. GCC converts halves and joins them where one instruction does it. */
+INLINE shorts widened(const uint8_t *from) {
+#if defined(__AVX512BW__) && VECTOR_BYTES == 64
+    return (shorts)_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)from));
+#elif defined(__AVX2__) && VECTOR_BYTES == 32
+    return (shorts)_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)from));
+#else
+    half_bytes cells;
+    memcpy(&cells, from, WORDS);
+    return __builtin_convertvector(cells, shorts);
+#endif
+}
+
 /* sums[j] = sum_t w[t] * in[j + at[t]] of n cells, by whole groups of vectors. */
 static void word_sums(ptrdiff_t terms, const shorts_unaligned *w, const ptrdiff_t *at,
                       const uint8_t *in, ptrdiff_t n, int16_t *sums) {
@@ -19,11 +32,7 @@ static void word_sums(ptrdiff_t terms, const shorts_unaligned *w, const ptrdiff_
             const uint8_t *from = in + at[t] + j;
             const shorts weight = w[t];
 #pragma GCC unroll 4
-            for (int v = 0; v < V; v++) {
-                half_bytes cells;
-                memcpy(&cells, from + v * WORDS, WORDS);
-                sum[v] += __builtin_convertvector(cells, shorts) * weight;
-            }
+            for (int v = 0; v < V; v++) sum[v] += widened(from + v * WORDS) * weight;
         }
 #pragma GCC unroll 4
         for (int v = 0; v < V; v++) *(shorts_unaligned *)(sums + j + v * WORDS) = sum[v];
