@@ -246,10 +246,16 @@ static ptrdiff_t divide(const chain_t *c, ptrdiff_t row0, tile_t *t, real *scrat
 
 #include "sweep_body.h"
 
+#if REAL_BYTES == 4
+#include "words_body.h"
+#endif
+
 static ptrdiff_t chain_scratch(const chain_t *c) {
     tile_t t;
 #if REAL_BYTES == 4
+    words_t words;
     if (c->box_rows) return bytes_scratch(c);
+    if (sums_fit_words(c)) return divide_words(c, &words, NULL);
 #endif
     sweep_t s;
     const ptrdiff_t most = divide(c, 0, &t, NULL);
@@ -307,13 +313,17 @@ static void copied_tile(const chain_t *c, const char *x, char *y, const area_t *
 
 static void chain_tile(const chain_t *c, const char *x, char *y, ptrdiff_t row0, ptrdiff_t row1,
                        ptrdiff_t column0, ptrdiff_t column1, void *scratch) {
+    const area_t whole = {row0, row1, column0, column1};
 #if REAL_BYTES == 4
     if (c->box_rows) {
         bytes_tile(c, x, y, row0, row1, column0, column1, scratch);
         return;
     }
+    if (sums_fit_words(c)) {
+        words_tile(c, x, y, &whole, scratch);
+        return;
+    }
 #endif
-    const area_t whole = {row0, row1, column0, column1};
     if (begins_down(c) && sweep_tile(c, x, y, &whole, scratch)) return;
     area_t top = whole, inner = whole, bottom = whole;
     if (row0 < c->up) inner.row0 = c->up;
