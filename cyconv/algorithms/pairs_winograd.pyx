@@ -39,6 +39,7 @@ from cyconv.planning.cost import BALANCED
 cdef enum:
     XI = 16
     TILES = 128            # of one piece of work, at most,
+    FEW = 4                # tiles past whole vectors, whose sums have the filters in the lanes
     FEW_TILES = 16         # and where they are many; less than a row of them where that is more
     TRANSFORMED = 1 << 13  # planes of pairs times tiles
     SUMS = 1 << 11         # filters times tiles
@@ -82,6 +83,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef ptrdiff_t rows = min(c.rows, c.g.h.out - p0), columns = min(c.columns, c.g.w.out - q0)
     cdef ptrdiff_t group, d = 0, count, f, i, m, xi, row
     cdef ptrdiff_t n = min(2 * columns, w.out_columns - 2 * q0)
+    cdef ptrdiff_t tiles = rows * columns, over = tiles % c.k.lanes
     cdef const char **planes = <const char **>scratch
     cdef char *V = scratch + w.at_v
     cdef char *M = scratch + w.at_m
@@ -100,12 +102,14 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                  scratch + c.at_strip)
         transform(w, scratch + c.at_strip, count, rows, columns, V + d * w.pitch * 4)
         d += count
+    if over > FEW:  # M has room for whole vectors
+        tiles += c.k.lanes - over
     f = first
     while f < last:
         m = min(c.group, last - f)
         for xi in range(XI):
             U = c.panels + ((group * XI + xi) * (c.g.K * c.D + LINE) + f * c.D) * 4
-            c.p.multiply(m, rows * columns, c.D, U, V + xi * w.v_xi * 4, w.pitch, c.k.nr, NULL,
+            c.p.multiply(m, tiles, c.D, U, V + xi * w.v_xi * 4, w.pitch, c.k.nr, NULL,
                          M + xi * w.m_xi * 4, w.pitch, 1, 0, NULL)
         for i in range(m):
             for row in range(rows):
