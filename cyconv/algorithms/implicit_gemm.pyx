@@ -64,7 +64,8 @@ cdef enum:
     PRODUCTS = 1 << 30  # products of one piece of work, about 20 ms
     MOST_PANELS = 8     # panels that are gathered together from a strip
     MOST_POINTS = 32    # and from an image, which is no copy: longer rows of results are written
-    STREAMED = 6        # filters at most of a 1 x 1 layer whose pixels are not gathered
+    STREAMED = 16       # filters at most of a 1 x 1 layer whose pixels are not gathered,
+    LARGE = 8192        # if it has so many; of MR filters they never are
     STREAMS = 8         # planes that are then read side by side: one block
     MOST_RUNS = 64      # runs of pixels in one panel: no table has a wider NR
     NARROW = 24         # rows of fewer outputs are so short that most panels span two
@@ -277,6 +278,8 @@ cdef class Algorithm(Base):
         cdef double work = products(&core, s.K, pixels, s.taps)
         cdef bint moved = not is_pointwise(s)
         cdef double gather = constants.gather_seconds[s.w.out < NARROW and moved]
+        if in_streams(s):
+            gather = 0
         work += gather * vectors(&core, pixels) * s.taps * s.itemsize / 4
         if moved:
             once += copied(s)
@@ -291,7 +294,7 @@ cdef class Algorithm(Base):
         self.strips = s = strips(self)
         self.pointwise = is_pointwise(self.problem.sizes)
         self.points = is_points(self.problem.sizes)
-        self.streams = self.pointwise and self.g.K <= STREAMED
+        self.streams = in_streams(self.problem.sizes)
         taps = int(h.kernel) * int(w.kernel)
         blocks = ceil_div(self.g.D, max(1, (STREAMS if self.streams else TAPS) // taps))
         planes = ceil_div(self.g.D, max(1, blocks))
@@ -421,7 +424,7 @@ cdef class Algorithm(Base):
             scratch += ceil_div((c.filters * taps + CYCONV_OVERREAD) * self.k.itemsize, 64) * 64
         streams = c.pointwise and self.streams and c.sums == 0 and c.g.x_cells == CYCONV_REAL
         if streams:
-            c.group = max(<ptrdiff_t>PIXELS, STREAMED * PIXELS // c.g.K)
+            c.group = PIXELS if c.g.K <= CYCONV_MR else PIXELS // 2
         parallel_for(run_streams if streams else run_item, &c,
                      c.g.slabs * c.row_strips * c.column_strips * c.chunks, n, scratch, seconds)
 
@@ -433,6 +436,12 @@ cdef bint is_points(Sizes s):
         if s.axes[i].kernel > 1 or s.axes[i].lo or s.axes[i].hi:
             return False
     return True
+
+
+cdef bint in_streams(Sizes s):
+    """Whether filters are so few that pixels are multiplied where they lie."""
+    return is_pointwise(s) and (
+        s.K <= CYCONV_MR or s.K <= STREAMED and s.h.out * s.w.out >= LARGE)
 
 
 cdef bint is_pointwise(Sizes s):
