@@ -1,7 +1,11 @@
 """1 x 1 kernels of stride 1 without padding: a matrix product with the image where it lies."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+
+import cyconv
 
 from . import tolerances
 from .cases import Case, named, supported
@@ -104,3 +108,25 @@ def test_one_channel_or_image_seen_often(algorithm, case, dtype):
             case.run(seen, w, bias, algorithm=algorithm),
             case.run(seen.copy(), w, bias, algorithm=algorithm),
         )
+
+
+@pytest.mark.parametrize("filters", [1, 5, 6, 7, 16])
+@pytest.mark.parametrize("size", [(5, 7), (1, 1003), (96, 101)])
+@pytest.mark.parametrize("planes", [1, 7, 8, 61])
+def test_few_filters_meet_pixels_where_they_lie(filters, size, planes, isa):
+    """One row of blocks of planes, whatever the arrays' strides; nothing past the image is read."""
+    rng = np.random.default_rng(filters * planes)
+    x = rng.standard_normal((2, planes, *size)).astype(np.float32)
+    w = rng.standard_normal((filters, planes, 1, 1)).astype(np.float32)
+    bias = rng.standard_normal(filters).astype(np.float32)
+    conv = partial(cyconv.conv2d, w=w, bias=bias, activation="relu", algorithm="implicit_gemm")
+    y = conv(x)
+    exact = np.einsum("kc,nchw->nkhw", w[..., 0, 0].astype(float), x.astype(float))
+    limit = np.einsum("kc,nchw->nkhw", abs(w[..., 0, 0]), abs(x)) + abs(bias)[:, None, None]
+    error = abs(y - np.maximum(exact + bias[:, None, None], 0))
+    assert (error <= tolerances.gamma(planes + 2, "float32") * limit).all()
+    for other in (x[..., ::-1].copy()[..., ::-1], np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1)):
+        np.testing.assert_array_equal(conv(other), y)
+    for threads in (2, 3):
+        np.testing.assert_array_equal(conv(x, threads=threads), y)
+    np.testing.assert_array_equal(conv(x[1]), y[1])

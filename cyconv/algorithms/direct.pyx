@@ -374,7 +374,7 @@ cdef double filters_seconds(Sizes s, const core_t *core) noexcept:
     """Seconds of one core for a slab with filters in the lanes; -1 where they leave some empty."""
     cdef bint pair = s.K % (2 * core.lanes) == 0
     cdef double pixels = s.h.out * s.w.out, tile = 6 if pair else 8
-    if s.K <= FEW or s.K % core.lanes or pixels > FILTERS_PIXELS:
+    if s.K <= FEW or s.K % core.lanes or not s.taps or pixels > FILTERS_PIXELS:
         return -1
     if <double>s.taps * core.lanes * (1 + pair) * s.itemsize > FILTERS_BYTES:
         return -1

@@ -64,6 +64,9 @@ cdef enum:
     PRODUCTS = 1 << 30  # products of one piece of work, about 20 ms
     MOST_PANELS = 8     # panels that are gathered together from a strip
     MOST_POINTS = 32    # and from an image, which is no copy: longer rows of results are written
+    STREAMED = 16       # filters at most of a 1 x 1 layer whose pixels are not gathered,
+    LARGE = 8192        # if it has so many; of MR filters they never are
+    STREAMS = 8         # planes that are then read side by side: one block
     MOST_RUNS = 64      # runs of pixels in one panel: no table has a wider NR
     FEW_CHANNELS = 8    # whose windows are gathered as rows, where channels lie last
     NARROW = 24         # rows of fewer outputs are so short that most panels span two
@@ -200,6 +203,56 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         d += count
 
 
+cdef void run_streams(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
+    """Pixels of a chunk of few filters of one slab, multiplied where they lie: to gather them costs
+    more than their products. Few planes are read side by side, each from one end to the other."""
+    cdef const Context *c = <const Context *>context
+    cdef const kernels_t *k = c.k
+    cdef int size = k.itemsize
+    cdef ptrdiff_t group, d, f, m, count, j = 0, n, whole
+    cdef ptrdiff_t first = item % c.chunks * c.filters
+    cdef ptrdiff_t last = min(first + c.filters, c.g.K)
+    cdef ptrdiff_t q0 = item // c.chunks % c.column_strips * c.columns
+    cdef ptrdiff_t columns = min(c.columns, c.g.w.out - q0)
+    cdef const char **planes = <const char **>scratch
+    cdef char *panel = scratch + pointer_table(c.g.D)
+    cdef ptrdiff_t start = geometry_slab(
+        &c.g, item // (c.chunks * c.column_strips * c.row_strips), c.x, size, planes, &group)
+    cdef const char *A
+    cdef const char *source
+    cdef char *y
+    cdef bint ends
+    cdef epilogue_t e
+    cdef run_t run
+    while j < columns:
+        n = min(c.group, columns - j)
+        whole = n // k.lanes * k.lanes
+        run.start, run.length = whole, n - whole
+        d = 0
+        while d < c.g.D:
+            count = min(c.planes, c.g.D - d)
+            source = planes[d] + (q0 + j) * size
+            ends = d + count == c.g.D
+            if whole < n:  # no element past the image is read
+                k.gather(CYCONV_REAL, count, source, NULL, c.g.x_c, &run, 1, True, panel)
+            f = first
+            while f < last:
+                m = min(<ptrdiff_t>CYCONV_MR, last - f)
+                A = c.panels + ((group * c.g.D + d) * c.g.K + f * count) * size
+                e = from_row(&c.e, group * c.g.K + f, size)
+                y = c.y + (start + f * c.g.y_k + (q0 + j) * c.g.w.y_stride) * size
+                if whole:
+                    k.multiply(m, whole, count, A, source, c.g.x_c, k.nr, NULL, y, c.g.y_k,
+                               c.g.w.y_stride, d > 0, &e if ends else NULL)
+                if whole < n:
+                    k.multiply(m, n - whole, count, A, panel, k.nr, k.nr, NULL,
+                               y + whole * c.g.w.y_stride * size, c.g.y_k, c.g.w.y_stride,
+                               d > 0, &e if ends else NULL)
+                f += m
+            d += count
+        j += n
+
+
 cdef class Algorithm(Base):
     """Patches gathered into the micro-kernel's panels; see the module."""
 
@@ -209,6 +262,7 @@ cdef class Algorithm(Base):
     cdef size_t before_sums  # bytes of scratch
     cdef bint pointwise, alone  # of a group: one piece of work
     cdef bint rows_of_windows  # one output's inputs may be a row, where channels lie last
+    cdef bint streams        # few filters are multiplied with pixels where they lie
 
     @classmethod
     def supports(cls, problem):
@@ -225,6 +279,8 @@ cdef class Algorithm(Base):
         cdef double work = products(&core, s.K, pixels, s.taps)
         cdef bint moved = not is_pointwise(s)
         cdef double gather = constants.gather_seconds[s.w.out < NARROW and moved]
+        if in_streams(s):
+            gather = 0
         work += gather * vectors(&core, pixels) * s.taps * s.itemsize / 4
         if moved:
             once += copied(s)
@@ -240,8 +296,9 @@ cdef class Algorithm(Base):
         self.pointwise = is_pointwise(self.problem.sizes)
         self.rows_of_windows = is_points(self.problem.sizes) or (
             self.g.outer_rank == 0 and 1 < self.g.C <= FEW_CHANNELS)
+        self.streams = in_streams(self.problem.sizes)
         taps = int(h.kernel) * int(w.kernel)
-        blocks = ceil_div(self.g.D, max(1, TAPS // taps))
+        blocks = ceil_div(self.g.D, max(1, (STREAMS if self.streams else TAPS) // taps))
         planes = ceil_div(self.g.D, max(1, blocks))
         fixed = pointer_table(self.g.D)
         panel = planes * taps * self.k.nr
@@ -303,7 +360,7 @@ cdef class Algorithm(Base):
     def lend(self, w):
         """The weights as they are, where no two pieces of work would pack the same."""
         cdef Packed packed
-        if not self.alone or lies_scattered(w):
+        if not self.alone or self.streams or lies_scattered(w):
             return self.pack(w)
         packed = self.lent(w)
         packed.source = packed.arrays[0] if self.rows_of_windows else None
@@ -367,8 +424,11 @@ cdef class Algorithm(Base):
         if c.weights != NULL:
             taps = c.planes * c.g.h.kernel * c.g.w.kernel
             scratch += ceil_div((c.filters * taps + CYCONV_OVERREAD) * self.k.itemsize, 64) * 64
-        parallel_for(run_item, &c, c.g.slabs * c.row_strips * c.column_strips * c.chunks,
-                     n, scratch, seconds)
+        streams = c.pointwise and self.streams and c.sums == 0 and c.g.x_cells == CYCONV_REAL
+        if streams:
+            c.group = PIXELS if c.g.K <= CYCONV_MR else PIXELS // 2
+        parallel_for(run_streams if streams else run_item, &c,
+                     c.g.slabs * c.row_strips * c.column_strips * c.chunks, n, scratch, seconds)
 
 
 cdef bint is_points(Sizes s):
@@ -378,6 +438,12 @@ cdef bint is_points(Sizes s):
         if s.axes[i].kernel > 1 or s.axes[i].lo or s.axes[i].hi:
             return False
     return True
+
+
+cdef bint in_streams(Sizes s):
+    """Whether filters are so few that pixels are multiplied where they lie."""
+    return is_pointwise(s) and (
+        s.K <= CYCONV_MR or s.K <= STREAMED and s.h.out * s.w.out >= LARGE)
 
 
 cdef bint is_pointwise(Sizes s):
