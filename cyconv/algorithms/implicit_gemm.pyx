@@ -65,7 +65,7 @@ cdef enum:
     MOST_PANELS = 8     # panels that are gathered together from a strip
     MOST_POINTS = 32    # and from an image, which is no copy: longer rows of results are written
     STREAMED = 16       # filters at most of a 1 x 1 layer whose pixels are not gathered,
-    LARGE = 8192        # if it has so many; of MR filters they never are
+    LARGE = 16384       # if it has so many; of MR filters they never are
     STREAMS = 8         # planes that are then read side by side: one block
     MOST_RUNS = 64      # runs of pixels in one panel: no table has a wider NR
     FEW_CHANNELS = 8    # whose windows are gathered as rows, where channels lie last
