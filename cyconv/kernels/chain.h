@@ -13,6 +13,10 @@
  * border mode's map of indices: no larger image is made. Between two stages cells are rounded to
  * the type `between`, and outside the image hold `constant` again where that is the border mode.
  *
+ * Some chains need no tile of `real`s: one that begins down the rows, or has one stage, reads rows
+ * of `real`s where they lie (sweep_body.h, in_place_body.h); bytes and weights that are whole
+ * numbers are summed as such (bytes_body.h, words_body.h).
+ *
  * How an image is divided into tiles never changes a bit of its result. */
 #ifndef CYCONV_CHAIN_H
 #define CYCONV_CHAIN_H

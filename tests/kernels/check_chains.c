@@ -4,7 +4,7 @@
 #include "check.h"
 #include <math.h>
 
-enum { IMAGE, RESULT, SCRATCH, MOST = 24, TAPS = 25 };
+enum { IMAGE, RESULT, SCRATCH, MOST = 40, TAPS = 25 };
 
 static const ptrdiff_t sizes[] = {1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
 
@@ -128,10 +128,21 @@ static void check_boxes(const chains_t *k) {
     }
 }
 
-/* One stage of random taps over both axes, or a box; small enough for int8. */
+/* The sum of a column of the image, as the second stage of a chain reads it: what it reads beyond
+ * the columns, where that is a constant, is the constant. */
+static double column_sum(const chain_t *c, const char *x, ptrdiff_t r, ptrdiff_t q, ptrdiff_t k) {
+    const stage_t *s = &c->stage[0][0];
+    double sum = 0;
+    if (border_source(c->column_border, q, c->columns) < 0) return c->constant;
+    for (ptrdiff_t t = 0; t < s->box; t++) sum += cell_at(c, x, r + t - s->up, q, k);
+    return sum;
+}
+
+/* One stage of random taps over both axes, or a box; small enough for int8. Or a box down the rows
+ * and one along them. */
 void check_chains(const chains_t *k) {
     if (k->itemsize == 4) check_boxes(k);
-    for (int turn = 0; turn < 600; turn++) {
+    for (int turn = 0; turn < 900; turn++) {
         float narrow[TAPS];
         double wide[TAPS];
         ptrdiff_t at[TAPS], row[TAPS], column[TAPS], terms = 0;
@@ -159,6 +170,12 @@ void check_chains(const chains_t *k) {
         s->right = !box || !down ? reach - s->left : 0;
         c.up = s->up + between(0, 2), c.below = s->below + between(0, 2);
         c.left = s->left + between(0, 2), c.right = s->right + between(0, 2);
+        stage_t *two = box && down && between(0, 1) ? &c.stage[0][1] : NULL;
+        if (two) {
+            c.stages[0] = 2, two->box = between(9, 20), two->divisor = two->factor = 1;
+            two->left = between(0, two->box - 1), two->right = two->box - 1 - two->left;
+            c.left += two->left, c.right += two->right;
+        }
         c.pitch = ((c.columns + c.left + c.right) * c.step + CYCONV_SPARE) / 16 * 16 + 16;
         for (ptrdiff_t r = -s->up; !box && r <= s->below; r++)
             for (ptrdiff_t q = -s->left; q <= s->right; q++) {
@@ -173,8 +190,9 @@ void check_chains(const chains_t *k) {
         s->w = k->itemsize == 4 ? (const void *)narrow : (const void *)wide;
         c.x_row = c.columns * c.step * sizes[c.source];
         c.y_row = c.columns * c.step * sizes[c.target];
-        begin("chain %d -> %d, %td x %td x %td, borders %d %d, box %d down %d", c.source, c.target,
-              c.rows, c.columns, c.step, c.row_border, c.column_border, box, down);
+        begin("chain %d -> %d, %td x %td x %td, borders %d %d, box %d down %d, stages %d", c.source,
+              c.target, c.rows, c.columns, c.step, c.row_border, c.column_border, box, down,
+              c.stages[0]);
         char *x = guarded(IMAGE, c.rows * c.x_row), *y = guarded(RESULT, c.rows * c.y_row);
         for (ptrdiff_t i = 0; i < c.rows * c.columns * c.step; i++)
             set_cell(c.source, x, i, (int)between(0, 4));
@@ -192,7 +210,9 @@ void check_chains(const chains_t *k) {
                     double sum = 0;
                     for (ptrdiff_t t = 0; t < terms; t++)
                         sum += wide[t] * cell_at(&c, x, i + row[t], j + column[t], e);
-                    for (ptrdiff_t t = 0; t < box; t++)
+                    for (ptrdiff_t t = 0; two && t < two->box; t++)
+                        sum += column_sum(&c, x, i, j + t - two->left, e);
+                    for (ptrdiff_t t = 0; !two && t < box; t++)
                         sum += down ? cell_at(&c, x, i + t - s->up, j, e)
                                     : cell_at(&c, x, i, j + t - s->left, e);
                     const double got = cell_of(c.target, y + i * c.y_row, j * c.step + e);
