@@ -251,6 +251,9 @@ cdef class WinogradPairs(Pairs):
         w.v_xi, w.m_xi = self.g.D * self.pitch + LINE, self.group * self.pitch + LINE
         w.at_v, w.at_m, w.at_lines = self.at_v, self.at_m, self.at_lines
         w.c.row_strips = ceil_div(w.c.g.h.out, w.c.rows)
+        if n > 1 and w.c.row_strips > 1:  # of one size for all threads
+            w.c.rows = ceil_div(w.c.g.h.out, ceil_div(w.c.row_strips, n) * n)
+            w.c.row_strips = ceil_div(w.c.g.h.out, w.c.rows)
         w.c.column_strips = ceil_div(w.c.g.w.out, w.c.columns)
         items = w.c.g.slabs * w.c.row_strips * w.c.column_strips
         w.c.filters = max(<ptrdiff_t>1, w.c.g.K)

@@ -93,6 +93,19 @@ INLINE vec paired(vec first, vec second) {
 #endif
 }
 
+/* SHORTS stored pixels in 16 bits: GCC's own conversions go by way of half vectors. */
+#if VECTOR_BYTES == 64 && defined(__AVX512BW__)
+#define WIDE_uint8_t(v) ((shorts)_mm512_cvtepu8_epi16((__m256i)(v)))
+#define WIDE_int8_t(v) ((shorts)_mm512_cvtepi8_epi16((__m256i)(v)))
+#elif VECTOR_BYTES == 32 && defined(__AVX2__)
+#define WIDE_uint8_t(v) ((shorts)_mm256_cvtepu8_epi16((__m128i)(v)))
+#define WIDE_int8_t(v) ((shorts)_mm256_cvtepi8_epi16((__m128i)(v)))
+#else
+#define WIDE_uint8_t(v) __builtin_convertvector(v, shorts)
+#define WIDE_int8_t(v) __builtin_convertvector(v, shorts)
+#endif
+#define WIDE_int16_t(v) (v)
+
 /* The first and the second halves of two vectors' elements, by turns. */
 #if VECTOR_BYTES == 64
 #define MERGE_LOW                                                                                 \
@@ -165,20 +178,20 @@ VECTORIZED static void join_rows(const int16_t *restrict first, const int16_t *r
 
 /* Pairs of pixels of 8 bits from two planes, as they are stored, n >= SHORTS of them; the last
  * vectors overlap those before them. */
-#define JOIN_PIXELS(T)                                                                             \
-    static void join_##T(const T *first, const T *second, int zero, ptrdiff_t n, real *pairs) {    \
-        typedef T half __attribute__((vector_size(SHORTS)));                                       \
-        const shorts zeros = (shorts){0} + (int16_t)zero;                                          \
-        for (ptrdiff_t i = 0; i < n; i += SHORTS) {                                                \
-            const ptrdiff_t j = i + SHORTS <= n ? i : n - SHORTS;                                  \
-            half a, b;                                                                             \
-            memcpy(&a, first + j, sizeof a);                                                       \
-            memcpy(&b, second + j, sizeof b);                                                      \
-            const shorts low = __builtin_convertvector(MERGED(a, b, MERGE_LOW), shorts) - zeros;   \
-            const shorts high = __builtin_convertvector(MERGED(a, b, MERGE_HIGH), shorts) - zeros; \
-            store(pairs + j, (vec)low);                                                            \
-            store(pairs + j + LANES, (vec)high);                                                   \
-        }                                                                                          \
+#define JOIN_PIXELS(T)                                                                          \
+    static void join_##T(const T *first, const T *second, int zero, ptrdiff_t n, real *pairs) { \
+        typedef T half __attribute__((vector_size(SHORTS)));                                    \
+        const shorts zeros = (shorts){0} + (int16_t)zero;                                       \
+        for (ptrdiff_t i = 0; i < n; i += SHORTS) {                                             \
+            const ptrdiff_t j = i + SHORTS <= n ? i : n - SHORTS;                               \
+            half a, b;                                                                          \
+            memcpy(&a, first + j, sizeof a);                                                    \
+            memcpy(&b, second + j, sizeof b);                                                   \
+            const shorts low = WIDE_##T(MERGED(a, b, MERGE_LOW)) - zeros;                       \
+            const shorts high = WIDE_##T(MERGED(a, b, MERGE_HIGH)) - zeros;                     \
+            store(pairs + j, (vec)low);                                                         \
+            store(pairs + j + LANES, (vec)high);                                                \
+        }                                                                                       \
     }
 JOIN_PIXELS(uint8_t)
 JOIN_PIXELS(int8_t)

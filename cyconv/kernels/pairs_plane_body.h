@@ -43,7 +43,7 @@ static int plane_fits(const geometry_t *g) {
                         const T *from = at + j > tail ? end + (at + j - tail) : plane + at + j; \
                         T v __attribute__((vector_size(SHORTS * sizeof(T))));                   \
                         memcpy(&v, from, sizeof v);                                             \
-                        const shorts wide = __builtin_convertvector(v, shorts) - zeros;         \
+                        const shorts wide = WIDE_##T(v) - zeros;                                \
                         memcpy(to + j, &wide, sizeof wide);                                     \
                     }                                                                           \
                 zero_shorts(to + found, l->pitch - found);                                      \
