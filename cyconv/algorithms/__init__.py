@@ -9,6 +9,6 @@ what each of them is. The other files are parts:
 - of `fft`: ``tile_cuts`` and ``tile_pairs``, by the kernels' own transforms, and ``tiling``, by
   SciPy's; ``fft_floor``, ``spread`` and ``mending``, for outputs under its error floor;
 - of integers: ``pairs`` and ``pairs_winograd``, which several algorithms call for 16-bit products;
-- of gradients: ``decimation`` and ``phases``, for strides;
+- of gradients: ``decimation``, ``phases`` and ``interleaved``, for strides;
 - of image filters, which no registry knows: ``chains`` and ``recall``.
 """

@@ -76,6 +76,8 @@ cdef enum:
 cdef double GATHER = 2.0
 cdef double GATHER_POINTS = 1.5
 cdef double READ = 0.7
+# How much longer pixels take to gather where a row of them is shorter than a vector.
+cdef double SHORT = 3.0
 
 
 cdef struct Context:
@@ -281,6 +283,8 @@ cdef class Algorithm(Base):
         cdef double gather = constants.gather_seconds[s.w.out < NARROW and moved]
         if in_streams(s):
             gather = 0
+        elif moved and s.w.out <= core.lanes:
+            gather *= SHORT
         work += gather * vectors(&core, pixels) * s.taps * s.itemsize / 4
         if moved:
             once += copied(s)

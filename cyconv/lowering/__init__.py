@@ -14,7 +14,7 @@ and how their results make the problem's (``run``). Rules are tried in the order
     views.py       axes and their order: batch, channels last, flip, 1-D
     types.py       dtypes: half precision, narrow integers, complex
     borders.py     padding modes as maps of indices, and their gradients
-    gradients.py   grad_input (by phases: polyphase.py) and grad_weight
+    gradients.py   grad_input (by phases: polyphase.py, side_by_side.pyx) and grad_weight
     transposed.py  transposed convolution: which forward problem's gradient it is
     tree.py        what the rules leave: a tree whose leaves algorithms solve
     taps.py        direct summation in NumPy, for what no kernel has
