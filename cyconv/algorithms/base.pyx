@@ -21,7 +21,7 @@ that their own calls do.
 A plan asks the classes for their costs and lays out the cheapest: ``cost`` is a closed formula of
 ``problem.sizes`` (:mod:`cyconv.planning.estimates`), which builds nothing.
 
-Where that takes long, ``least()`` says at once what no cost is below, in seconds.
+Where that takes long, ``least(problem)`` says at once what no cost is below, in seconds.
 
 `allowed` is the error that may be, in multiples of direct summation's: an algorithm that has
 several variants takes the fastest within it.
@@ -73,7 +73,7 @@ cdef class Algorithm:
     """One algorithm for one problem: see the module."""
 
     all_or_nothing = True  # run() cannot fail once it has begun to write
-    least = None  # or a function of no arguments: see the module
+    least = None  # or a function of the problem: see the module
     stored = ()  # the dtypes that x may have beside the kernels'
 
     def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, isa=None,

@@ -29,6 +29,7 @@ from numpy.lib.stride_tricks import as_strided
 import cyconv.kernels
 from cyconv.algorithms.fft_floor import Weights
 from cyconv.algorithms.mending import mend
+from cyconv.algorithms.tile_cuts import least_seconds
 from cyconv.algorithms.tile_pairs import best_pairs
 from cyconv.algorithms.tiling import PIECE, best_tiling, spread_taps, tile_of
 from cyconv.lowering.borders import Border
@@ -69,10 +70,7 @@ class Algorithm:
             return f"fft needs padded axes shorter than 2**31, got {longest}"
         return None
 
-    @staticmethod
-    def least():
-        """Seconds of any call: the transforms of one piece of work begin."""
-        return min(cost.calls.fft_seconds, cost.calls.pairs_seconds)
+    least = staticmethod(least_seconds)
 
     @classmethod
     def cost(cls, problem, threads, allowed=BALANCED):

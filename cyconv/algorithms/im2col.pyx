@@ -91,7 +91,7 @@ cdef class Algorithm(Base):
         return None
 
     @staticmethod
-    def least():
+    def least(problem):
         """Seconds of any call: BLAS is held to one thread."""
         return constants.call_seconds + constants.blas_seconds
 

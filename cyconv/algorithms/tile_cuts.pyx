@@ -4,14 +4,15 @@ Along each axis that is cut a tile of `length` inputs gives ``length - span + 1`
 are those that the kernels' transforms take; the cheapest are found by trying them all.
 """
 
-from libc.math cimport log2
+from libc.math cimport log2, pow
 from libc.string cimport memset
 
-from cyconv.kernels.kernels cimport spectra_for, tile_t
+from cyconv.kernels.kernels cimport spectra_for, spectra_t, tile_t
 from cyconv.planning.estimates cimport ceil_div
 from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes, axis_sizes_t
 
+from cyconv.planning.estimates import planned_isa
 from cyconv.runtime import machine
 
 cdef enum:
@@ -70,6 +71,22 @@ cdef ptrdiff_t rows_of(ptrdiff_t length, ptrdiff_t lanes) noexcept nogil:
     while rows > least and (twos // rows) % least:
         rows //= 2
     return rows if twos % rows == 0 and length // rows % least == 0 else 0
+
+
+def least_seconds(problem):
+    """What no tiles take less than, of these or of SciPy's: each input and result is transformed,
+    and their products are taken, at each of the points that results are kept of.
+    """
+    cdef Sizes s = problem.sizes
+    cdef const spectra_t *k = spectra_for(planned_isa(), s.dtype)
+    cdef rates_t rates = rates_of(k.lanes if k != NULL else 8)
+    cdef double size = pow(s.itemsize / 4.0, constants.fft_wider_power)
+    cdef double planes = s.C + s.K, products = <double>s.C * s.K, ours, theirs
+    ours = planes / 2 * (rates.point + rates.stage * log2(<double>SHORTEST))
+    ours += products * rates.product
+    theirs = planes * constants.fft_point_seconds + products * constants.fft_product_seconds
+    return (min(rates.begin, constants.fft_seconds)
+            + min(ours, size * theirs) * s.N * s.G * s.outer * s.h.out * s.w.out)
 
 
 cdef class TileCut:

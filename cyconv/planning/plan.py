@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from heapq import heapify, heappop, heappush
 from itertools import count as counter
 
 import numpy as np
@@ -12,6 +11,7 @@ import cyconv.kernels
 from cyconv import lowering
 from cyconv.lowering.tree import Branch, Leaf, seen_by_leaf
 from cyconv.planning import cost, registry, tuning
+from cyconv.planning.candidates import Candidates
 from cyconv.planning.estimates import estimates_of
 from cyconv.planning.explanation import Candidate, Explanation
 from cyconv.problem import Problem, as_int
@@ -74,8 +74,9 @@ class Plan:
         values["_all_or_nothing"] = (
             len(calls) == 1 and calls[0].all_or_nothing and self.seconds < SLICE
         )
-        busy = [leaf for leaf in leaves if leaf.problem.sizes.flops] or leaves
-        names = dict.fromkeys([leaf.algorithm.name for leaf in busy])
+        if len(leaves) > 1:
+            leaves = [leaf for leaf in leaves if leaf.problem.sizes.flops] or leaves
+        names = dict.fromkeys([leaf.algorithm.name for leaf in leaves])
         values["algorithm"] = "+".join(names) or "none"  # nothing to compute
 
     device = "cpu"
@@ -133,7 +134,7 @@ class Plan:
             if algorithm is None:
                 raise kind(f"{problem.operation}: algorithm={cls.name!r}: {reason}")
             return self._leaf(problem, algorithm, cls.cost(problem, 1, allowed))
-        fitting, measured, source = self._fitting(problem, allowed), {}, "estimate"
+        fitting, measured, source = Candidates(self, problem, allowed), {}, "estimate"
         one = cost.one_image(problem)
         # Nothing to compute is nothing to measure, and of one there is no choice.
         if self.effort == "measure" and one.flops and len(fitting := [*fitting]) > 1:
@@ -172,30 +173,6 @@ class Plan:
         except MemoryError as error:
             reason = str(error).removeprefix(f"{problem.operation}: ")
             return None, MemoryError, reason or "no memory to plan"
-
-    def _fitting(self, problem, allowed):
-        """The algorithms that keep the accuracy and the limit, laid out, the cheapest first.
-
-        Each with its seconds: one thread's, for one image. The order decides the result's bits, and
-        those may depend neither on the number of threads nor on the batch an image is in.
-        """
-        one, classes, costs = cost.one_image(problem), self._classes(problem), []
-        for i, cls in enumerate(classes):
-            if cls.least is not None:
-                costs.append((cls.least(), i, False))
-            elif cls.supports(problem) is None:
-                costs.append((cls.cost(one, 1, allowed), i, True))
-        heapify(costs)
-        while costs:
-            seconds, i, exact = heappop(costs)
-            cls = classes[i]
-            if not exact:  # what it costs at least was the lowest
-                if cls.supports(problem) is None:
-                    heappush(costs, (cls.cost(one, 1, allowed), i, True))
-            elif cls.error_bound(problem, allowed) <= allowed:
-                algorithm, _, _ = self._made(cls, problem, allowed)
-                if algorithm is not None:
-                    yield seconds, algorithm
 
     def _refusal(self, problem):
         """The error where no algorithm keeps both the accuracy and the limit."""
@@ -270,7 +247,7 @@ class Plan:
                 candidates = tuple(self._candidate(cls, leaf) for cls in classes)
                 if self._requested == "auto":
                     allowed = cost.allowed(leaf.problem, self.accuracy)
-                    fitting = self._fitting(leaf.problem, allowed)
+                    fitting = Candidates(self, leaf.problem, allowed)
                     names = (algorithm.name for _, algorithm in fitting)
                     over = tuple(name for name in names if name != leaf.algorithm.name)
         return Explanation(
@@ -599,7 +576,8 @@ def _question(problem, algorithm, device, threads, accuracy, workspace_limit):
     count = check_threads(op, threads)
     if workspace_limit is None:
         workspace_limit = cost.WORKSPACE_LIMIT
-    workspace_limit = min(as_int(op, "workspace_limit", workspace_limit, 0), 2**62)
+    else:
+        workspace_limit = min(as_int(op, "workspace_limit", workspace_limit, 0), 2**62)
     return kind, (problem, algorithm, count, accuracy, workspace_limit, hardware)
 
 

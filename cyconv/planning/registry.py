@@ -46,7 +46,7 @@ def devices():
 
 def check_name(operation, name):
     """Refuse a name that is neither 'auto' nor in the table, listing those that are."""
-    if not isinstance(name, str) or name not in ("auto", *ALGORITHMS):
+    if not isinstance(name, str) or (name != "auto" and name not in ALGORITHMS):
         raise ValueError(
             f"{operation}: algorithm must be one of 'auto', "
             f"{', '.join(map(repr, ALGORITHMS))}, got {name!r}"
