@@ -64,6 +64,7 @@ cdef enum:
     MOST_PANELS = 8     # panels that are gathered together from a strip
     MOST_POINTS = 32    # and from an image, which is no copy: longer rows of results are written
     MOST_RUNS = 64      # runs of pixels in one panel: no table has a wider NR
+    FEW_CHANNELS = 8    # whose windows are gathered as rows, where channels lie last
     NARROW = 24         # rows of fewer outputs are so short that most panels span two
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, from
@@ -206,7 +207,7 @@ cdef class Algorithm(Base):
     cdef ptrdiff_t planes, rows, columns, group
     cdef size_t before_sums  # bytes of scratch
     cdef bint pointwise, alone  # of a group: one piece of work
-    cdef bint points         # a 1 x 1 kernel without padding, of any stride
+    cdef bint rows_of_windows  # one output's inputs may be a row, where channels lie last
 
     @classmethod
     def supports(cls, problem):
@@ -236,7 +237,8 @@ cdef class Algorithm(Base):
         size = self.k.itemsize
         self.strips = s = strips(self)
         self.pointwise = is_pointwise(self.problem.sizes)
-        self.points = is_points(self.problem.sizes)
+        self.rows_of_windows = is_points(self.problem.sizes) or (
+            self.g.outer_rank == 0 and 1 < self.g.C <= FEW_CHANNELS)
         taps = int(h.kernel) * int(w.kernel)
         blocks = ceil_div(self.g.D, max(1, TAPS // taps))
         planes = ceil_div(self.g.D, max(1, blocks))
@@ -275,12 +277,12 @@ cdef class Algorithm(Base):
         return self.takes(self.g.K * pixels * self.k.itemsize)
 
     def pack(self, w):
-        """The weights in blocks of planes; of a 1 x 1 kernel channels may lie last."""
+        """The weights in blocks of planes, and as they are for channels that lie last."""
         cdef Packed packed
-        if self.points:
+        if self.rows_of_windows:
             w = in_order(w)
         packed = pack_blocks(self, w, self.planes, self.g.K)
-        packed.source = w if self.points else None
+        packed.source = w if self.rows_of_windows else None
         return packed
 
     def lend(self, w):
@@ -289,7 +291,7 @@ cdef class Algorithm(Base):
         if not self.alone or lies_scattered(w):
             return self.pack(w)
         packed = self.lent(w)
-        packed.source = packed.arrays[0] if self.points else None
+        packed.source = packed.arrays[0] if self.rows_of_windows else None
         return packed
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
@@ -304,7 +306,7 @@ cdef class Algorithm(Base):
             return fill(y, bias, clamp, add)
         c.g = self.placed(x, y)
         c.e = epilogue(bias, clamp, add)
-        if self.points and run_pixels(
+        if self.rows_of_windows and run_pixels(
                 self, &c.g, x, packed, y, &c.e, self.planes, n, seconds):
             return
         c.k, c.strip, c.x, c.y = self.k, self.strips.c, cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)

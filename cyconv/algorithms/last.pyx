@@ -1,5 +1,5 @@
-"""Channels last, in and out as they lie: 1 x 1 kernels for `implicit_gemm`, 3 x 3 taps on one
-channel for `direct` (``last.h``).
+"""Channels last, in and out as they lie: 1 x 1 kernels and few channels for `implicit_gemm`, 3 x 3
+taps on one channel for `direct` (``last.h``).
 
 The sums are those that the algorithms make of channels first, to the bit.
 """
@@ -10,7 +10,14 @@ from libc.string cimport memcpy, memset
 from cyconv.runtime.memory cimport Buffer
 from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm, Packed, ceil_div, from_row
-from cyconv.kernels.kernels cimport CYCONV_REAL, epilogue_t, geometry_t, last_for, last_t
+from cyconv.kernels.kernels cimport (
+    CYCONV_REAL,
+    axis_t,
+    epilogue_t,
+    geometry_t,
+    last_for,
+    last_t,
+)
 
 cnp.import_array()
 
@@ -18,6 +25,11 @@ cdef enum:
     PIXELS = 192   # of one piece of work: with 256 planes they stay in a second-level cache
     PIECE = 16384  # outputs of one piece of a depthwise layer
     PIECES = 4     # pieces for each thread at least, if there are so many
+    WINDOWS = 1 << 17  # bytes of windows side by side
+
+ctypedef fused cell_t:
+    float
+    double
 
 
 cdef struct Context:
@@ -27,10 +39,11 @@ cdef struct Context:
     char *y
     const char *w
     const char *zeros
-    ptrdiff_t planes                   # that are summed at a time
+    ptrdiff_t depth, planes            # terms of one output, and those summed at a time
     ptrdiff_t pixels, strips           # of one piece of work; pieces of one image
     ptrdiff_t filters, chunks          # the same of the filters
     bint flat                          # pixels of x lie at equal steps
+    bint points                        # a window is one pixel
     epilogue_t e
 
 
@@ -39,6 +52,42 @@ cdef bint lies_last(const geometry_t *g) noexcept nogil:
     return (g.outer_rank == 0 and g.x_cells == CYCONV_REAL and g.y_cells == CYCONV_REAL
             and g.C * g.G > 1 and g.x_c == 1 and g.y_k == 1
             and g.h.y_stride == g.w.out * g.w.y_stride)
+
+
+cdef void windows(const geometry_t *g, const cell_t *x, ptrdiff_t l0, ptrdiff_t m, cell_t *to,
+                  ptrdiff_t *offsets) noexcept nogil:
+    """What outputs [l0, l0 + m) read, each in the order of the weights.
+
+    `offsets` is room for those of one output's inputs from its first.
+    """
+    cdef ptrdiff_t R = g.h.kernel, S = g.w.kernel, taps = R * S, depth = g.C * taps
+    cdef ptrdiff_t i, r, s, c, t, _
+    cdef ptrdiff_t top, left, row, column
+    cdef ptrdiff_t down = (R - 1) * g.h.dilation, right = (S - 1) * g.w.dilation
+    cdef const cell_t *first
+    cdef bint within
+    for c in range(g.C):
+        for r in range(R):
+            for s in range(S):
+                offsets[c * taps + r * S + s] = (
+                    c + r * g.h.dilation * g.h.x_stride + s * g.w.dilation * g.w.x_stride)
+    for i in range(l0, l0 + m):
+        top = i // g.w.out * g.h.stride - g.h.pad
+        left = i % g.w.out * g.w.stride - g.w.pad
+        first = x + (top * g.h.x_stride + left * g.w.x_stride)
+        if top >= 0 and left >= 0 and top + down < g.h.in_ and left + right < g.w.in_:
+            for t in range(depth):
+                to[t] = first[offsets[t]]
+        else:
+            for r in range(R):
+                for s in range(S):
+                    row, column = top + r * g.h.dilation, left + s * g.w.dilation
+                    within = 0 <= row < g.h.in_ and 0 <= column < g.w.in_
+                    t = r * S + s
+                    for _ in range(g.C):
+                        to[t] = first[offsets[t]] if within else 0
+                        t += taps
+        to += depth
 
 
 cdef void pixels_piece(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
@@ -55,40 +104,57 @@ cdef void pixels_piece(const void *context, ptrdiff_t item, char *scratch) noexc
     cdef const char *x = c.x + (n * g.x_n + group * g.C) * size
     cdef char *y = c.y + (n * g.y_n + l0 * g.w.y_stride + group * g.K + first) * size
     cdef ptrdiff_t a_row = g.w.x_stride
+    cdef ptrdiff_t *offsets
     cdef epilogue_t e = from_row(&c.e, group * g.K + first, size)
     all_filters = ceil_div(g.K, c.k.nr) * c.k.nr
     if c.flat:
         x += l0 * g.w.x_stride * size
+    elif not c.points:
+        offsets = <ptrdiff_t *>scratch
+        scratch += ceil_div(c.depth * sizeof(ptrdiff_t), 64) * 64
+        if size == 4:
+            windows(g, <const float *>x, l0, m, <float *>scratch, offsets)
+        else:
+            windows(g, <const double *>x, l0, m, <double *>scratch, offsets)
+        x, a_row = scratch, c.depth
     else:
         for i in range(m):
             p, q = (l0 + i) // g.w.out, (l0 + i) % g.w.out
             memcpy(scratch + i * g.C * size, x + (
                 p * g.h.stride * g.h.x_stride + q * g.w.stride * g.w.x_stride) * size, g.C * size)
         x, a_row = scratch, g.C
-    while d < g.C:
-        count = min(c.planes, g.C - d)
+    while d < c.depth:
+        count = min(c.planes, c.depth - d)
         c.k.multiply(
             m, filters, count, x + d * size, a_row,
-            c.w + ((group * g.C + d) * all_filters + first * count) * size, count * c.k.nr,
-            y, g.w.y_stride, d > 0, &e if d + count == g.C else NULL)
+            c.w + ((group * c.depth + d) * all_filters + first * count) * size, count * c.k.nr,
+            y, g.w.y_stride, d > 0, &e if d + count == c.depth else NULL)
         d += count
 
 
 cdef bint run_pixels(Algorithm a, const geometry_t *g, cnp.ndarray x, Packed packed, cnp.ndarray y,
                      const epilogue_t *e, ptrdiff_t planes, int threads, double seconds) except -1:
-    """y of a 1 x 1 kernel without padding; False if these arrays are not for it."""
+    """y of a kernel whose windows are pixels, or of few channels; False if these arrays are not for
+    it.
+    """
     cdef Context c
-    cdef ptrdiff_t pixels = g.h.out * g.w.out, pieces
+    cdef ptrdiff_t pixels = g.h.out * g.w.out, pieces, taps = g.h.kernel * g.w.kernel
     cdef size_t scratch = 0
     c.k = last_for(a.isa, a.problem.dtype)
     if c.k == NULL or packed.source is None or not lies_last(g) or g.K < c.k.lanes:
         return False
-    c.g, c.e, c.planes = g[0], e[0], planes
-    c.flat = g.h.stride == g.w.stride == 1 and g.h.x_stride == g.w.in_ * g.w.x_stride
+    c.g, c.e, c.depth = g[0], e[0], g.C * taps
+    c.points = taps == 1 and g.h.pad == g.w.pad == 0 and holds_all(&g.h) and holds_all(&g.w)
+    c.planes = planes * taps
+    c.flat = (c.points and g.h.stride == g.w.stride == 1
+              and g.h.x_stride == g.w.in_ * g.w.x_stride)
     c.pixels = min(<ptrdiff_t>PIXELS, pixels)
+    if not c.points:
+        c.pixels = max(<ptrdiff_t>1, min(c.pixels, WINDOWS // (c.depth * c.k.itemsize)))
     if not c.flat:
-        c.pixels = max(<ptrdiff_t>1, min(c.pixels, a.workspace_limit // (g.C * c.k.itemsize)))
-        scratch = ceil_div(c.pixels * g.C * c.k.itemsize, 64) * 64
+        c.pixels = max(<ptrdiff_t>1, min(c.pixels, a.workspace_limit // (c.depth * c.k.itemsize)))
+        scratch = ceil_div(c.pixels * c.depth * c.k.itemsize, 64) * 64
+        scratch += 0 if c.points else ceil_div(c.depth * sizeof(ptrdiff_t), 64) * 64
         threads = <int>max(1, min(<ptrdiff_t>threads, a.workspace_limit // <ptrdiff_t>scratch))
     c.strips = ceil_div(pixels, c.pixels)
     c.filters, pieces = g.K, g.N * g.G * c.strips
@@ -96,25 +162,31 @@ cdef bint run_pixels(Algorithm a, const geometry_t *g, cnp.ndarray x, Packed pac
         c.filters = ceil_div(ceil_div(g.K, ceil_div(PIECES * threads, pieces)), c.k.nr) * c.k.nr
     c.chunks = ceil_div(g.K, c.filters)
     if packed.last is None:
-        packed.last = panels(c.k, g, packed.source, planes)
+        packed.last = panels(c.k, g, packed.source, c.depth, c.planes)
     c.w = packed.last.data
     c.x, c.y = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
     parallel_for(pixels_piece, &c, pieces * c.chunks, threads, scratch, seconds)
     return True
 
 
-cdef Buffer panels(const last_t *k, const geometry_t *g, cnp.ndarray w, ptrdiff_t planes):
-    """The weights [group][block of planes][panel][plane][filter]."""
+cdef bint holds_all(const axis_t *a) noexcept nogil:
+    """Whether every output of an axis of one tap is of a pixel."""
+    return (a.out - 1) * a.stride < a.in_
+
+
+cdef Buffer panels(const last_t *k, const geometry_t *g, cnp.ndarray w, ptrdiff_t depth,
+                   ptrdiff_t planes):
+    """The weights [group][block of terms][panel][term][filter]."""
     cdef Buffer buffer = Buffer()
     cdef ptrdiff_t group, d, count, filters = ceil_div(g.K, k.nr) * k.nr
     cdef const char *source = cnp.PyArray_BYTES(w)
-    buffer.reserve(g.G * g.C * filters * k.itemsize, "packed weights")
+    buffer.reserve(g.G * depth * filters * k.itemsize, "packed weights")
     for group in range(g.G):
         d = 0
-        while d < g.C:
-            count = min(planes, g.C - d)
-            k.pack(source + (group * g.K * g.C + d) * k.itemsize, g.C, g.K, count,
-                   buffer.data + (group * g.C + d) * filters * k.itemsize)
+        while d < depth:
+            count = min(planes, depth - d)
+            k.pack(source + (group * g.K * depth + d) * k.itemsize, depth, g.K, count,
+                   buffer.data + (group * depth + d) * filters * k.itemsize)
             d += count
     return buffer
 
