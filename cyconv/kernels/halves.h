@@ -53,7 +53,7 @@ INLINE bits_vec narrow_f16(vec v) {
 INLINE bits_vec narrow_bf16(vec v) {
     const bits_vec bits = (bits_vec)v;
     const bits_vec round = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    return either((lane_mask)((bits & 0x7fffffff) > (255u << 23)), bits >> 16 | 0x40, round);
+    return either((lane_mask)(v != v), bits >> 16 | 0x40, round);
 }
 
 /* LANES cells at p. */

@@ -126,8 +126,8 @@ INLINE int cells_of(const epilogue_t *e) {
 #endif
 }
 
-/* A tile that hangs over the edge, or whose columns are not contiguous, or whose cells are not
- * those of sums. */
+/* A tile that hangs over the edge, or whose columns are not contiguous, or that adds a residual of
+ * cells that are not those of sums. */
 static __attribute__((noinline)) void store_edge(ptrdiff_t m, ptrdiff_t n, const real *sum,
                                                  ptrdiff_t ld, real *C, ptrdiff_t c_row,
                                                  ptrdiff_t c_column, int accumulate,
@@ -172,15 +172,24 @@ INLINE void tile_edge(const int m, const int v, ptrdiff_t n, vec sum[][TILE_MAX]
     store_edge(m, n, edge, v * LANES, C, c_row, c_column, accumulate, e, row);
 }
 
+INLINE void tile_store(const int cells, const int m, const int v, const epilogue_t *e, real *C,
+                       ptrdiff_t c_row, vec sum[][TILE_MAX]) {
+#pragma GCC unroll 6
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+        for (int k = 0; k < v; k++)
+            store_cells_at(cells, c_at(e, C, i * c_row + k * LANES), sum[i][k]);
+}
+
 /* Tiles beside each other, of n columns together; B of the next one lies `step` elements on. A call
  * for each would cost as much as a tenth of a tile's sums over 64 taps. */
 INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const real *A,
                  const real *B, ptrdiff_t ldb, ptrdiff_t step, const ptrdiff_t *offset, real *C,
                  ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e,
                  ptrdiff_t row) {
-    const int vectors = c_column == 1 && cells_of(e) == CYCONV_REAL;
     const real *bias = e && e->bias ? (const real *)e->bias + row : NULL;
-    const int clamped = e && e->clamp, added = e && e->add;
+    const int clamped = e && e->clamp, added = e && e->add, cells = cells_of(e);
+    const int vectors = c_column == 1 && (cells == CYCONV_REAL || !added);
     const vec low = splat(clamped ? (real)e->low : 0), high = splat(clamped ? (real)e->high : 0);
     for (; n > 0; n -= v * LANES, B += step, C = c_at(e, C, v * LANES * c_column)) {
         vec sum[CYCONV_MR][TILE_MAX];
@@ -222,10 +231,12 @@ INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const re
             for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
                 for (int k = 0; k < v; k++) sum[i][k] = clamp(sum[i][k], low, high);
-#pragma GCC unroll 6
-        for (int i = 0; i < m; i++)
-#pragma GCC unroll 8
-            for (int k = 0; k < v; k++) store(C + i * c_row + k * LANES, sum[i][k]);
+        if (cells == CYCONV_F16)
+            tile_store(CYCONV_F16, m, v, e, C, c_row, sum);
+        else if (cells == CYCONV_BF16)
+            tile_store(CYCONV_BF16, m, v, e, C, c_row, sum);
+        else
+            tile_store(CYCONV_REAL, m, v, e, C, c_row, sum);
     }
 }
 
