@@ -264,10 +264,7 @@ cdef class Algorithm(Base):
     cdef size_t before_sums  # bytes of scratch
     cdef bint pointwise, alone  # of a group: one piece of work
     cdef bint rows_of_windows  # one output's inputs may be a row, where channels lie last
-<<<<<<< HEAD
     cdef bint streams        # few filters are multiplied with pixels where they lie
-=======
->>>>>>> small
 
     @classmethod
     def supports(cls, problem):
@@ -303,10 +300,7 @@ cdef class Algorithm(Base):
         self.pointwise = is_pointwise(self.problem.sizes)
         self.rows_of_windows = is_points(self.problem.sizes) or (
             self.g.outer_rank == 0 and 1 < self.g.C <= FEW_CHANNELS)
-<<<<<<< HEAD
         self.streams = in_streams(self.problem.sizes)
-=======
->>>>>>> small
         taps = int(h.kernel) * int(w.kernel)
         blocks = ceil_div(self.g.D, max(1, (STREAMS if self.streams else TAPS) // taps))
         planes = ceil_div(self.g.D, max(1, blocks))
