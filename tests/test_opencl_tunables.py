@@ -187,8 +187,9 @@ def test_a_work_item_takes_any_share_of_the_tiles(algorithm, share, filters, dev
         np.testing.assert_array_equal(plan(x, w), expected)
         np.testing.assert_array_equal(plan(x, w, add=add), expected + add)
     if target.cpu and filters > 6:
-        vector = implicit_gemm.TUNABLES.chosen(target, False)["VECTORS"] * target.vector_bytes
-        assert (max(local) > vector) == ("blocks" in share)
+        choice = implicit_gemm.TUNABLES.chosen(target, False)
+        _, positions = implicit_gemm.sides(target, False, choice)
+        assert (max(local) > 4 * positions) == ("blocks" in share)
 
 
 # Aligned and not, whole chunks of taps and not, outputs in a row and not.
