@@ -39,10 +39,19 @@ INLINE lane_mask largest_each(lane_mask *runs) {
     return runs[0];
 }
 
-static void row_spread(ptrdiff_t n, const void *numbers, int least, spread_t *found) {
-    const real *x = numbers;
+/* The sizes of rows of numbers, in the lanes: the largest, the least that is not zero, and the
+ * least of the largest of each run. */
+typedef struct {
+    lane_mask most, low, run;
+} sizes_t;
+
+INLINE sizes_t no_sizes(void) {
     const lane_mask none = (lane_mask){0} + INFINITE;
-    lane_mask most = {0}, low = none, run = none, runs[LANES];
+    return (sizes_t){{0}, none, none};
+}
+
+static void add_sizes(ptrdiff_t n, const real *x, int least, sizes_t *found) {
+    lane_mask most = found->most, low = found->low, run = found->run, runs[LANES];
     real few[CYCONV_RUN] = {0};
     ptrdiff_t count = n / CYCONV_RUN, i = 0;
     for (; i + LANES <= count; i += LANES) {
@@ -56,9 +65,12 @@ static void row_spread(ptrdiff_t n, const void *numbers, int least, spread_t *fo
         if (n > 0) memcpy(few, x, (size_t)n * sizeof *x);
         x = few, n = CYCONV_RUN, count = 1;
     }
-    for (const ptrdiff_t end = count + (n % CYCONV_RUN > 0); i < end; i++) {
-        runs[0] = run_size(x + (i < count ? i * CYCONV_RUN : n - CYCONV_RUN));
-        for (int k = 1; k < LANES; k++) runs[k] = runs[0];
+    /* Fewer runs than lanes: the last one, which ends where the numbers do, stands again. */
+    for (const ptrdiff_t end = count + (n % CYCONV_RUN > 0); i < end; i += LANES) {
+        for (ptrdiff_t k = 0; k < LANES; k++) {
+            const ptrdiff_t j = i + k < end ? i + k : end - 1;
+            runs[k] = run_size(x + (j < count ? j * CYCONV_RUN : n - CYCONV_RUN));
+        }
         const lane_mask each = largest_each(runs);
         most = larger(each, most);
         run = least_but_zero(each, run);
@@ -67,10 +79,21 @@ static void row_spread(ptrdiff_t n, const void *numbers, int least, spread_t *fo
         for (i = 0; i + LANES <= n; i += LANES) low = least_but_zero(sizes(x + i), low);
         if (i < n) low = least_but_zero(sizes(x + n - LANES), low);
     }
+    *found = (sizes_t){most, low, run};
+}
+
+static void merge_sizes(const sizes_t *sizes, spread_t *found) {
+    const vec most = (vec)sizes->most, run = (vec)sizes->run, low = (vec)sizes->low;
     for (int l = 0; l < LANES; l++) {
-        if (!(((vec)most)[l] <= found->largest))
-            found->largest = most[l] < INFINITE ? ((vec)most)[l] : INFINITY;
-        if (((vec)run)[l] < found->least_run) found->least_run = ((vec)run)[l];
-        if (((vec)low)[l] < found->least) found->least = ((vec)low)[l];
+        if (!(most[l] <= found->largest))
+            found->largest = sizes->most[l] < INFINITE ? most[l] : INFINITY;
+        if (run[l] < found->least_run) found->least_run = run[l];
+        if (low[l] < found->least) found->least = low[l];
     }
+}
+
+static void row_spread(ptrdiff_t n, const void *x, int least, spread_t *found) {
+    sizes_t sizes = no_sizes();
+    add_sizes(n, x, least, &sizes);
+    merge_sizes(&sizes, found);
 }

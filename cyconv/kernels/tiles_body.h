@@ -57,7 +57,10 @@ INLINE ptrdiff_t cell_at(const tile_source_t *s, int a, ptrdiff_t i) {
     return from < 0 ? CONSTANT_CELL : from - s->place[a];
 }
 
-enum { APART = 64 }; /* cells that lie apart, gathered at a time */
+enum {
+    APART = 64,    /* cells that lie apart, gathered at a time */
+    ROWS_AHEAD = 4 /* of a tile, that are fetched */
+};
 
 /* n cells of `size` bytes, each `from_step` cells after the one before, to cells `to_step` apart.
  */
@@ -191,21 +194,29 @@ static void load_tile(const tile_t *t, const tile_source_t *s, int half, void *p
 }
 
 /* Runs of CYCONV_RUN are those of the whole line. */
-static void look_at_line(const tile_source_t *s, const void *x, int least, spread_t *found) {
+static void look_at_line(const tile_source_t *s, const void *x, int least, sizes_t *found) {
     enum { FEW = 32 * CYCONV_RUN };
     real few[FEW + CYCONV_RUN];
     const ptrdiff_t first = s->held[2] > 0 ? 0 : s->begin[2];
     const ptrdiff_t last = s->held[2] > s->end[2] ? s->held[2] : s->end[2];
     if (first >= last) return;
     if (first == s->begin[2] && last == s->end[2] && s->step[2] == 1 && s->type == TYPE_OF_REAL) {
-        row_spread(last - first, x, least, found);
+        add_sizes(last - first, x, least, found);
         return;
     }
     for (ptrdiff_t i = first, end; i < last; i = end) {
         end = last - i < FEW + CYCONV_RUN ? last : i + FEW;
         load_line(s, x, i, end, few);
-        row_spread(end - i, few, least, found);
+        add_sizes(end - i, few, least, found);
     }
+}
+
+/* The piece of a row that lies some rows on: pieces are too short for the processor to see. */
+INLINE void fetch_row(const tile_source_t *s, const void *x) {
+    const ptrdiff_t size = storage_size(s->type), n = (s->end[2] - s->begin[2]) * s->step[2];
+    const uintptr_t cells = (uintptr_t)x + (uintptr_t)(ROWS_AHEAD * s->step[1] * size);
+    for (ptrdiff_t i = 0; i < n * size + 64; i += 64)
+        __builtin_prefetch((const void *)(cells + (uintptr_t)i)); /* perhaps beyond the image */
 }
 
 INLINE ptrdiff_t end_of(const tile_source_t *s, int a) {
@@ -214,19 +225,20 @@ INLINE ptrdiff_t end_of(const tile_source_t *s, int a) {
 
 static void look_at_tile(const tile_t *t, const tile_source_t *s, int least, spread_t *found) {
     const real constant = (real)s->constant;
-    if (t->folded) {
-        look_at_line(s, s->x, least, found);
-        return;
-    }
-    for (ptrdiff_t o = 0; o < end_of(s, 0); o++)
+    sizes_t sizes = no_sizes();
+    if (t->folded) look_at_line(s, s->x, least, &sizes);
+    for (ptrdiff_t o = 0; !t->folded && o < end_of(s, 0); o++)
         for (ptrdiff_t r = 0; r < end_of(s, 1); r++) {
             const row_t from = row_at(s, o, r), here = {o, r};
             if (is_zero(from)) continue;
-            if (is_constant(from))
-                row_spread(1, &constant, least, found);
-            else if (holds_row(s, here) || !holds_row(s, from))
-                look_at_line(s, cells_of(s, from), least, found);
+            if (is_constant(from)) {
+                add_sizes(1, &constant, least, &sizes);
+            } else if (holds_row(s, here) || !holds_row(s, from)) {
+                look_at_line(s, cells_of(s, from), least, &sizes);
+                fetch_row(s, cells_of(s, from));
+            }
         }
+    merge_sizes(&sizes, found);
 }
 
 /* to[i * step] = from[i * stride], i < n. */
