@@ -2,8 +2,8 @@
 
 /* s[plane, phase, z, h, w] = x[n, c, z step + lo[phase], ...], zero outside x. lo: (d, h, w) of
    every phase. xs: strides (n, c, d, h, w), offset. in: sizes of x (d, h, w) and channels. size: of
-   a phase (d, h, w), elements to the next plane, how many zeros follow the last phase, phases.
-   run: columns to a work item. */
+   a phase (d, h, w), elements to the next plane, how many zeros follow the last phase. run: columns
+   to a work item. */
 __kernel void stage(__global const real *restrict x, __global real *restrict s,
                     __global const int *restrict lo, long8 xs, long8 in, long8 size, long8 step,
                     long run) {

@@ -112,7 +112,7 @@ class Staged:
             device.constant(self.table),
             volume(x),
             long8([*self.inputs, max(1, c)]),
-            long8([*self.sizes, self.plane, self.tail, len(self.phases)]),
+            long8([*self.sizes, self.plane, self.tail]),
             long8(self.stride),
             np.int64(run),
         )
