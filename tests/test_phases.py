@@ -7,9 +7,10 @@ import pytest
 
 import cyconv
 
-from . import oracle, tolerances
+from . import oracle
 from .cases import Case, seeds
-from .test_directions import channels_last, normal, out_shape
+from .one_pass import OnePass, in_one_pass
+from .test_directions import normal, out_shape
 
 SEEDS = 150
 
@@ -41,52 +42,18 @@ def random_case(seed):
     )
 
 
-def plan_of(case, dtype="float32", **options):
-    problem = cyconv.Problem(case.x, case.w, dtype, **case.geometry, direction="grad_input")
-    return cyconv.plan(problem, algorithm="direct", **options)
-
-
-def apart(case, dtype="float32", **options):
-    """The same plan, that solves each phase on its own: not from the cache, nor put there."""
-    plan = plan_of(case, dtype, **options)
-    key = plan.problem, "direct", plan.threads, "balanced", plan.workspace_limit, plan._isa
-    alone = type(plan)(*key)
-    alone._root.together = None
-    return alone
-
-
-def in_one_pass(plan):
-    return "in one pass" in plan.explain().chain[-1]
+ONE_PASS = OnePass("direct")
+plan_of, apart = ONE_PASS.plan_of, ONE_PASS.apart
 
 
 @seeds(SEEDS)
 def test_the_bits_of_each_phase_on_its_own(seed, isa):
-    case, rng = random_case(seed), np.random.default_rng(seed)
-    dtype = str(rng.choice(["float32", "float64"]))
-    x, w, g = normal(case, dtype)
-    options = {"threads": int(rng.integers(1, 4))}
-    if rng.random() < 0.5:
-        options["bias"] = rng.standard_normal(x.shape[1]).astype(dtype)
-    if rng.random() < 0.5:
-        options["activation"] = (-0.5, 0.75)
-    y, expected = plan_of(case, dtype)(g, w, **options), apart(case, dtype)(g, w, **options)
-    np.testing.assert_array_equal(y, expected, strict=True)
-    out = np.moveaxis(np.full_like(channels_last(x), np.nan), -1, 1)
-    np.testing.assert_array_equal(plan_of(case, dtype)(g, w, **options, out=out), expected)
-    np.testing.assert_array_equal(
-        plan_of(case, dtype)(channels_last(g).transpose(0, 3, 1, 2), w, **options), expected
-    )
+    ONE_PASS.check_bits(random_case(seed), seed)
 
 
 @seeds(SEEDS)
 def test_the_sums_are_the_oracles(seed, isa):
-    case = random_case(seed)
-    x, w, g = normal(case, "float32")
-    expected = oracle.grad_input(x.shape, w, g, **case.geometry)
-    bound = oracle.grad_input(x.shape, abs(w), abs(g), **case.geometry)
-    y = plan_of(case)(g, w)
-    taps = int(np.prod(w.shape[2:]))
-    assert (abs(y - expected) <= tolerances.gamma(taps + 1, "float32") * bound).all()
+    ONE_PASS.check_sums(random_case(seed))
 
 
 def test_random_cases_are_solved_in_one_pass():
