@@ -52,11 +52,12 @@ cdef class Pairs(Algorithm):
     cdef ptrdiff_t depth            # planes of x
     cdef ptrdiff_t planes, rows, columns, group
     cdef size_t at_rows, at_panel, at_strip, at_sums
-    cdef bint pointwise, gathered, blocked, of_plane
+    cdef bint pointwise, gathered, blocked, of_plane, of_lanes
     cdef plane_t plane
     cdef ptrdiff_t together
     cdef size_t copy_bytes, out_bytes
 
+    cdef bint lay_out_lanes(self) except -1
     cdef lay_out_plane(self, ptrdiff_t taps)
     cdef size_t plane_scratch(self, ptrdiff_t taps, ptrdiff_t rows)
     cdef odd(self)

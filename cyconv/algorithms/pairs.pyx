@@ -13,6 +13,7 @@ until they are rounded.
 """
 
 cimport numpy as cnp
+from libc.string cimport memcpy
 
 from cyconv.planning.estimates cimport (
     copied,
@@ -28,6 +29,7 @@ from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
+from cyconv.algorithms.pair_lanes cimport Lanes, run_lanes, weights_in_lanes
 from cyconv.algorithms.strips cimport Strips, pack_blocks, strip_bytes, strips
 from cyconv.kernels.kernels cimport (
     CYCONV_I8,
@@ -293,6 +295,8 @@ cdef class Pairs(Base):
         self.pointwise = is_pointwise(sizes)
         self.gathered = self.gathers and not self.pointwise
         self.source.next = 0
+        if not self.gathers and self.lay_out_lanes():
+            return
         if by_taps(sizes):
             self.source.next = self.g.w.dilation
             self.g.w.kernel = ceil_div(self.g.w.kernel, 2)
@@ -338,6 +342,17 @@ cdef class Pairs(Base):
         self.check_workspace(needed)
         self.workspace_per_thread = needed
 
+    cdef bint lay_out_lanes(self) except -1:
+        """Whether neighbouring channels are to lie in the lanes."""
+        cdef Py_ssize_t needed
+        self.of_lanes = False
+        if not self.p.lanes_fit(&self.g):
+            return False
+        needed = self.p.lanes_scratch(&self.g)
+        self.of_lanes = needed <= min(machine.caches().l2 // 2, self.workspace_limit - 64)
+        self.workspace_per_thread = needed
+        return self.of_lanes
+
     cdef lay_out_plane(self, ptrdiff_t taps):
         """Rows of outputs, of how many planes, that stay in the first-level cache, if it may."""
         cdef ptrdiff_t rows = self.g.h.out
@@ -377,8 +392,18 @@ cdef class Pairs(Base):
 
     def pack(self, w):
         """Pairs of weights, in blocks of planes."""
+        if self.of_lanes:
+            return self.pack_lanes(np.asarray(w, np.int16))
         joined = self.joined(np.asarray(w, np.int16))
         return pack_blocks(self, joined, self.planes, 1 if self.of_plane else self.g.K)
+
+    def pack_lanes(self, w):
+        """Pairs of rows of weights, channels beside each other."""
+        cdef cnp.ndarray pairs = weights_in_lanes(
+            w.reshape(len(w), *w.shape[-2:]), self.p.lanes)
+        cdef Packed packed = self.new_packed((<object>pairs).size, (w,))
+        memcpy(packed.panels.data, cnp.PyArray_DATA(pairs), (<object>pairs).nbytes)
+        return packed
 
     def joined(self, w):
         """(K, planes, R, S) of pairs, in 32 bits each."""
@@ -392,19 +417,27 @@ cdef class Pairs(Base):
         `target` is (zero, factor) of a result that is requantised to y's type.
         """
         cdef Context c
+        cdef Lanes lanes
         cdef piece_t piece
         cdef ptrdiff_t step
         cdef int n = self.threads_for(threads)
         if self.depth == 0:
             return fill(y, bias, clamp, add)
-        if self.pointwise:
-            x = x if rows_follow(x) else x.copy()
-            if not rows_follow(y):
+        if self.pointwise or self.of_lanes:
+            x = x if rows_follow(x, self.of_lanes) else x.copy()
+            if not rows_follow(y, self.of_lanes):
                 whole = np.empty((<object>y).shape, y.dtype)
                 self.run(x, packed, whole, bias, None, threads, seconds, None, zero, target)
                 y[...] = whole
                 return finish(y, None, None, add)
         self.begin(&c, x, packed, y, bias, clamp, add, zero, target)
+        if self.of_lanes:
+            lanes.g, lanes.p, lanes.source, lanes.e = c.g, c.p, c.source, c.e
+            lanes.target = &c.target if c.rounded else NULL
+            lanes.x, lanes.w, lanes.y = c.x, c.panels, c.y
+            lanes.x_size, lanes.y_size = c.x_size, c.y_size
+            run_lanes(&lanes, n, self.workspace_per_thread, seconds)
+            return
         if self.of_plane:
             c.rows, c.row_strips = self.rows, ceil_div(c.g.h.out, self.rows)
             c.plane, c.copy_bytes, c.out_bytes = self.plane, self.copy_bytes, self.out_bytes
@@ -506,8 +539,10 @@ cdef storage_t storage(cnp.ndarray a):
     return CYCONV_U8 if a.dtype.kind == "u" else CYCONV_I8
 
 
-cdef bint rows_follow(cnp.ndarray a):
-    """Whether the pixels of a plane are equally far apart."""
+cdef bint rows_follow(cnp.ndarray a, bint close):
+    """Whether the pixels of a plane are equally far apart, and, if `close`, without gaps."""
+    if close and a.shape[a.ndim - 1] > 1 and a.strides[a.ndim - 1] != a.itemsize:
+        return False
     return a.shape[a.ndim - 2] <= 1 or a.strides[a.ndim - 2] == (
         a.shape[a.ndim - 1] * a.strides[a.ndim - 1])
 

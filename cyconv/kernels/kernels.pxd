@@ -197,6 +197,7 @@ cdef extern from "pairs.h" nogil:
         ptrdiff_t outputs, cells
 
     struct pairs:
+        ptrdiff_t lanes
         void (*multiply)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const void *, ptrdiff_t,
                          ptrdiff_t, const ptrdiff_t *, void *, ptrdiff_t, ptrdiff_t, int,
                          const epilogue_t *) noexcept nogil
@@ -209,6 +210,11 @@ cdef extern from "pairs.h" nogil:
                       const pair_target_t *, ptrdiff_t, void *) noexcept nogil
         void (*plane_store)(const geometry_t *, const plane_t *, storage_t, const void *, ptrdiff_t,
                             void *) noexcept nogil
+        int (*lanes_fit)(const geometry_t *) noexcept nogil
+        size_t (*lanes_scratch)(const geometry_t *) noexcept nogil
+        void (*in_lanes)(const geometry_t *, const pair_source_t *, const char *, ptrdiff_t,
+                         const void *, const pair_target_t *, const epilogue_t *, ptrdiff_t,
+                         char *, void *) noexcept nogil
         void (*winograd_input)(const void **, ptrdiff_t, ptrdiff_t, void *,
                                ptrdiff_t) noexcept nogil
         void (*winograd_output)(const void *, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil

@@ -15,16 +15,21 @@ const chains_t JOIN(chains, TARGET, ELEMENT) = {
     .itemsize = REAL_BYTES, .lanes = LANES, .scratch = chain_scratch, .tile = chain_tile};
 #elif defined(PART_pairs)
 #include "pairs_body.h"
+#include "pairs_lanes_body.h"
 #include "pairs_plane_body.h"
 #include "pairs_winograd_body.h"
 extern const pairs_t JOIN(pairs, TARGET, ELEMENT);
 const pairs_t JOIN(pairs, TARGET, ELEMENT) = {
+    .lanes = LANES,
     .multiply = multiply,
     .fill = fill_pairs,
     .plane_fits = plane_fits,
     .plane_copy = plane_copy,
     .plane = plane_filter,
     .plane_store = plane_store,
+    .lanes_fit = pair_lanes_fit,
+    .lanes_scratch = pair_lanes_scratch,
+    .in_lanes = pair_lanes,
     .winograd_input = winograd_input,
     .winograd_output = winograd_output,
     .finish = finish_sums,

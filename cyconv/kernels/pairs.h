@@ -42,6 +42,7 @@ typedef struct {
 } plane_t;
 
 struct pairs {
+    ptrdiff_t lanes; /* pairs of a vector */
     /* As in kernels_t of u32, but for the product. */
     void (*multiply)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
                      ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
@@ -66,6 +67,16 @@ struct pairs {
     /* Those numbers to rows of y. */
     void (*plane_store)(const geometry_t *g, const plane_t *l, storage_t type, const void *cells,
                         ptrdiff_t rows, void *y);
+    /* Whether `in_lanes` takes these sizes: filters of one plane, rows of the kernel that follow
+     * each other, as many channels as a vector has lanes. */
+    int (*lanes_fit)(const geometry_t *g);
+    size_t (*lanes_scratch)(const geometry_t *g);
+    /* The outputs of `count` channels, as many as lanes or fewer, whose planes of pixels begin at x
+     * and of outputs at y; planes lie without gaps. As `plane` and `plane_store`, or through the
+     * epilogue where there is no target. w: see pairs_lanes_body.h. */
+    void (*in_lanes)(const geometry_t *g, const pair_source_t *from, const char *x, ptrdiff_t count,
+                     const void *w, const pair_target_t *to, const epilogue_t *e, ptrdiff_t filter,
+                     char *y, void *scratch);
     /* Winograd F(2 x 2, 3 x 3). V[xi][t] = (B^T x B)[xi] of `tiles` neighbouring tiles of one pair
      * of planes, a row of tiles from four rows of a strip of two column phases, `odd` elements
      * apart; writes up to a vector past t = tiles. Of pixels of 9 bits and a sign V has 11. */

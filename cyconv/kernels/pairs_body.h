@@ -1,6 +1,7 @@
 /* Pairs of 16-bit integers: see pairs.h. `real` is u32, the type of an element and of a sum. */
 #include "pairs.h"
 #include "simd.h"
+#include "widen.h"
 #if defined(__SSE2__)
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
@@ -64,9 +65,6 @@ INLINE void widen(storage_t type, const char *plane, ptrdiff_t at, ptrdiff_t ste
     }
 }
 
-typedef int16_t shorts __attribute__((vector_size(VECTOR_BYTES)));
-enum { SHORTS = VECTOR_BYTES / 2 };
-
 typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
 
 INLINE floats limited(floats v, floats low, floats high) {
@@ -92,19 +90,6 @@ INLINE vec paired(vec first, vec second) {
     return (first & 0xFFFFu) | second << 16;
 #endif
 }
-
-/* SHORTS stored pixels in 16 bits: GCC's own conversions go by way of half vectors. */
-#if VECTOR_BYTES == 64 && defined(__AVX512BW__)
-#define WIDE_uint8_t(v) ((shorts)_mm512_cvtepu8_epi16((__m256i)(v)))
-#define WIDE_int8_t(v) ((shorts)_mm512_cvtepi8_epi16((__m256i)(v)))
-#elif VECTOR_BYTES == 32 && defined(__AVX2__)
-#define WIDE_uint8_t(v) ((shorts)_mm256_cvtepu8_epi16((__m128i)(v)))
-#define WIDE_int8_t(v) ((shorts)_mm256_cvtepi8_epi16((__m128i)(v)))
-#else
-#define WIDE_uint8_t(v) __builtin_convertvector(v, shorts)
-#define WIDE_int8_t(v) __builtin_convertvector(v, shorts)
-#endif
-#define WIDE_int16_t(v) (v)
 
 /* The first and the second halves of two vectors' elements, by turns. */
 #if VECTOR_BYTES == 64

@@ -3,39 +3,33 @@
  *     rows of bytes, with what lies around them ── sums ──► words ── finish ──► result
  *
  * Chains of one stage of a few taps: Sobel, Laplace, Prewitt and their lengths. */
-typedef int16_t shorts __attribute__((vector_size(VECTOR_BYTES)));
+#include "widen.h"
+
 typedef int16_t shorts_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(2), may_alias));
 typedef uint8_t half_bytes __attribute__((vector_size(VECTOR_BYTES / 2)));
 
-enum { WORDS = VECTOR_BYTES / 2, WORD_ROWS = 32, WORD_MOST = 32767, LENGTH_MOST = 4096 };
+enum { WORD_ROWS = 32, WORD_MOST = 32767, LENGTH_MOST = 4096 };
 
-/* Bytes as words. GCC converts halves and joins them where one instruction does it. */
 INLINE shorts widened(const uint8_t *from) {
-#if defined(__AVX512BW__) && VECTOR_BYTES == 64
-    return (shorts)_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)from));
-#elif defined(__AVX2__) && VECTOR_BYTES == 32
-    return (shorts)_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)from));
-#else
     half_bytes cells;
-    memcpy(&cells, from, WORDS);
-    return __builtin_convertvector(cells, shorts);
-#endif
+    memcpy(&cells, from, sizeof cells);
+    return WIDE_uint8_t(cells);
 }
 
 /* sums[j] = sum_t w[t] * in[j + at[t]] of n cells, by whole groups of vectors. */
 static void word_sums(ptrdiff_t terms, const shorts_unaligned *w, const ptrdiff_t *at,
                       const uint8_t *in, ptrdiff_t n, int16_t *sums) {
     enum { V = 4 };
-    for (ptrdiff_t j = 0; j < n; j += V * WORDS) {
+    for (ptrdiff_t j = 0; j < n; j += V * SHORTS) {
         shorts sum[V] = {{0}};
         for (ptrdiff_t t = 0; t < terms; t++) {
             const uint8_t *from = in + at[t] + j;
             const shorts weight = w[t];
 #pragma GCC unroll 4
-            for (int v = 0; v < V; v++) sum[v] += widened(from + v * WORDS) * weight;
+            for (int v = 0; v < V; v++) sum[v] += widened(from + v * SHORTS) * weight;
         }
 #pragma GCC unroll 4
-        for (int v = 0; v < V; v++) *(shorts_unaligned *)(sums + j + v * WORDS) = sum[v];
+        for (int v = 0; v < V; v++) *(shorts_unaligned *)(sums + j + v * SHORTS) = sum[v];
     }
 }
 
@@ -84,12 +78,12 @@ typedef struct {
 static ptrdiff_t divide_words(const chain_t *c, words_t *t, real *scratch) {
     ptrdiff_t used = 0;
     t->cells =
-        some_bytes((c->up + c->below + WORD_ROWS + 1) * c->pitch + 4 * WORDS, 1, scratch, &used);
+        some_bytes((c->up + c->below + WORD_ROWS + 1) * c->pitch + 4 * SHORTS, 1, scratch, &used);
     t->lengths = some_rows(c, 1, scratch, &used);
     t->map = some_bytes(c->pitch, sizeof(int32_t), scratch, &used);
     for (int b = 0; b < c->branches; b++) {
         const stage_t *s = &c->stage[b][0];
-        t->sums[b] = some_bytes(c->pitch + 4 * WORDS, sizeof(int16_t), scratch, &used);
+        t->sums[b] = some_bytes(c->pitch + 4 * SHORTS, sizeof(int16_t), scratch, &used);
         t->w[b] = some_bytes(s->terms, sizeof(shorts), scratch, &used);
         for (ptrdiff_t i = 0; scratch && i < s->terms; i++)
             t->w[b][i] = (int16_t)((const real *)s->w)[i] + (shorts){0};

@@ -6,8 +6,8 @@ from timeit import Timer
 import numpy as np
 
 from cyconv.problem.operands import on_host
-from cyconv.signal.slices import check_valid, convolved, slices
-from cyconv.signal.spectral import check_axes_match, fftconvolve
+from cyconv.signal.slices import CONV_DTYPES, check_valid, convolved, slices
+from cyconv.signal.spectral import check_axes_match, convolved_in_floats
 
 
 def convolve(in1, in2, mode="full", method="auto"):
@@ -77,12 +77,15 @@ def _convolve(a, b, mode, method):
     if method not in ("auto", "direct", "fft"):
         raise ValueError(f"method must be 'auto', 'direct' or 'fft', got {method!r}")
     dtype = np.result_type(a, b)
-    if method == "direct" or (method == "auto" and choose_conv_method(a, b, mode) == "direct"):
+    summed = dtype.char in CONV_DTYPES and dtype.char != "e"  # for any axes and mode
+    if not summed and (
+        method == "direct" or (method == "auto" and choose_conv_method(a, b, mode) == "direct")
+    ):
         check_direct(dtype, a, b, mode)
     if 0 in (a.size, b.size):
         return np.zeros(_empty_shape(a, b, mode, window), dtype)
     if method == "fft":
-        y = fftconvolve(a, b, mode)
+        y = convolved_in_floats(a, b, mode, None, "fft")
         return (np.rint(y) if dtype.kind in "biu" else y).astype(dtype, copy=False)
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
     return convolved(a, b, axes, window, method)

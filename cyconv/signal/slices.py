@@ -8,7 +8,7 @@ With n cells of a and k of b the full convolution has n + k - 1::
              start          size
 """
 
-from math import prod
+from math import isfinite, prod
 
 import numpy as np
 
@@ -59,19 +59,51 @@ def convolved(a, b, axes, window, algorithm):
     -------
     array, (...) over the axes in their places, of the operands' dtype; integers wrap
     """
+    if a.ndim == b.ndim == len(axes) == 1 and a.dtype.char in CONV_DTYPES:
+        return _line(*((a, b) if a.size >= b.size else (b, a)), *window[0], algorithm)
     front = range(len(axes))
     a, b = (np.moveaxis(operand, axes, front) for operand in (a, b))
     sizes = [size for _, size in window]
     batch = np.broadcast_shapes(a.shape[len(axes) :], b.shape[len(axes) :])
     if prod(a.shape[: len(axes)]) < prod(b.shape[: len(axes)]):
         a, b = b, a
-    # NumPy's sums along one line do not multiply an infinite kernel with the zeros outside.
-    infinite = a.ndim == 1 and b.dtype.kind in "fc" and not np.isfinite(b).all()
-    if infinite or a.dtype.char not in CONV_DTYPES or len(axes) > MAX_RANK:
+    if a.dtype.char not in CONV_DTYPES or len(axes) > MAX_RANK:
         y = _by_taps(a, b, len(axes), window)
     else:
         y = _by_conv(a, b, len(axes), window, algorithm)
     return np.moveaxis(y.reshape((*sizes, *batch)), front, axes)
+
+
+def _line(x, w, start, size, algorithm):
+    """`size` cells from `start` on of the full convolution of two lines, the longer one first."""
+    # NumPy's sums along one line do not multiply an infinite kernel with the zeros outside.
+    if not _is_finite(w):
+        return sum_of_taps(x, w)[start : start + size]
+    before, after = len(w) - 1 - start, start + size - len(x)
+    if before < 0 or after < 0:
+        x = x[max(-before, 0) : len(x) + min(after, 0)]
+    padding = ((max(before, 0), max(after, 0)),)
+    return _correlated(x[None, None], w[None, None, ::-1], padding, 1, algorithm)[0, 0]
+
+
+def _is_finite(w):
+    """Whether all numbers are: a sum of squares that is finite needs no second look."""
+    return w.dtype.kind not in "fc" or isfinite(np.vdot(w, w).real) or bool(np.isfinite(w).all())
+
+
+def _correlated(x, w, padding, groups, algorithm, flip=False):
+    """:func:`cyconv.conv` in x's dtype."""
+    y = api.conv(
+        x,
+        w,
+        padding=padding,
+        groups=groups,
+        flip=flip,
+        algorithm=algorithm,
+        accuracy="strict" if x.dtype.kind == "c" else "balanced",
+        workspace_limit=max(WORKSPACE_LIMIT, 8 * (x.nbytes + w.nbytes)),  # for the spectra
+    )
+    return y if y.dtype == x.dtype else y.astype(x.dtype)
 
 
 def _by_conv(x, w, rank, window, algorithm):
@@ -94,18 +126,8 @@ def _by_conv(x, w, rank, window, algorithm):
         inside.append(slice(max(-before, 0), n + min(after, 0)))
     x = x[(slice(None), *inside)]
     x, groups = (x[:, None], 1) if kernels == 1 else (x[None], images)
-    y = api.conv(
-        x,
-        w[:, None],
-        padding=tuple(padding),
-        groups=groups,
-        flip=True,
-        algorithm=algorithm,
-        accuracy="strict" if x.dtype.kind == "c" else "balanced",
-        workspace_limit=max(WORKSPACE_LIMIT, 8 * (x.nbytes + w.nbytes)),  # for the spectra
-    )
-    y = y[:, 0] if kernels == 1 else y[0]
-    return np.moveaxis(y, 0, -1).astype(w.dtype, copy=False)
+    y = _correlated(x, w[:, None], tuple(padding), groups, algorithm, flip=True)
+    return np.moveaxis(y[:, 0] if kernels == 1 else y[0], 0, -1)
 
 
 def _by_taps(x, w, rank, window):

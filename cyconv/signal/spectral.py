@@ -35,13 +35,19 @@ def fftconvolve(in1, in2, mode="full", axes=None):
     Notes
     -----
     The transforms are taken of overlapping tiles, as long as is fastest, so this is
-    :func:`oaconvolve` too.
+    :func:`oaconvolve` too. Where the sums themselves take less time than their transforms, as those
+    of short operands do, they are taken as they stand.
 
     Examples
     --------
     >>> cyconv.signal.fftconvolve(np.ones(4), np.ones(2)).round(6)
     array([1., 2., 2., 2., 1.])
     """
+    return convolved_in_floats(in1, in2, mode, axes, "auto")
+
+
+def convolved_in_floats(in1, in2, mode, axes, algorithm):
+    """:func:`fftconvolve` by an algorithm of :func:`cyconv.conv`."""
     a, b = on_host("in1", in1), on_host("in2", in2)
     if a.ndim == b.ndim == 0:
         return a * b
@@ -52,7 +58,8 @@ def fftconvolve(in1, in2, mode="full", axes=None):
     window = slices(mode, a.shape, b.shape, axes)
     if axes:
         dtype = np.result_type(spectral_dtype(a.dtype), spectral_dtype(b.dtype))
-        y = convolved(a.astype(dtype), b.astype(dtype), axes, window, "fft")
+        a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+        y = convolved(a, b, axes, window, algorithm)
     else:
         y = a * b
     if mode == "same":

@@ -56,20 +56,25 @@ static int stored(storage_t type, const char *x, ptrdiff_t i) {
     return type == CYCONV_I8 ? ((const int8_t *)x)[i] : ((const int16_t *)x)[i];
 }
 
-/* Planes of stored pixels, and what their geometry says beside the sizes. */
-static char *random_planes(geometry_t *g, pair_source_t *from, ptrdiff_t planes) {
+/* Planes of stored pixels of any type. */
+static char *random_pixels(const geometry_t *g, pair_source_t *from, ptrdiff_t planes) {
     from->type = types[between(0, 2)];
     from->zero = from->type == CYCONV_I16 ? 0 : (int)between(-128, 127);
     if (from->type == CYCONV_U8) from->zero += 128;
     const ptrdiff_t size = from->type == CYCONV_I16 ? 2 : 1;
-    g->w.x_stride = between(0, 3) ? 1 : 2;
-    g->h.x_stride = g->w.in * g->w.x_stride + (between(0, 1) ? 0 : 3);
-    g->x_c = g->h.in * g->h.x_stride;
     const ptrdiff_t last = (planes - 1) * g->x_c + (g->h.in - 1) * g->h.x_stride;
     const ptrdiff_t n = size * (last + (g->w.in - 1) * g->w.x_stride + 1);
     unsigned char *x = guarded(INPUT, n);
     for (ptrdiff_t i = 0; i < n; i++) x[i] = (unsigned char)random_bits();
     return (char *)x;
+}
+
+/* The same, and what their geometry says beside the sizes. */
+static char *random_planes(geometry_t *g, pair_source_t *from, ptrdiff_t planes) {
+    g->w.x_stride = between(0, 3) ? 1 : 2;
+    g->h.x_stride = g->w.in * g->w.x_stride + (between(0, 1) ? 0 : 3);
+    g->x_c = g->h.in * g->h.x_stride;
+    return random_pixels(g, from, planes);
 }
 
 /* Pixel (h, w) of a plane less the zero point; 0 outside, or where there is no plane. */
@@ -214,6 +219,95 @@ static void check_plane(const pairs_t *k) {
     }
 }
 
+/* Weights w[channel][R][S] as `in_lanes` has them, and room for what it may read. */
+static uint32_t *pairs_in_lanes(const int16_t *w, ptrdiff_t R, ptrdiff_t S, ptrdiff_t channels,
+                                ptrdiff_t lanes) {
+    const ptrdiff_t even = (R + 1) / 2, rows = even + (R + 2) / 2;
+    uint32_t *packed = guarded(WEIGHTS, 4 * rows * S * lanes);
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t s = 0; s < S; s++)
+            for (ptrdiff_t c = 0; c < channels; c++) {
+                const ptrdiff_t r = i < even ? 2 * i : 2 * (i - even) - 1;
+                const uint32_t low = r >= 0 && r < R ? (uint16_t)w[(c * R + r) * S + s] : 0;
+                const uint32_t high = r + 1 < R ? (uint16_t)w[(c * R + r + 1) * S + s] : 0;
+                packed[(i * S + s) * lanes + c] = low | high << 16;
+            }
+    return packed;
+}
+
+/* Some channels of one image: sums, and numbers of a target of the second's. */
+static void check_lanes(const pairs_t *k) {
+    enum { MOST = 16 };
+    for (int turn = 0; turn < 1200; turn++) {
+        const ptrdiff_t R = between(1, 5), S = between(1, 5), count = between(1, k->lanes);
+        const int which = (int)between(0, 2), size = which == 2 ? 2 : 1;
+        geometry_t g = {.D = 1,
+                        .K = 1,
+                        .G = k->lanes,
+                        .h = {.in = between(1, 20),
+                              .out = between(1, 20),
+                              .kernel = R,
+                              .stride = between(1, 3),
+                              .pad = between(-1, 3),
+                              .dilation = 1,
+                              .x_stride = 0},
+                        .w = {.in = between(1, 40),
+                              .out = between(1, 4 * k->lanes),
+                              .kernel = S,
+                              .stride = between(1, 3),
+                              .pad = between(-1, 3),
+                              .dilation = between(1, 3),
+                              .x_stride = 1,
+                              .y_stride = 1}};
+        const ptrdiff_t outputs = g.h.out * g.w.out, channel = between(0, 1);
+        g.h.x_stride = g.w.in, g.h.y_stride = g.w.out;
+        g.x_c = g.h.in * g.w.in + between(0, 3), g.y_k = outputs + between(0, 3);
+        if (g.h.in * g.w.in < k->lanes) continue;
+        pair_source_t from = {0};
+        const char *x = random_pixels(&g, &from, count);
+        begin("%td lanes of %td x %td, %td x %td taps, strides %td %td pads %td %td, dilation %td, "
+              "%td x %td outputs of type %d",
+              count, g.h.in, g.w.in, R, S, g.h.stride, g.w.stride, g.h.pad, g.w.pad, g.w.dilation,
+              g.h.out, g.w.out, which);
+        if (!k->lanes_fit(&g)) fail("does not fit");
+        int16_t weights[MOST * 25];
+        for (int i = 0; i < MOST * 25; i++) weights[i] = (int16_t)random_bits();
+        const uint32_t *w = pairs_in_lanes(weights, R, S, count, k->lanes);
+        void *scratch = guarded(OTHER, (ptrdiff_t)k->lanes_scratch(&g));
+        const ptrdiff_t n = (count - 1) * g.y_k + outputs;
+        uint32_t *sums = guarded(GOT, 4 * n), *want = guarded(WANT, 4 * n);
+        memset(sums, 7, (size_t)(4 * n)), memset(want, 7, (size_t)(4 * n));
+        for (ptrdiff_t c = 0; c < count; c++)
+            for (ptrdiff_t i = 0; i < outputs; i++) {
+                const ptrdiff_t h = i / g.w.out * g.h.stride - g.h.pad;
+                const ptrdiff_t v = i % g.w.out * g.w.stride - g.w.pad;
+                uint32_t sum = 0;
+                for (ptrdiff_t t = 0; t < R * S; t++) {
+                    const char *plane = x + c * g.x_c * (from.type == CYCONV_I16 ? 2 : 1);
+                    const int16_t a = pixel(&g, &from, plane, h + t / S, v + t % S * g.w.dilation);
+                    sum += (uint32_t)((int32_t)a * weights[c * R * S + t]);
+                }
+                want[c * g.y_k + i] = sum;
+            }
+        const epilogue_t none = {.y = sums};
+        k->in_lanes(&g, &from, x, count, w, NULL, &none, channel, (char *)sums, scratch);
+        same(sums, want, 4 * n);
+        int32_t bias[MOST + 1];
+        float factor[MOST + 1];
+        const pair_target_t to = random_target(which, bias, factor);
+        for (int i = 0; i <= MOST; i++) bias[i] = bias[1], factor[i] = factor[1];
+        char *y = guarded(ROWS, size * n), *y_want = guarded(GOT, size * n);
+        memset(y, 7, (size_t)(size * n)), memset(y_want, 7, (size_t)(size * n));
+        for (ptrdiff_t c = 0; c < count; c++)
+            for (ptrdiff_t i = 0; i < outputs; i++) {
+                const int16_t cell = rounded(&to, which, want[c * g.y_k + i]);
+                memcpy(y_want + size * (c * g.y_k + i), &cell, (size_t)size);
+            }
+        k->in_lanes(&g, &from, x, count, w, &to, NULL, channel, y, scratch);
+        same(y, y_want, size * n);
+    }
+}
+
 /* One row of tiles of one pair of planes: both outputs' sums of 3 x 3 weights, by the transforms,
  * beside the definition. */
 static void check_winograd(const pairs_t *k) {
@@ -304,6 +398,7 @@ void check_pairs(const pairs_t *k, ptrdiff_t nr) {
     check_multiply(k, nr);
     check_fill(k);
     check_plane(k);
+    check_lanes(k);
     check_winograd(k);
     check_store(k);
     check_finish(k);
