@@ -26,7 +26,6 @@ from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.memory cimport Buffer
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport (
-    Algorithm,
     Packed,
     ceil_div,
     epilogue,
@@ -34,6 +33,7 @@ from cyconv.algorithms.base cimport (
     pointer_table,
 )
 from cyconv.algorithms.strips cimport strip_bytes
+from cyconv.algorithms.together cimport Together
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
@@ -181,29 +181,12 @@ cdef inline char *y_of(const Context *c, ptrdiff_t start, ptrdiff_t f) noexcept 
     return c.y + (start + f * c.g.y_k) * c.k.itemsize
 
 
-cdef class Interleaved:
-    """The children of a rule that interleaves their results, solved in one call.
-
-    Parameters
-    ----------
-    rule : GradInput
-        Of two axes, whose children's phases are all those of the stride.
-    algorithms : sequence of Algorithm
-        Of the children, ``implicit_gemm``.
-    planes : sequence of int
-        That each of them sums at a time.
-
-    Attributes
-    ----------
-    workspace_per_thread : int
-        Bytes of scratch.
+cdef class Interleaved(Together):
+    """Of a GradInput of two axes, whose children's phases are all those of the stride, solved by
+    ``implicit_gemm``; `planes` are how many each of them sums at a time.
     """
 
-    all_or_nothing = True
-    cdef readonly Py_ssize_t workspace_per_thread
-    cdef Py_ssize_t workspace_limit
-    cdef Algorithm one  # of the algorithms: sizes that all have
-    cdef tuple algorithms, order, sizes, stride, spatial, planes, counts
+    cdef tuple algorithms, sizes, stride, spatial, planes, counts
     cdef Buffer tables
     cdef ptrdiff_t *offsets         # of the cells of the windows in the strip
     cdef ptrdiff_t *zero            # the one phase of a stride of 1
@@ -214,16 +197,12 @@ cdef class Interleaved:
 
     def __init__(self, rule, algorithms, planes):
         cdef object problem = rule.problem, size
-        self.one = algorithms[0]
+        super().__init__(rule.phases, algorithms)
         size = self.one.k.itemsize
-        self.workspace_limit = self.one.workspace_limit
         self.sizes, self.stride = problem.output_spatial, problem.stride
         self.spatial = problem.spatial
-        starts = [tuple(axis.first for axis in pair) for pair in rule.phases]
-        self.order = tuple(sorted(range(len(starts)), key=starts.__getitem__))
-        phases = [rule.phases[i] for i in self.order]
-        self.algorithms = tuple(algorithms[i] for i in self.order)
-        self.planes = tuple(planes[i] for i in self.order)
+        phases = self.ordered(rule.phases)
+        self.algorithms, self.planes = self.ordered(algorithms), self.ordered(planes)
         self.counts, (self.top, self.left), (self.U, self.V) = windows(phases)
         # Windows of one cell, all of them in x.
         self.pointwise = self.U * self.V == 1 and all(
@@ -244,7 +223,7 @@ cdef class Interleaved:
         self.together = min(self.together, ceil_div(self.one.g.K, CYCONV_MR) * CYCONV_MR)
         fixed = pointer_table(D) + (self.group // nr * panel + 2 * CYCONV_OVERREAD) * size
         sums = (self.together * self.group * self.stride[1] + CYCONV_OVERREAD) * size
-        room = max(min(strip_bytes(), self.workspace_limit - fixed - sums), 1) // size
+        room = max(min(strip_bytes(), self.one.workspace_limit - fixed - sums), 1) // size
         columns = min(width, COLUMNS)
         columns = ceil_div(width, ceil_div(width, columns))
         while columns > 64 and D * self.U * (columns + self.V - 1) > room:
@@ -253,8 +232,7 @@ cdef class Interleaved:
         rows = max(1, min(height, room // one - self.U + 1, ceil_div(PIXELS, columns)))
         strip = (one * (rows + self.U - 1) + CYCONV_OVERREAD) * size
         self.before_sums = ceil_div(fixed + strip, 64) * 64
-        self.one.check_workspace(self.before_sums + sums + 64)
-        self.workspace_per_thread = ceil_div(self.before_sums + sums, 64) * 64
+        self.keep(self.before_sums + sums)
         self.rows, self.columns, self.pitch = rows, columns, columns + self.V - 1
 
     cdef fill_tables(self, phases):
@@ -288,13 +266,6 @@ cdef class Interleaved:
                     for v in range(S):
                         table[i] = (d * window + (row + u) * self.V + column + v) * nr
                         i += 1
-
-    def workspace(self, int threads):
-        """Bytes of scratch that a call on `threads` threads takes, all together."""
-        return self.threads_for(threads) * self.workspace_per_thread
-
-    cdef int threads_for(self, int threads):
-        return max(1, min(threads, self.workspace_limit // self.workspace_per_thread))
 
     def run(self, cnp.ndarray x, packed, cnp.ndarray y, bias, clamp, int threads, double seconds,
             add=None):

@@ -10,8 +10,9 @@ cimport numpy as cnp
 
 from cyconv.runtime.memory cimport Buffer
 from cyconv.runtime.parallel cimport parallel_for
-from cyconv.algorithms.base cimport Algorithm, Packed, ceil_div, epilogue, from_row
+from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, from_row
 from cyconv.algorithms.strips cimport Strips, strips
+from cyconv.algorithms.together cimport Together
 from cyconv.kernels.kernels cimport (
     CYCONV_OVERREAD,
     epilogue_acts,
@@ -95,41 +96,21 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         run_strip(c, slab, item % c.row_strips * c.rows, scratch)
 
 
-cdef class Phases:
-    """The children of a rule that interleaves their results, solved in one call.
-
-    Parameters
-    ----------
-    problem : Problem
-        The gradient of an input.
-    phases : sequence of tuple of Phase
-        Of its two axes, for each child. All cells of the result are in one of them.
-    algorithms : sequence of Algorithm
-        Of the children: each has one plane and few filters in a group, in runs of taps.
-
-    Attributes
-    ----------
-    workspace_per_thread : int
-        Bytes of scratch.
+cdef class Phases(Together):
+    """Of the gradient of an input, `problem`. All cells of the result are in one of the phases;
+    each child has one plane and few filters in a group, in runs of taps.
     """
 
-    all_or_nothing = True
-    cdef readonly Py_ssize_t workspace_per_thread
-    cdef Py_ssize_t workspace_limit
-    cdef Algorithm one  # of the algorithms: sizes that all have
-    cdef tuple phases, order, strips, sizes, stride
+    cdef tuple phases, strips, sizes, stride
     cdef ptrdiff_t top, left, rows, pitch
 
     def __init__(self, problem, phases, algorithms):
         cdef Strips s
         cdef object top, left, pitch, rows, below = 0, item = problem.dtype.itemsize
-        self.one = algorithms[0]
-        self.workspace_limit = self.one.workspace_limit
+        super().__init__(phases, algorithms)
         self.sizes, self.stride = problem.output_spatial, problem.stride
-        starts = [tuple(axis.first for axis in pair) for pair in phases]
-        self.order = tuple(sorted(range(len(starts)), key=starts.__getitem__))
-        self.phases = tuple(phases[i] for i in self.order)
-        self.strips = tuple(strips(algorithms[i]) for i in self.order)
+        self.phases = self.ordered(phases)
+        self.strips = tuple([strips(algorithm) for algorithm in self.ordered(algorithms)])
         top, left = (min(pair[axis].begin for pair in phases) for axis in (0, 1))
         pitch = max(columns.end for _, columns in phases) - left
         for (down, _), s in zip(self.phases, self.strips, strict=True):
@@ -138,20 +119,11 @@ cdef class Phases:
         strip = machine.caches().l1 // 4
         rows = max(TILE, (strip // (pitch * item) - below) // TILE * TILE)
         rows = min(rows, max(down.count for down, _ in phases))
-        needed = ((rows + below) * pitch + CYCONV_OVERREAD) * item
-        self.one.check_workspace(needed + 64)
-        self.workspace_per_thread = ceil_div(needed, 64) * 64
+        self.keep(((rows + below) * pitch + CYCONV_OVERREAD) * item)
         self.top, self.left, self.pitch, self.rows = top, left, pitch, rows
         for s in self.strips:
             s.cut(1, rows + below - s.below, pitch - s.right)
             s.in_runs()
-
-    def workspace(self, int threads):
-        """Bytes of scratch that a call on `threads` threads takes, all together."""
-        return self.threads_for(threads) * self.workspace_per_thread
-
-    cdef int threads_for(self, int threads):
-        return max(1, min(threads, self.workspace_limit // self.workspace_per_thread))
 
     def run(self, cnp.ndarray x, packed, cnp.ndarray y, bias, clamp, int threads, double seconds,
             add=None):
