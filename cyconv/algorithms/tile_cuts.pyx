@@ -23,6 +23,11 @@ cdef enum:
 
 cdef int[5] FACTORS = [1, 3, 5, 9, 15]
 
+# Of a transform there and back: what a channel takes, which is looked at and loaded from two tiles,
+# and a filter.
+cdef double CHANNEL = 0.75
+cdef double FILTER = 0.4
+
 
 cdef rates_t rates_of(ptrdiff_t lanes) except *:
     cdef rates_t rates
@@ -82,7 +87,8 @@ def least_seconds(problem):
     cdef rates_t rates = rates_of(k.lanes if k != NULL else 8)
     cdef double size = pow(s.itemsize / 4.0, constants.fft_wider_power)
     cdef double planes = s.C + s.K, products = <double>s.C * s.K, ours, theirs
-    ours = planes / 2 * (rates.point + rates.stage * log2(<double>SHORTEST))
+    ours = CHANNEL * s.C + FILTER * s.K
+    ours *= rates.point + rates.stage * log2(<double>SHORTEST)
     ours += products * rates.product
     theirs = planes * constants.fft_point_seconds + products * constants.fft_product_seconds
     return (min(rates.begin, constants.fft_seconds)
@@ -120,7 +126,7 @@ cdef class TileCut:
     cdef double price(self, cut_t *cut, const rates_t *rates) noexcept:
         """Seconds for one image."""
         cdef Sizes s = self.s
-        cdef double points = 1, levels, each, tiles = 1, columns = 0, touched, packing
+        cdef double points = 1, levels, each, tiles = 1, columns = 0, touched, packing, products
         cdef int a
         for a in range(AXES - self.depth, AXES):
             points *= cut.lengths[a]
@@ -138,7 +144,13 @@ cdef class TileCut:
         if touched > rates.near:
             each *= 1 + rates.far * log2(touched / rates.near)
         packing = s.G * s.C * s.K * each / 2
-        each = each * (s.C + s.K) / 2 + 2 * points * s.C * s.K * rates.product
+        products = 2 * points * s.C * s.K * rates.product
+        touched = cut.spectra_bytes / s.G  # by each pair; beyond the cache they come from afar,
+        if touched + cut.bytes > rates.near:
+            if cut.bytes > rates.near:  # and so do the channels' for each filter
+                touched *= 2
+            products = max(products, touched / rates.bandwidth)
+        each = each * (CHANNEL * s.C + FILTER * s.K) + products
         each *= s.G * <double>self.lines * <ptrdiff_t>((tiles + 1) / 2)
         each += s.bytes / s.N / rates.bandwidth
         packing += rates.begin
