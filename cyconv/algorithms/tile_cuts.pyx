@@ -27,6 +27,10 @@ cdef int[5] FACTORS = [1, 3, 5, 9, 15]
 # and a filter.
 cdef double CHANNEL = 0.75
 cdef double FILTER = 0.4
+# Seconds of a row of a tile that comes from beyond the second cache, where a pair's rows of all
+# channels lie on more pages than a core has at hand.
+cdef double FAR_ROW = 4e-8
+cdef double AT_HAND = 1 << 17
 
 
 cdef rates_t rates_of(ptrdiff_t lanes) except *:
@@ -127,6 +131,7 @@ cdef class TileCut:
         """Seconds for one image."""
         cdef Sizes s = self.s
         cdef double points = 1, levels, each, tiles = 1, columns = 0, touched, packing, products
+        cdef double image, rows
         cdef int a
         for a in range(AXES - self.depth, AXES):
             points *= cut.lengths[a]
@@ -149,8 +154,13 @@ cdef class TileCut:
         if touched + cut.bytes > rates.near:
             if cut.bytes > rates.near:  # and so do the channels' for each filter
                 touched *= 2
-            products = max(products, touched / rates.bandwidth)
+            products = max(products, touched / (2 * rates.bandwidth))
         each = each * (CHANNEL * s.C + FILTER * s.K) + products
+        image = s.h.in_ * <double>s.w.in_ * s.itemsize
+        rows = points / cut.lengths[AXES - 1]
+        if (s.C * image * min(1.0, rows / s.h.in_) > AT_HAND
+                and s.G * s.C * image > rates.near):
+            each += 2 * s.C * rows * FAR_ROW
         each *= s.G * <double>self.lines * <ptrdiff_t>((tiles + 1) / 2)
         each += s.bytes / s.N / rates.bandwidth
         packing += rates.begin

@@ -1,8 +1,8 @@
 /* Layers of narrow maps, with neighbouring filters in the lanes: a row of seven outputs leaves
  * lanes of a vector empty, and a group of eight filters fills its second register tile by a third.
  *
- * A tile is one to three vectors of filters x some pixels, counted flat over the rows; of each tap it
- * loads the vectors of weights and broadcasts each pixel's cell of the strip. Blocks of sums are
+ * A tile is one to three vectors of filters x some pixels, counted flat over the rows; of each tap
+ * it loads the vectors of weights and broadcasts each pixel's cell of the strip. Blocks of sums are
  * transposed to rows of pixels. */
 #include "geometry.h"
 #include "simd.h"
@@ -91,8 +91,7 @@ static void filters_in_lanes(ptrdiff_t v, ptrdiff_t m, ptrdiff_t rows, ptrdiff_t
             const real *w = (const real *)weights + f * taps;
             const ptrdiff_t step = pixels[v];
             ptrdiff_t j = 0;
-            for (; j < n; j += step)
-                tiles[v](taps, w, x + j, offset, sums + j * v * LANES);
+            for (; j < n; j += step) tiles[v](taps, w, x + j, offset, sums + j * v * LANES);
             for (; j % LANES; j++) /* pixels of which nothing is stored */
                 zero_row(sums + j * v * LANES, v * LANES);
             filters_store(v, sums, n, (real *)y + f * y_k + i, y_k, accumulate, e, f);

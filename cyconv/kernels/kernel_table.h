@@ -31,7 +31,12 @@
 #define CYCONV_KERNEL_TABLE_H
 #include "geometry.h"
 
-enum { CYCONV_MR = 6, CYCONV_OVERREAD = 128, CYCONV_WINOGRAD_VARIANTS = 16, CYCONV_CACHE_LINE = 64 };
+enum {
+    CYCONV_MR = 6,
+    CYCONV_OVERREAD = 128,
+    CYCONV_WINOGRAD_VARIANTS = 16,
+    CYCONV_CACHE_LINE = 64
+};
 
 /* The last step of an output: bias, residual and bounds, in that order, each where it is there. A
  * residual lies as the results do: that of the output at y + i is add[i], whatever part of y a
@@ -123,6 +128,7 @@ typedef struct {
     void (*multiply)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
                      ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
                      ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e);
+    /* The same; what `ahead` says is fetched meanwhile, unless it is NULL. */
     void (*multiply_ahead)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
                            ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
                            ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e,
@@ -159,8 +165,8 @@ typedef struct {
                      void *y, const epilogue_t *e, ptrdiff_t first, ptrdiff_t last, void *scratch);
     /* rows x columns outputs of m filters, that follow row by row in y: the sums of `multiply` over
      * the same strip, one chain of multiply-adds in the order of the taps; the next row of outputs
-     * lies `row` elements on. v is 1, 2 or 3, m a multiple of v * LANES; w: for each v * LANES filters
-     * [tap][filter]. */
+     * lies `row` elements on. v is 1, 2 or 3, m a multiple of v * LANES; w: for each v * LANES
+     * filters [tap][filter]. */
     void (*filters_in_lanes)(ptrdiff_t v, ptrdiff_t m, ptrdiff_t rows, ptrdiff_t columns,
                              ptrdiff_t taps, const void *w, const void *strip, ptrdiff_t row,
                              const ptrdiff_t *offset, void *y, ptrdiff_t y_k, int accumulate,

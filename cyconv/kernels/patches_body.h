@@ -138,9 +138,9 @@ INLINE void fill_strip_of(const int cells, const geometry_t *g, const strip_t *s
                 const void *limit = cell_at(cells, plane, (g->h.in - 1) * g->h.x_stride + g->w.in);
                 const ptrdiff_t down = g->h.stride * g->h.x_stride;
                 if (d + 1 < count && planes[d + 1]) {
-                    const void *next = cell_at(
-                        cells, planes[d + 1],
-                        (begin * g->h.stride + shift) * g->h.x_stride + border[0].first);
+                    const void *next =
+                        cell_at(cells, planes[d + 1],
+                                (begin * g->h.stride + shift) * g->h.x_stride + border[0].first);
                     fetch_rows(cells, end - begin, (border[0].end - border[0].begin) * step, next,
                                down);
                 }

@@ -100,8 +100,18 @@ static void check_product(const kernels_t *k, ptrdiff_t m, ptrdiff_t n, int pane
             if (accumulate) sum += got[at] = small(4);
             want[at] = finished(sum, e, i, at);
         }
-    k->multiply(m, n, taps, A, B, ldb, b_panel, by_offset ? offset : NULL, got, c_row, c_column,
-                accumulate, e);
+    if (m & 1) {
+        k->multiply(m, n, taps, A, B, ldb, b_panel, by_offset ? offset : NULL, got, c_row, c_column,
+                    accumulate, e);
+    } else {
+        const ptrdiff_t rows = between(1, 3), planes = between(1, 3), bytes = between(1, 200);
+        ahead_t ahead = {B, 0, bytes, planes, rows, bytes, between(1, 5), 0, 0, 0};
+        k->multiply_ahead(m, n, taps, A, B, ldb, b_panel, by_offset ? offset : NULL, got, c_row,
+                          c_column, accumulate, e, &ahead);
+        const char *end = (const char *)B + ahead.row * bytes;
+        const int inside = ahead.plane <= planes && ahead.row < rows && ahead.at < bytes;
+        if (ahead.from != end || !inside) fail("what is fetched lies elsewhere");
+    }
     compare(got, want, size);
 }
 
