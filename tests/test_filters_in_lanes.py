@@ -22,7 +22,7 @@ def random_case(seed):
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     padding = tuple(tuple(int(n) for n in rng.integers(0, span, 2)) for span in spans)
     spatial = tuple(max(n, span) for n, span in zip(pair(1, 20), spans, strict=True))
-    groups, planes = int(rng.integers(1, 6)), int(rng.choice([1, 4, 8, 33]))
+    groups, planes = int(rng.integers(1, 6)), int(rng.choice([1, 4, 8, 33, 200]))
     filters = groups * int(rng.choice([8, 16, 24, 32, 48]))
     x, w = (int(rng.integers(1, 3)), groups * planes, *spatial), (filters, planes, *kernel)
     return Case(f"seed_{seed}", x, w, stride, padding, dilation, groups)

@@ -30,7 +30,14 @@ from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, cell_size, epilogue, fill, from_row
 from cyconv.algorithms.lanes cimport lanes_workspace, run_lanes
 from cyconv.algorithms.last cimport run_depthwise
-from cyconv.algorithms.strips cimport Strips, pack_blocks, strip_bytes, strips
+from cyconv.algorithms.strips cimport (
+    Strips,
+    fetches,
+    pack_blocks,
+    rows_ahead,
+    strip_bytes,
+    strips,
+)
 from cyconv.algorithms.threes cimport (
     few_on_a_plane,
     gradient_seconds,
@@ -45,6 +52,7 @@ from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
     CYCONV_REAL,
+    ahead_t,
     epilogue_acts,
     epilogue_t,
     geometry_slab,
@@ -71,7 +79,7 @@ cdef enum:
     PRODUCTS = 1 << 30     # of one strip at most, about 20 ms: Ctrl-C is seen between strips
     SUMS = 1 << 16         # sums that wait in scratch to be rounded, about
     FILTERS_PIXELS = 4096  # of maps whose filters may lie in the lanes
-    FILTERS_BYTES = 1 << 17  # of weights that stay in a second-level cache as the pixels pass
+    FILTERS_BYTES = 1 << 16  # of one tile's weights, in blocks, that stay in a second-level cache
     FEW = 3                # groups of at most so many filters take them one at a time
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to copy it into a
@@ -101,6 +109,7 @@ cdef struct Context:
     bint few                 # filters are taken one at a time, by `stencil`
     ptrdiff_t wide           # vectors of filters that lie in the lanes together; 0: pixels do
     bint epilogue            # there is a last step
+    bint fetches             # what is read next is fetched while products are taken
     stencil_t stencil
     ptrdiff_t runs           # of neighbouring taps in one plane
     size_t sums              # bytes of scratch before sums that y has no cells for; 0: y has
@@ -133,6 +142,9 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef stencil_t t = c.stencil
     cdef strip_t cut = c.strip
     cdef epilogue_t e = from_row(&c.e, group * c.g.K + first, size)
+    cdef ahead_t ahead
+    cdef ahead_t *next = &ahead if c.fetches else NULL
+    cdef ptrdiff_t after
     cut.filled = p1 - p0 + c.below
     if c.sums:
         to, y_k, y_row, y_column = scratch + c.sums, (p1 - p0) * n, n, 1
@@ -161,12 +173,19 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         if c.wide:
             k.filters_in_lanes(
                 c.wide, last - first, p1 - p0, n, count * taps, panels, strip, c.row, c.offset, to,
-                y_k, &e if not c.sums else NULL)
+                y_k, d > 0, &e if d + count == c.g.D and not c.sums else NULL)
+        if c.fetches:
+            after = (d + count) % c.g.D
+            rows = 0 if after else p1 - p0
+            ahead = rows_ahead(
+                &c.g, planes[after], min(c.planes, c.g.D - after), p0 + rows,
+                min(p1 - p0, c.g.h.out - p0 - rows), q0, n, cell_size(c.g.x_cells, size),
+                (p1 - p0) * ceil_div(n, k.nr) * ceil_div(last - first, CYCONV_MR))
         for p in range(p0, p1 if not c.wide else p0):
-            k.multiply(
+            k.multiply_ahead(
                 last - first, n, count * taps, panels, strip + (p - p0) * c.row * size, 0,
                 k.nr, c.offset, to + (p - p0) * y_row * size, y_k, y_column, d > 0,
-                &e if d + count == c.g.D and not c.sums else NULL)
+                &e if d + count == c.g.D and not c.sums else NULL, next)
         d += count
     for p in range(p1 - p0 if c.sums else 0):
         k.finish_rows(c.g.y_cells, last - first, n, to + p * n * size, y_k,
@@ -211,6 +230,9 @@ cdef class Algorithm(Base):
         else:
             share, item = constants.offsets_share, constants.piece_seconds
             row = products(&core, s.K, s.w.out, s.taps) / share
+            # Each tile is a piece of other rows of y than the tiles before it.
+            row += constants.tile_seconds * ceil_div(s.K, CYCONV_MR) * ceil_div(
+                s.w.out, 2 * core.lanes)
             if s.w.out <= core.lanes and s.w.out > core.lanes // 2:
                 row /= ONE_VECTOR
             taken = filters_seconds(s, &core)
@@ -256,24 +278,27 @@ cdef class Algorithm(Base):
             self.lanes = 0 <= lanes <= self.workspace_limit - 64
             self.workspace_per_thread = max(needed, lanes if self.lanes else 0)
         self.columns, self.planes, self.rows = columns, planes, rows
-        s.cut(planes, rows, columns)
         self.wide = 0
+        if not few and columns >= w.out:
+            self.lay_filters()
+        s.cut(self.planes, rows, columns)
         if few:
             s.in_runs()
-        elif planes >= self.g.D and columns >= w.out:
-            self.lay_filters()
 
     cdef lay_filters(self):
         """Whether filters lie in the lanes; where y's rows are apart, sums need room beside it."""
         cdef Sizes s = self.problem.sizes
         cdef core_t core = core_of(s)
         cdef double taken = filters_seconds(s, &core)
-        cdef ptrdiff_t before = self.workspace_per_thread
+        cdef ptrdiff_t before = self.workspace_per_thread, each, blocks
         cdef double rows = s.h.out * products(&core, s.K, s.w.out, s.taps)
         if 0 <= taken < rows / constants.offsets_share:
             if self.takes(self.rows * self.columns * self.g.K * self.k.itemsize):
                 self.before_sums = ceil_div(before, 64) * 64
-                self.wide = 1 + (self.g.K % (2 * self.k.lanes) == 0)
+                self.wide = vectors_of_filters(s.K, self.k.lanes)
+                each = s.h.kernel * s.w.kernel * self.wide * self.k.lanes * self.k.itemsize
+                blocks = ceil_div(self.g.D * each, FILTERS_BYTES)
+                self.planes = min(self.planes, ceil_div(self.g.D, blocks))
 
     @classmethod
     def together(cls, rule, algorithms):
@@ -315,12 +340,20 @@ cdef class Algorithm(Base):
         return pack_blocks(self, self.strips.by_runs(w), self.planes, 1)
 
     cdef Packed pack_lanes(self, w):
-        """[group][vectors of filters that lie together][tap][filter]."""
+        """[group][block of planes][vectors of filters that lie together][tap][filter]."""
         cdef Packed packed = self.new_packed(w.size, ())
-        cdef ptrdiff_t width = self.wide * self.k.lanes
-        blocks = w.reshape(-1, width, w.size // w.shape[0]).swapaxes(1, 2)
-        cdef cnp.ndarray ordered = np.ascontiguousarray(blocks)
-        memcpy(packed.panels.data, cnp.PyArray_BYTES(ordered), cnp.PyArray_NBYTES(ordered))
+        cdef ptrdiff_t width = self.wide * self.k.lanes, taps = self.g.h.kernel * self.g.w.kernel
+        cdef ptrdiff_t d
+        cdef cnp.ndarray ordered
+        cdef char *to = packed.panels.data
+        w = w.reshape(self.g.G, self.g.K // width, width, self.g.D, taps)
+        for group in w:
+            for d in range(0, self.g.D, self.planes):
+                block = group[:, :, d : d + self.planes]
+                block = block.reshape(block.shape[0], width, -1).swapaxes(1, 2)
+                ordered = np.ascontiguousarray(block)
+                memcpy(to, cnp.PyArray_BYTES(ordered), cnp.PyArray_NBYTES(ordered))
+                to += cnp.PyArray_NBYTES(ordered)
         return packed
 
     def run(self, cnp.ndarray x, Packed packed, cnp.ndarray y, bias, clamp, int threads,
@@ -357,6 +390,8 @@ cdef class Algorithm(Base):
             c.sums = self.before_sums
         c.stencil.start, c.stencil.length = self.strips.start, self.strips.length
         c.runs, c.stencil.row = self.strips.runs, c.row
+        c.fetches = not c.few and not c.wide and fetches(
+            &c.g, cell_size(c.g.x_cells, self.k.itemsize))
         c.stencil.y_row, c.stencil.y_column = c.g.h.y_stride, c.g.w.y_stride
         c.column_strips = ceil_div(c.g.w.out, c.columns)
         unit = 1 if c.few else c.wide * c.k.lanes if c.wide else CYCONV_MR
@@ -370,13 +405,16 @@ cdef class Algorithm(Base):
                      n, self.workspace_per_thread, seconds)
 
 
+cdef ptrdiff_t vectors_of_filters(ptrdiff_t filters, ptrdiff_t lanes) noexcept nogil:
+    """How many vectors of filters share the cells that a tap broadcasts."""
+    return 2 if filters % (2 * lanes) == 0 else 3 if filters % (3 * lanes) == 0 else 1
+
+
 cdef double filters_seconds(Sizes s, const core_t *core) noexcept:
     """Seconds of one core for a slab with filters in the lanes; -1 where they leave some empty."""
-    cdef bint pair = s.K % (2 * core.lanes) == 0
-    cdef double pixels = s.h.out * s.w.out, tile = 6 if pair else 8
+    cdef ptrdiff_t wide = vectors_of_filters(s.K, core.lanes)
+    cdef double pixels = s.h.out * s.w.out, tile = 8 if wide == 1 else 6 if wide == 2 else 4
     if s.K <= FEW or s.K % core.lanes or not s.taps or pixels > FILTERS_PIXELS:
-        return -1
-    if <double>s.taps * core.lanes * (1 + pair) * s.itemsize > FILTERS_BYTES:
         return -1
     pixels = ceil_div(<ptrdiff_t>pixels, <ptrdiff_t>tile) * tile
     return s.K * pixels * (2 * s.taps / (core.peak * FILTERS_SHARE) + FILTERS_STORE)

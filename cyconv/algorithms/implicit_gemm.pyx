@@ -38,11 +38,20 @@ from cyconv.algorithms.base cimport (
     pointer_table,
 )
 from cyconv.algorithms.last cimport run_pixels
-from cyconv.algorithms.strips cimport Strips, lies_scattered, pack_blocks, strip_bytes, strips
+from cyconv.algorithms.strips cimport (
+    Strips,
+    fetches,
+    lies_scattered,
+    pack_blocks,
+    rows_ahead,
+    strip_bytes,
+    strips,
+)
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
     CYCONV_OVERREAD,
     CYCONV_REAL,
+    ahead_t,
     epilogue_t,
     geometry_slab,
     geometry_t,
@@ -99,6 +108,7 @@ cdef struct Context:
     ptrdiff_t panel          # elements of one panel of pixels
     bint flat                # rows of a strip's outputs follow each other in y
     bint pointwise           # the image is the strip
+    bint fetches             # what is read next is fetched while products are taken
     size_t sums              # bytes of scratch before sums that y has no cells for; 0: y has
     epilogue_t e
 
@@ -114,6 +124,21 @@ cdef ptrdiff_t find_runs(ptrdiff_t first, ptrdiff_t n, ptrdiff_t columns, ptrdif
         at += runs[count].length
         count += 1
     return count
+
+
+cdef ahead_t points_ahead(const Context *c, const char **planes, ptrdiff_t d, ptrdiff_t count,
+                          ptrdiff_t q0, ptrdiff_t columns, ptrdiff_t j, ptrdiff_t n, int size,
+                          ptrdiff_t filters) noexcept nogil:
+    """The pixels after [j, j + n) of those from q0 on, of the `count` planes from d on: the next
+    ones of the same planes, or the first of the next planes, or of the next piece of work."""
+    cdef ptrdiff_t tiles = ceil_div(n, c.k.nr) * ceil_div(filters, CYCONV_MR)
+    j += n
+    if j >= columns:
+        j, d = 0, d + count
+        if d >= c.g.D:
+            d, q0 = 0, q0 + columns
+    return rows_ahead(&c.g, planes[d], min(c.planes, c.g.D - d), 0, 1, q0 + j,
+                      min(c.group, columns - j), size, tiles)
 
 
 cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
@@ -146,6 +171,9 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef const char *source
     cdef strip_t cut = c.strip
     cdef epilogue_t e
+    cdef ahead_t ahead
+    cdef ahead_t *next = &ahead if c.fetches else NULL
+    cdef ptrdiff_t after
     cdef run_t runs[MOST_RUNS]
     cdef ptrdiff_t found
     cut.filled = rows + c.below
@@ -161,10 +189,19 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
         else:
             k.fill_strip(&c.g, &cut, planes + d, count, p0, q0, strip)
             source = strip
+            if c.fetches:
+                after = 0 if ends else d + count
+                ahead = rows_ahead(
+                    &c.g, planes[after], min(c.planes, c.g.D - after), p0 + (rows if ends else 0),
+                    min(rows, c.g.h.out - p0 - (rows if ends else 0)), q0, columns, x_size,
+                    lines * ceil_div(length, k.nr) * ceil_div(last - first, CYCONV_MR))
         for line in range(lines):
             j = 0
             while j < length:
                 n = min(c.group, length - j)
+                if c.fetches and c.pointwise:
+                    ahead = points_ahead(
+                        c, planes, d, count, q0, columns, j, n, x_size, last - first)
                 for i in range(ceil_div(n, k.nr)):
                     wide = min(<ptrdiff_t>k.nr, n - i * k.nr)
                     if c.flat:
@@ -187,16 +224,16 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
                             own + (f - first) * count * taps * size)
                     to = y + (f * c.g.y_k + line * c.g.h.y_stride + j * c.g.w.y_stride) * y_size
                     if c.sums == 0:
-                        k.multiply(
+                        k.multiply_ahead(
                             m, n, count * taps, panels + (f - first) * count * taps * size, panel,
                             k.nr, c.panel, NULL, to, c.g.y_k, c.g.w.y_stride, d > 0,
-                            &e if ends else NULL)
+                            &e if ends else NULL, next)
                     else:
                         sums = scratch + c.sums + (
                             (f - first) * sums_row + line * columns + j) * size
-                        k.multiply(
+                        k.multiply_ahead(
                             m, n, count * taps, panels + (f - first) * count * taps * size, panel,
-                            k.nr, c.panel, NULL, sums, sums_row, 1, d > 0, NULL)
+                            k.nr, c.panel, NULL, sums, sums_row, 1, d > 0, NULL, next)
                         if ends:
                             k.finish_rows(c.g.y_cells, m, n, sums, sums_row, to, c.g.y_k,
                                           c.g.w.y_stride, &e)
@@ -421,6 +458,7 @@ cdef class Algorithm(Base):
         c.filters = piece.filters
         c.chunks = ceil_div(c.g.K, c.filters)
         c.own, c.sums = scratch, 0
+        c.fetches = fetches(&c.g, cell_size(c.g.x_cells, self.k.itemsize))
         if self.g.D <= self.planes:
             c.e.cells = c.g.y_cells
         elif c.g.y_cells != CYCONV_REAL:

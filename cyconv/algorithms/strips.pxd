@@ -1,5 +1,5 @@
 from cyconv.algorithms.base cimport Algorithm, Packed
-from cyconv.kernels.kernels cimport strip_t
+from cyconv.kernels.kernels cimport ahead_t, geometry_t, strip_t
 from cyconv.runtime.memory cimport Buffer
 
 
@@ -34,3 +34,7 @@ cdef strip_bytes()
 cdef Strips strips(Algorithm algorithm)
 cdef bint lies_scattered(w)
 cdef Packed pack_blocks(Algorithm algorithm, w, ptrdiff_t planes, ptrdiff_t together)
+cdef bint fetches(const geometry_t *g, int itemsize)
+cdef ahead_t rows_ahead(const geometry_t *g, const char *first, ptrdiff_t planes, ptrdiff_t p0,
+                        ptrdiff_t rows, ptrdiff_t q0, ptrdiff_t columns, int size,
+                        ptrdiff_t tiles) noexcept nogil

@@ -9,10 +9,10 @@ micro-kernel reads them, block by block.
 
 cimport numpy as cnp
 from libc.stdlib cimport qsort
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
-from cyconv.algorithms.base cimport Algorithm, Packed, in_order
-from cyconv.kernels.kernels cimport axis_t, geometry_t, scattered_t
+from cyconv.algorithms.base cimport Algorithm, Packed, ceil_div, in_order
+from cyconv.kernels.kernels cimport CYCONV_CACHE_LINE, ahead_t, axis_t, geometry_t, scattered_t
 from cyconv.runtime.memory cimport Buffer
 
 from cyconv.runtime import machine
@@ -23,6 +23,8 @@ cnp.import_array()
 
 cdef enum:
     WORD = sizeof(ptrdiff_t)
+    LINES = 16  # that a core waits for at a time, without a stop
+    TAPS = 32   # of a register tile that is long enough to fetch lines beside
 
 
 cdef int ascending(const void *a, const void *b) noexcept nogil:
@@ -145,6 +147,37 @@ cdef Strips strips(Algorithm algorithm):
     s.phases = int(s.c.row_phases) * int(s.c.column_phases)
     s.below, s.right = int(s.rows.step[s.R - 1]), int(s.columns.step[s.S - 1])
     return s
+
+
+cdef bint fetches(const geometry_t *g, int itemsize):
+    """Whether the next rows of an image are fetched while products are taken: it lies beyond the
+    second-level cache, in rows."""
+    return (g.outer_rank == 0 and g.C * g.h.kernel * g.w.kernel >= TAPS and g.w.x_stride == 1
+            and g.G * g.C * g.h.in_ * g.w.in_ * itemsize > machine.caches().l2 // 2)
+
+
+cdef ahead_t rows_ahead(const geometry_t *g, const char *first, ptrdiff_t planes, ptrdiff_t p0,
+                        ptrdiff_t rows, ptrdiff_t q0, ptrdiff_t columns, int size,
+                        ptrdiff_t tiles) noexcept nogil:
+    """What the outputs [p0, p0 + rows) x [q0, q0 + columns) read of `planes` from `first` on, to be
+    fetched beside `tiles` register tiles."""
+    cdef ahead_t a
+    cdef ptrdiff_t skip = g.h.stride if g.h.kernel == 1 else 1
+    cdef ptrdiff_t top = max(<ptrdiff_t>0, p0 * g.h.stride - g.h.pad)
+    cdef ptrdiff_t left = max(<ptrdiff_t>0, q0 * g.w.stride - g.w.pad)
+    cdef ptrdiff_t below = min(g.h.in_, (p0 + rows - 1) * g.h.stride - g.h.pad
+                               + (g.h.kernel - 1) * g.h.dilation + 1)
+    cdef ptrdiff_t right = min(g.w.in_, (q0 + columns - 1) * g.w.stride - g.w.pad
+                               + (g.w.kernel - 1) * g.w.dilation + 1)
+    memset(&a, 0, sizeof(a))
+    if rows <= 0 or top >= below or left >= right:
+        return a
+    a.from_ = first + (top * g.h.x_stride + left) * size
+    a.plane_step, a.row_step = g.x_c * size, skip * g.h.x_stride * size
+    a.planes, a.rows, a.bytes = planes, ceil_div(below - top, skip), (right - left) * size
+    a.lines = min(<ptrdiff_t>LINES, ceil_div(
+        planes * a.rows * ceil_div(a.bytes, CYCONV_CACHE_LINE), max(<ptrdiff_t>1, tiles)))
+    return a
 
 
 cdef bint lies_scattered(w):

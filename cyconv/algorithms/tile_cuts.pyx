@@ -23,6 +23,15 @@ cdef enum:
 
 cdef int[5] FACTORS = [1, 3, 5, 9, 15]
 
+# Of a transform there and back: what a channel takes, which is looked at and loaded from two tiles,
+# and a filter.
+cdef double CHANNEL = 0.75
+cdef double FILTER = 0.4
+# Seconds of a row of a tile that comes from beyond the second cache, where a pair's rows of all
+# channels lie on more pages than a core has at hand.
+cdef double FAR_ROW = 4e-8
+cdef double AT_HAND = 1 << 17
+
 
 cdef rates_t rates_of(ptrdiff_t lanes) except *:
     cdef rates_t rates
@@ -82,7 +91,8 @@ def least_seconds(problem):
     cdef rates_t rates = rates_of(k.lanes if k != NULL else 8)
     cdef double size = pow(s.itemsize / 4.0, constants.fft_wider_power)
     cdef double planes = s.C + s.K, products = <double>s.C * s.K, ours, theirs
-    ours = planes / 2 * (rates.point + rates.stage * log2(<double>SHORTEST))
+    ours = CHANNEL * s.C + FILTER * s.K
+    ours *= rates.point + rates.stage * log2(<double>SHORTEST)
     ours += products * rates.product
     theirs = planes * constants.fft_point_seconds + products * constants.fft_product_seconds
     return (min(rates.begin, constants.fft_seconds)
@@ -120,7 +130,8 @@ cdef class TileCut:
     cdef double price(self, cut_t *cut, const rates_t *rates) noexcept:
         """Seconds for one image."""
         cdef Sizes s = self.s
-        cdef double points = 1, levels, each, tiles = 1, columns = 0, touched, packing
+        cdef double points = 1, levels, each, tiles = 1, columns = 0, touched, packing, products
+        cdef double image, rows
         cdef int a
         for a in range(AXES - self.depth, AXES):
             points *= cut.lengths[a]
@@ -138,7 +149,18 @@ cdef class TileCut:
         if touched > rates.near:
             each *= 1 + rates.far * log2(touched / rates.near)
         packing = s.G * s.C * s.K * each / 2
-        each = each * (s.C + s.K) / 2 + 2 * points * s.C * s.K * rates.product
+        products = 2 * points * s.C * s.K * rates.product
+        touched = cut.spectra_bytes / s.G  # by each pair; beyond the cache they come from afar,
+        if touched + cut.bytes > rates.near:
+            if cut.bytes > rates.near:  # and so do the channels' for each filter
+                touched *= 2
+            products = max(products, touched / (2 * rates.bandwidth))
+        each = each * (CHANNEL * s.C + FILTER * s.K) + products
+        image = s.h.in_ * <double>s.w.in_ * s.itemsize
+        rows = points / cut.lengths[AXES - 1]
+        if (s.C * image * min(1.0, rows / s.h.in_) > AT_HAND
+                and s.G * s.C * image > rates.near):
+            each += 2 * s.C * rows * FAR_ROW
         each *= s.G * <double>self.lines * <ptrdiff_t>((tiles + 1) / 2)
         each += s.bytes / s.N / rates.bandwidth
         packing += rates.begin

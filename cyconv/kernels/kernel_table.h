@@ -31,7 +31,12 @@
 #define CYCONV_KERNEL_TABLE_H
 #include "geometry.h"
 
-enum { CYCONV_MR = 6, CYCONV_OVERREAD = 128, CYCONV_WINOGRAD_VARIANTS = 16 };
+enum {
+    CYCONV_MR = 6,
+    CYCONV_OVERREAD = 128,
+    CYCONV_WINOGRAD_VARIANTS = 16,
+    CYCONV_CACHE_LINE = 64
+};
 
 /* The last step of an output: bias, residual and bounds, in that order, each where it is there. A
  * residual lies as the results do: that of the output at y + i is add[i], whatever part of y a
@@ -107,6 +112,15 @@ typedef struct {
     ptrdiff_t w_filter, w_plane, w_row, w_column;
 } scattered_t;
 
+/* What is read after a product, fetched from memory while it is taken: `planes` of `rows` of
+ * `bytes`, so many `lines` beside each register tile; and where the next line lies. */
+typedef struct {
+    const void *from;
+    ptrdiff_t plane_step, row_step; /* in bytes */
+    ptrdiff_t planes, rows, bytes, lines;
+    ptrdiff_t plane, row, at;
+} ahead_t;
+
 typedef struct {
     int itemsize, lanes;
     int nr; /* columns of a full register tile: the width of packed panels of B */
@@ -114,6 +128,11 @@ typedef struct {
     void (*multiply)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
                      ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
                      ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e);
+    /* The same; what `ahead` says is fetched meanwhile, unless it is NULL. */
+    void (*multiply_ahead)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
+                           ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
+                           ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e,
+                           ahead_t *ahead);
     /* A as `multiply` reads it, from w[i * w_row + t], i < m, t < taps. */
     void (*pack_filters)(const void *w, ptrdiff_t w_row, ptrdiff_t m, ptrdiff_t taps, void *A);
     /* The same, from weights of any strides: the taps (plane, row, column) in that order. */
@@ -146,11 +165,12 @@ typedef struct {
                      void *y, const epilogue_t *e, ptrdiff_t first, ptrdiff_t last, void *scratch);
     /* rows x columns outputs of m filters, that follow row by row in y: the sums of `multiply` over
      * the same strip, one chain of multiply-adds in the order of the taps; the next row of outputs
-     * lies `row` elements on. v is 1 or 2, m a multiple of v * LANES; w: for each v * LANES filters
-     * [tap][filter]. */
+     * lies `row` elements on. v is 1, 2 or 3, m a multiple of v * LANES; w: for each v * LANES
+     * filters [tap][filter]. */
     void (*filters_in_lanes)(ptrdiff_t v, ptrdiff_t m, ptrdiff_t rows, ptrdiff_t columns,
                              ptrdiff_t taps, const void *w, const void *strip, ptrdiff_t row,
-                             const ptrdiff_t *offset, void *y, ptrdiff_t y_k, const epilogue_t *e);
+                             const ptrdiff_t *offset, void *y, ptrdiff_t y_k, int accumulate,
+                             const epilogue_t *e);
     /* Slabs [first, last) of 3 x 3 outputs of kernels as large as the plane: the sums of
      * gradient3_body.h. Weights w[filter of all groups * w_strides[0] + d * w_strides[1] +
      * p * w_strides[2] + q]; y, e, and what is read as for image3. Only where gradient3_fits

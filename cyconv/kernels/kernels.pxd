@@ -78,6 +78,7 @@ cdef extern from "kernel_table.h" nogil:
         CYCONV_MAX_OUTER
         CYCONV_MR
         CYCONV_OVERREAD
+        CYCONV_CACHE_LINE
         CYCONV_WINOGRAD_VARIANTS
 
     ctypedef struct epilogue_t:
@@ -122,11 +123,18 @@ cdef extern from "kernel_table.h" nogil:
         ptrdiff_t planes, rows, columns
         ptrdiff_t w_filter, w_plane, w_row, w_column
 
+    ctypedef struct ahead_t:
+        const void *from_ "from"
+        ptrdiff_t plane_step, row_step, planes, rows, bytes, lines
+
     ctypedef struct kernels_t:
         int itemsize, lanes, nr
         void (*multiply)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const void *, ptrdiff_t,
                          ptrdiff_t, const ptrdiff_t *, void *, ptrdiff_t, ptrdiff_t, int,
                          const epilogue_t *) noexcept nogil
+        void (*multiply_ahead)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const void *,
+                               ptrdiff_t, ptrdiff_t, const ptrdiff_t *, void *, ptrdiff_t,
+                               ptrdiff_t, int, const epilogue_t *, ahead_t *) noexcept nogil
         void (*pack_filters)(const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*pack_scattered)(const void *, const scattered_t *, ptrdiff_t, void *) noexcept nogil
         void (*fill_strip)(const geometry_t *, const strip_t *, const char **, ptrdiff_t,
@@ -144,7 +152,7 @@ cdef extern from "kernel_table.h" nogil:
                          const epilogue_t *, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*filters_in_lanes)(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                                  const void *, const void *, ptrdiff_t, const ptrdiff_t *, void *,
-                                 ptrdiff_t, const epilogue_t *) noexcept nogil
+                                 ptrdiff_t, int, const epilogue_t *) noexcept nogil
         int (*gradient3_fits)(const geometry_t *) noexcept nogil
         ptrdiff_t (*gradient3_scratch)(const geometry_t *) noexcept nogil
         void (*gradient3)(const geometry_t *, const void *, const void *, const ptrdiff_t *,

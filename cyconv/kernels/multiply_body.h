@@ -126,6 +126,21 @@ INLINE int cells_of(const epilogue_t *e) {
 #endif
 }
 
+/* The first n <= LANES of a vector of sums. */
+INLINE void store_vec(ptrdiff_t n, vec sum, real *c, int accumulate, const epilogue_t *e,
+                      ptrdiff_t row) {
+    if (n >= LANES) {
+        store(c, finish_vec(accumulate ? sum + load(c) : sum, e, row, c));
+        return;
+    }
+    if (accumulate) {
+        real before[LANES] = {0};
+        for (ptrdiff_t j = 0; j < n; j++) before[j] = c[j];
+        sum += load(before);
+    }
+    store_few(c, finish_few(sum, e, row, c, n), n);
+}
+
 /* A tile that hangs over the edge, or whose columns are not contiguous, or that adds a residual of
  * cells that are not those of sums. */
 static __attribute__((noinline)) void store_edge(ptrdiff_t m, ptrdiff_t n, const real *sum,
@@ -134,6 +149,12 @@ static __attribute__((noinline)) void store_edge(ptrdiff_t m, ptrdiff_t n, const
                                                  const epilogue_t *e, ptrdiff_t row) {
     if (cells_of(e) != CYCONV_REAL) {
         finish_rows_from(cells_of(e), m, n, sum, ld, C, c_row, c_column, e, row);
+        return;
+    }
+    if (c_column == 1 && ld >= LANES) {
+        for (ptrdiff_t i = 0; i < m; i++)
+            for (ptrdiff_t j = 0; j < n; j += LANES)
+                store_vec(n - j, load(sum + i * ld + j), C + i * c_row + j, accumulate, e, row + i);
         return;
     }
     for (ptrdiff_t i = 0; i < m; i++)
@@ -181,12 +202,28 @@ INLINE void tile_store(const int cells, const int m, const int v, const epilogue
             store_cells_at(cells, c_at(e, C, i * c_row + k * LANES), sum[i][k]);
 }
 
+/* The next few lines of what is read after the product: their way from memory is as long as a tile,
+ * and more of them at once would wait for each other. */
+INLINE void fetch_ahead(ahead_t *a) {
+    for (ptrdiff_t i = 0; i < a->lines && a->plane < a->planes; i++) {
+        __builtin_prefetch((const char *)a->from + a->at, 0, 2); /* as far as the second cache */
+        a->at += CYCONV_CACHE_LINE;
+        if (a->at < a->bytes) continue;
+        a->at = 0;
+        a->from = (const char *)a->from + a->row_step;
+        if (++a->row < a->rows) continue;
+        a->row = 0;
+        a->from = (const char *)a->from + a->plane_step - a->rows * a->row_step;
+        a->plane++;
+    }
+}
+
 /* Tiles beside each other, of n columns together; B of the next one lies `step` elements on. A call
  * for each would cost as much as a tenth of a tile's sums over 64 taps. */
 INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const real *A,
                  const real *B, ptrdiff_t ldb, ptrdiff_t step, const ptrdiff_t *offset, real *C,
                  ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e,
-                 ptrdiff_t row) {
+                 ptrdiff_t row, ahead_t *ahead) {
     const real *bias = e && e->bias ? (const real *)e->bias + row : NULL;
     const int clamped = e && e->clamp, added = e && e->add, cells = cells_of(e);
     const int vectors = c_column == 1 && (cells == CYCONV_REAL || !added);
@@ -194,6 +231,7 @@ INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const re
     for (; n > 0; n -= v * LANES, B += step, C = c_at(e, C, v * LANES * c_column)) {
         vec sum[CYCONV_MR][TILE_MAX];
         const real *a = A, *b = B;
+        if (ahead) fetch_ahead(ahead);
 #pragma GCC unroll 6
         for (int i = 0; i < m; i++) __builtin_prefetch(c_at(e, C, i * c_row), 1);
 #pragma GCC unroll 6
@@ -242,14 +280,16 @@ INLINE void tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const re
 
 typedef void tile_function(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B, ptrdiff_t ldb,
                            ptrdiff_t step, const ptrdiff_t *offset, real *C, ptrdiff_t c_row,
-                           ptrdiff_t c_column, int accumulate, const epilogue_t *e, ptrdiff_t row);
+                           ptrdiff_t c_column, int accumulate, const epilogue_t *e, ptrdiff_t row,
+                           ahead_t *ahead);
 
 #define TILE(m, v)                                                                              \
     static void tile_##m##x##v(ptrdiff_t n, ptrdiff_t taps, const real *A, const real *B,       \
                                ptrdiff_t ldb, ptrdiff_t step, const ptrdiff_t *offset, real *C, \
                                ptrdiff_t c_row, ptrdiff_t c_column, int accumulate,             \
-                               const epilogue_t *e, ptrdiff_t row) {                            \
-        tile(m, v, n, taps, A, B, ldb, step, offset, C, c_row, c_column, accumulate, e, row);   \
+                               const epilogue_t *e, ptrdiff_t row, ahead_t *ahead) {            \
+        tile(m, v, n, taps, A, B, ldb, step, offset, C, c_row, c_column, accumulate, e, row,    \
+             ahead);                                                                            \
     }
 
 TILE(1, 1)
@@ -432,9 +472,10 @@ enum {
  * tile's columns do, while all panels of A pass by. The second reads less from the second-level
  * cache, but writes C by pieces of its rows: only where these stay near.
  * The columns past the last whole vector come last, if they are few. */
-static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
-                     ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
-                     ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e) {
+static void multiply_ahead(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
+                           ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
+                           ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e,
+                           ahead_t *ahead) {
     static const int widest[CYCONV_MR + 1] = TILE_VECTORS;
     const ptrdiff_t few = m >= CYCONV_MR && n % LANES <= FEW ? n % LANES : 0, whole = n - few;
     const ptrdiff_t most = b_panel == NR ? widest[m < CYCONV_MR ? m : CYCONV_MR] : NR / LANES;
@@ -452,11 +493,12 @@ static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, co
             real *to = c_at(e, c, i * c_row + j0 * c_column);
             if (columns > rest)
                 tile_table[rows][most](columns - rest, taps, a + i * taps, from, ldb, step, offset,
-                                       to, c_row, c_column, accumulate, e, i);
+                                       to, c_row, c_column, accumulate, e, i, ahead);
             if (rest)
                 tile_table[rows][(rest + LANES - 1) / LANES](
                     rest, taps, a + i * taps, from + columns / tile * step, ldb, 0, offset,
-                    c_at(e, to, (columns - rest) * c_column), c_row, c_column, accumulate, e, i);
+                    c_at(e, to, (columns - rest) * c_column), c_row, c_column, accumulate, e, i,
+                    ahead);
         }
     if (few) {
         b += whole / NR * b_panel + whole % NR;
@@ -465,6 +507,12 @@ static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, co
             few_table[few](m, taps, a, b, ldb, offset, c, c_row, c_column, accumulate, e);
         if (i < m)
             tile_table[m - i][1](few, taps, a + i * taps, b, ldb, 0, offset, c_at(e, c, i * c_row),
-                                 c_row, c_column, accumulate, e, i);
+                                 c_row, c_column, accumulate, e, i, NULL);
     }
+}
+
+static void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, const void *B,
+                     ptrdiff_t ldb, ptrdiff_t b_panel, const ptrdiff_t *offset, void *C,
+                     ptrdiff_t c_row, ptrdiff_t c_column, int accumulate, const epilogue_t *e) {
+    multiply_ahead(m, n, taps, A, B, ldb, b_panel, offset, C, c_row, c_column, accumulate, e, NULL);
 }

@@ -104,6 +104,14 @@ INLINE ptrdiff_t fill_rows(const int cells, const int stride, ptrdiff_t rows, pt
     return rows;
 }
 
+/* Rows that are read next: few of each plane, so that no run of lines shows where they lie. */
+INLINE void fetch_rows(const int cells, ptrdiff_t rows, ptrdiff_t n, const void *from,
+                       ptrdiff_t step) {
+    for (; rows > 0; rows--, from = cell_at(cells, from, step))
+        for (ptrdiff_t j = 0; j < n; j += CYCONV_CACHE_LINE / cell_bytes(cells))
+            __builtin_prefetch(cell_at(cells, from, j));
+}
+
 INLINE void fill_strip_of(const int cells, const geometry_t *g, const strip_t *s,
                           const char *const *planes, ptrdiff_t count, ptrdiff_t p0, ptrdiff_t q0,
                           real *row) {
@@ -129,6 +137,13 @@ INLINE void fill_strip_of(const int cells, const geometry_t *g, const strip_t *s
                     cell_at(cells, plane, (begin * g->h.stride + shift) * g->h.x_stride);
                 const void *limit = cell_at(cells, plane, (g->h.in - 1) * g->h.x_stride + g->w.in);
                 const ptrdiff_t down = g->h.stride * g->h.x_stride;
+                if (d + 1 < count && planes[d + 1]) {
+                    const void *next =
+                        cell_at(cells, planes[d + 1],
+                                (begin * g->h.stride + shift) * g->h.x_stride + border[0].first);
+                    fetch_rows(cells, end - begin, (border[0].end - border[0].begin) * step, next,
+                               down);
+                }
                 i += step == 1 ? fill_rows(cells, 1, end - begin, s->column_phases, s->pitch,
                                            border, from, down, limit, row)
                                : fill_rows(cells, 2, end - begin, s->column_phases, s->pitch,

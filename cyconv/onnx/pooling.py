@@ -14,8 +14,11 @@ from cyconv.onnx.attributes import AUTO_PAD, pairs
 from cyconv.problem import pad_pairs
 from cyconv.runtime import machine
 
-BLOCK = machine.caches().l2
+BLOCK = machine.caches().l2 // 2
 """Bytes of the planes that are pooled together."""
+
+LONG = 24
+"""Outputs of a row from which on NumPy takes each row by itself."""
 
 
 def maxima(x, kernel_shape, **attributes):
@@ -25,7 +28,8 @@ def maxima(x, kernel_shape, **attributes):
     y = np.empty((*x.shape[:2], *(axis[0] for axis in axes)), x.dtype)
     for planes, results in blocks(x, y):
         for axis, window in enumerate(axes, 1):
-            planes = reduced(planes, axis, *window, lowest, np.maximum)
+            with np.errstate(invalid="ignore"):
+                planes = reduced(planes, axis, *window, lowest, np.maximum)
         results[...] = planes
     return y
 
@@ -38,7 +42,8 @@ def averages(x, kernel_shape, count_include_pad=0, **attributes):
         begin, end = (-low, x.shape[axis] + high) if count_include_pad else (0, x.shape[axis])
         cells = np.arange(size)[:, None] * stride + np.arange(kernel) * dilation - low
         counts.append(((cells >= begin) & (cells < end)).sum(1))
-        x = reduced(x, axis, *window, 0, np.add)
+        with np.errstate(invalid="ignore", over="ignore"):
+            x = reduced(x, axis, *window, 0, np.add)
     x /= reduce(np.multiply.outer, counts).astype(x.dtype)
     return x
 
@@ -70,39 +75,57 @@ def windows(shape, kernel, auto_pad="NOTSET", pads=None, strides=None, dilations
 
 def reduced(x, axis, count, kernel, stride, dilation, padding, empty, function):
     """`function` over the windows along one axis, outside which there is `empty`."""
-    low = padding[0]
-    high = (count - 1) * stride + dilation * (kernel - 1) + 1 - low - x.shape[axis]
-    if low > 0 or high > 0:
-        widths = [(0, 0)] * x.ndim
-        widths[axis] = (low, max(high, 0))
-        x = extended(x, widths, "constant", empty)
+    low, n = padding[0], x.shape[axis]
     before = (slice(None),) * axis
-    first = (*before, slice(0, (count - 1) * stride + 1, stride))
-    if axis == x.ndim - 1 and x.size:
-        # A row is short: all rows are taken as one. What a window reads of the next row is for
-        # positions that are not kept.
-        flat = np.ascontiguousarray(x).reshape(-1)
-        whole = np.empty_like(flat)
-        span = dilation * (kernel - 1)
-        result = whole[: flat.size - span]
-        shifted = (flat[r : r + result.size] for r in range(0, span + 1, dilation))
-        accumulated(shifted, result, function)
-        return whole.reshape(x.shape)[first].copy()
-    taps = (
-        x[(*before, slice(r * dilation, r * dilation + (count - 1) * stride + 1, stride))]
-        for r in range(kernel)
-    )
-    return accumulated(taps, np.empty_like(x[first]), function)
+    high = (count - 1) * stride + dilation * (kernel - 1) + 1 - low - n
+    if axis == x.ndim - 1 and count < LONG and x.size:
+        if low > 0 or high > 0:
+            widths = [(0, 0)] * x.ndim
+            widths[axis] = (low, max(high, 0))
+            x = extended(x, widths, "constant", empty)
+        return reduced_flat(x, count, kernel, stride, dilation, function)
+    result = np.empty((*x.shape[:axis], count, *x.shape[axis + 1 :]), x.dtype)
+    whole, parts = [], []  # the taps of all windows, and of some
+    for r in range(kernel):
+        shift = r * dilation - low
+        begin, end = max(0, -(shift // stride)), min(count, (n - 1 - shift) // stride + 1)
+        if begin < end:
+            at = begin * stride + shift
+            outputs = (*before, slice(begin, end))
+            inputs = (*before, slice(at, at + (end - begin - 1) * stride + 1, stride))
+            if end - begin == count:
+                whole.append(x[inputs])
+            else:
+                parts.append((result[outputs], x[inputs]))
+    if whole:
+        accumulated(whole, result, function)
+    else:
+        result[...] = empty
+    for outputs, inputs in parts:
+        function(outputs, inputs, out=outputs)
+    return result
+
+
+def reduced_flat(x, count, kernel, stride, dilation, function):
+    """The same along the last axis, of short rows that hold their border: all are taken as one.
+
+    What a window reads of the next row is for positions that are not kept.
+    """
+    flat = np.ascontiguousarray(x).reshape(-1)
+    whole = np.empty_like(flat)
+    span = dilation * (kernel - 1)
+    result = whole[: flat.size - span]
+    shifted = [flat[r : r + result.size] for r in range(0, span + 1, dilation)]
+    accumulated(shifted, result, function)
+    return whole.reshape(x.shape)[..., : (count - 1) * stride + 1 : stride].copy()
 
 
 def accumulated(taps, result, function):
     """`function` of all taps, in `result`."""
-    first, second = next(taps), next(taps, None)
-    if second is None:
+    first, *others = taps
+    if not others:
         result[...] = first
-        return result
-    with np.errstate(invalid="ignore", over="ignore"):
-        function(first, second, out=result)
-        for tap in taps:
-            function(result, tap, out=result)
-    return result
+        return
+    function(first, others[0], out=result)
+    for tap in others[1:]:
+        function(result, tap, out=result)

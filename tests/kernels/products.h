@@ -100,8 +100,18 @@ static void check_product(const kernels_t *k, ptrdiff_t m, ptrdiff_t n, int pane
             if (accumulate) sum += got[at] = small(4);
             want[at] = finished(sum, e, i, at);
         }
-    k->multiply(m, n, taps, A, B, ldb, b_panel, by_offset ? offset : NULL, got, c_row, c_column,
-                accumulate, e);
+    if (m & 1) {
+        k->multiply(m, n, taps, A, B, ldb, b_panel, by_offset ? offset : NULL, got, c_row, c_column,
+                    accumulate, e);
+    } else {
+        const ptrdiff_t rows = between(1, 3), planes = between(1, 3), bytes = between(1, 200);
+        ahead_t ahead = {B, 0, bytes, planes, rows, bytes, between(1, 5), 0, 0, 0};
+        k->multiply_ahead(m, n, taps, A, B, ldb, b_panel, by_offset ? offset : NULL, got, c_row,
+                          c_column, accumulate, e, &ahead);
+        const char *end = (const char *)B + ahead.row * bytes;
+        const int inside = ahead.plane <= planes && ahead.row < rows && ahead.at < bytes;
+        if (ahead.from != end || !inside) fail("what is fetched lies elsewhere");
+    }
     compare(got, want, size);
 }
 
@@ -115,14 +125,16 @@ static void check_multiply(const kernels_t *k) {
 /* Filters in the lanes, over rows of a strip that a tap reaches at any offset. */
 static void check_filters_in_lanes(const kernels_t *k) {
     for (int trial = 0; trial < TRIALS; trial++) {
-        const ptrdiff_t v = between(1, 2), m = between(1, 3) * v * k->lanes, taps = between(1, 40);
+        const ptrdiff_t v = between(1, 3), m = between(1, 3) * v * k->lanes, taps = between(1, 40);
         const ptrdiff_t rows = between(1, 9), columns = between(1, 20), n = rows * columns;
         const ptrdiff_t row = columns + between(0, 4), y_k = n + between(0, 3);
         real *bias = buffer(OTHER, m);
         epilogue_t values;
         const epilogue_t *e = random_epilogue(&values, bias, m);
-        begin("filters_in_lanes v %td, m %td, %td x %td outputs, taps %td, bias %d clamp %d", v, m,
-              rows, columns, taps, e && e->bias, e && e->clamp);
+        const int accumulate = (int)between(0, 1);
+        begin("filters_in_lanes v %td, m %td, %td x %td outputs, taps %td, bias %d clamp %d, "
+              "accumulate %d",
+              v, m, rows, columns, taps, e && e->bias, e && e->clamp, accumulate);
         ptrdiff_t offset[40], last = 0;
         for (ptrdiff_t t = 0; t < taps; t++) {
             offset[t] = between(0, 60);
@@ -132,6 +144,7 @@ static void check_filters_in_lanes(const kernels_t *k) {
         const real *w = random_buffer(WEIGHTS, m * taps);
         const ptrdiff_t size = (m - 1) * y_k + n, block = v * k->lanes;
         real *got = buffer(GOT, size), *want = buffer(WANT, size);
+        if (accumulate) memcpy(got, random_buffer(WANT, size), (size_t)size * sizeof(real));
         random_residual(&values, got, size);
         for (ptrdiff_t i = 0; i < m; i++)
             for (ptrdiff_t j = 0; j < n; j++) {
@@ -139,9 +152,11 @@ static void check_filters_in_lanes(const kernels_t *k) {
                 real sum = 0;
                 for (ptrdiff_t t = 0; t < taps; t++)
                     sum += w[i / block * block * taps + t * block + i % block] * x[offset[t]];
+                if (accumulate) sum += want[i * y_k + j];
                 want[i * y_k + j] = finished(sum, e, i, i * y_k + j);
             }
-        k->filters_in_lanes(v, m, rows, columns, taps, w, strip, row, offset, got, y_k, e);
+        k->filters_in_lanes(v, m, rows, columns, taps, w, strip, row, offset, got, y_k, accumulate,
+                            e);
         compare(got, want, size);
     }
 }
