@@ -45,7 +45,8 @@ def source_of(stem):
     shared = (FOLDER / "common.cl").read_text(encoding="utf-8")
     if stem == "winograd":
         shared += header(VARIANTS[:2])
-    return shared + (FOLDER / f"{stem}.cl").read_text(encoding="utf-8")
+    files = ("ptx", stem, "tensor") if stem == "implicit_gemm" else (stem,)
+    return shared + "".join((FOLDER / f"{file}.cl").read_text(encoding="utf-8") for file in files)
 
 
 def build(device, stem, defines):

@@ -13,11 +13,11 @@ import numpy as np
 
 from cyconv.algorithms.winograd import ERROR
 from cyconv.algorithms.winograd_matrices import VARIANTS as ALL
-from cyconv.opencl import arrays, base
+from cyconv.opencl import arrays, base, tensor
 from cyconv.opencl.base import volume
 from cyconv.opencl.device import long8
 from cyconv.opencl.implicit_gemm import TUNABLES as TILES
-from cyconv.opencl.implicit_gemm import filled, narrowed, no_tile, sides, tiles_of
+from cyconv.opencl.implicit_gemm import filled, no_tile, sides, tile_for, tiles_of
 from cyconv.opencl.tunables import Tunables
 from cyconv.planning import cost
 
@@ -45,6 +45,7 @@ class Algorithm(base.Algorithm):
     name = "winograd"
     VARIANTS = ALL[:2]  # F(2 x 2, 3 x 3), F(4 x 4, 3 x 3)
     tunables = (TUNABLES, TILES)
+    matrices = None  # whether they multiply, where a whole decides for its parts
 
     @classmethod
     def supports(cls, problem):
@@ -98,8 +99,12 @@ class Algorithm(base.Algorithm):
         self.m = self.align = self.chosen[0][0]
         self.points = (self.m + 2) ** 2
         self.down, self.across = (-(-n // self.m) for n in p.output_spatial)
-        size = p.filters // p.groups, self.down * self.across
-        self.tile = narrowed(self.device, self.wide, self.choice, *size, self.points * p.groups)
+        size, depth = (p.filters // p.groups, self.down * self.across), p.channels // p.groups
+        how = self.device, self.wide
+        if self.matrices is None:
+            self.matrices = tensor.matrices(*how, size[0], depth, self.allowed)
+        groups = self.points * p.groups
+        self.tile = tile_for(*how, self.choice, size, groups, 0, matrices=self.matrices)
         # Whole vectors and groups of the transforms, and no less than a CPU's tile.
         wide = self.wide
         self.unit = sides(self.device, wide, dict(self.tile))[1] if self.device.cpu else GROUP
@@ -115,8 +120,8 @@ class Algorithm(base.Algorithm):
     def part(self, problem, limit):
         """With the variant of the whole: the same bits."""
         kind = type(self)
-        one = type(kind.__name__, (kind,), {"VARIANTS": (self.chosen,), "__doc__": kind.__doc__})
-        return one(problem, limit, None, self.allowed)
+        whole = {"VARIANTS": (self.chosen,), "matrices": self.matrices, "__doc__": kind.__doc__}
+        return type(kind.__name__, (kind,), whole)(problem, limit, None, self.allowed)
 
     def packed_bytes(self):
         """The weights, transformed ones and their panels."""
@@ -190,6 +195,7 @@ class Algorithm(base.Algorithm):
         variant = []
         if not self.device.cpu:  # rooms and columns are multiples of GROUP
             variant = ["ALIGNED", *(["RAGGED"] if depth % dict(self.tile)["TILE_T"] else [])]
+            variant += tensor.variant(device, self.wide, self.matrices)
         tiles_of(device, self.wide, self.tile, *variant).run(
             device,
             (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
