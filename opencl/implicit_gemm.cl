@@ -294,47 +294,49 @@ typedef quad cells_t;
 #ifdef ASYNC
 #define CHUNKS (TILE_T > 8 ? 2 : 3)
 #define GIVEN(at) ((at) + id / BESIDE < taps ? sizeof(cells_t) : 0)
-#define SEND(at, to)                                                                           \
-    {                                                                                          \
-        __local real *const rows = (__local real *)(chunks + (to));                            \
-        __local real *const columns = rows + PANEL * 4 + id / BESIDE * STEP_P;                 \
-        const uint given = GIVEN(at);                                                          \
-        _Pragma("unroll") for (uint j = 0; j < WEIGHTS / WIDE_W; j++)                          \
-            ASYNC_COPY(rows + WEIGHTS_AT((id + j * GROUP) * WIDE_W),                           \
-                       panel + (at) * (TILE_K / WIDE_W) + j * GROUP, sizeof(weights_t),        \
-                       (uint)sizeof(weights_t));                                               \
-        _Pragma("unroll") for (uint j = 0; j < CELLS / WIDE_X; j++)                            \
-            ASYNC_COPY(columns + CELLS_AT((id % BESIDE + j * BESIDE) * WIDE_X),                \
-                       x + (uint)(shift + from[j]), sizeof(cells_t), given);                   \
-        shift = offset[(at) + TILE_T];                                                         \
+#define SEND(at, to)                                                                    \
+    {                                                                                   \
+        __local real *const rows = (__local real *)(chunks + (to));                     \
+        __local real *const columns = rows + PANEL * 4 + id / BESIDE * STEP_P;          \
+        const uint given = GIVEN(at);                                                   \
+        _Pragma("unroll") for (uint j = 0; j < WEIGHTS / WIDE_W; j++)                   \
+            ASYNC_COPY(rows + WEIGHTS_AT((id + j * GROUP) * WIDE_W),                    \
+                       panel + (at) * (TILE_K / WIDE_W) + j * GROUP, sizeof(weights_t), \
+                       (uint)sizeof(weights_t));                                        \
+        _Pragma("unroll") for (uint j = 0; j < CELLS / WIDE_X; j++)                     \
+            ASYNC_COPY(columns + CELLS_AT((id % BESIDE + j * BESIDE) * WIDE_X),         \
+                       x + (uint)(shift + from[j]), sizeof(cells_t), given);            \
+        shift = offset[(at) + TILE_T];                                                  \
     }
 #else
 #define CHUNKS 2
 #endif
 
-/* sums += the products of a chunk: `across` and `down` are the work item's place. */
+/* sums += the products of a chunk. Where two chunks change places, a compiler that sees `now` in
+   each index needs fewer registers; in a ring, one that adds it to the address first. */
 #ifdef MATRICES
 static void add_products(__local const quad *chunk, quad sums[][THREAD_P / 4], uint across,
                          uint down PTX_TAKES);
 static void sum_again(quad sums[][THREAD_P / 4], __global const real *x, __global const real *w,
                       __global const int *offset, uint begin, uint last, uint2 size, uint taps);
+#define PRODUCTS add_products(chunks + now, sums, across, down PTX_GIVES)
 #else
-INLINE void add_products(__local const quad *chunk, quad sums[][THREAD_P / 4], uint across,
-                         uint down PTX_TAKES) {
-#pragma unroll
-    for (uint r = 0; r < TILE_T; r++) {
-        quad row[THREAD_K / 4], column[THREAD_P / 4];
-#pragma unroll
-        for (uint m = 0; m < THREAD_K / 4; m++) row[m] = chunk[r * TILE_K / 4 + m * DOWN + down];
-#pragma unroll
-        for (uint v = 0; v < THREAD_P / 4; v++)
-            column[v] = chunk[PANEL + r * TILE_P / 4 + v * ACROSS + across];
-#pragma unroll
-        for (uint m = 0; m < THREAD_K; m++)
-#pragma unroll
-            for (uint v = 0; v < THREAD_P / 4; v++) sums[m][v] += ((const real *)row)[m] * column[v];
+#ifdef ASYNC
+#define QUAD(i) (chunks + now)[i]
+#else
+#define QUAD(i) chunks[now + (i)]
+#endif
+#define PRODUCTS                                                                    \
+    _Pragma("unroll") for (uint r = 0; r < TILE_T; r++) {                           \
+        quad row[THREAD_K / 4], column[THREAD_P / 4];                               \
+        _Pragma("unroll") for (uint m = 0; m < THREAD_K / 4; m++) row[m] =          \
+            QUAD(r * TILE_K / 4 + m * DOWN + down);                                 \
+        _Pragma("unroll") for (uint v = 0; v < THREAD_P / 4; v++) column[v] =       \
+            QUAD(PANEL + r * TILE_P / 4 + v * ACROSS + across);                     \
+        _Pragma("unroll") for (uint m = 0; m < THREAD_K; m++)                       \
+            _Pragma("unroll") for (uint v = 0; v < THREAD_P / 4; v++) sums[m][v] += \
+            ((const real *)row)[m] * column[v];                                     \
     }
-}
 #endif
 
 /* The same by tiles in local memory. w: (group, block of TILE_K, tap, TILE_K), taps filled up with
@@ -384,7 +386,7 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
         barrier(CLK_LOCAL_MEM_FENCE);
         if (t + (CHUNKS - 1) * TILE_T < end) SEND(t + (CHUNKS - 1) * TILE_T, next);
         ASYNC_BATCH();
-        add_products(chunks + now, sums, across, down PTX_GIVES);
+        PRODUCTS;
         next = now;
         now = now == (CHUNKS - 1) * CHUNK ? 0 : now + CHUNK;
     }
@@ -398,7 +400,7 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
     for (uint t = first + TILE_T; t < end + TILE_T; t += TILE_T) {
         /* One too many, which nobody reads: a branch would put the loads after the products. */
         BRING(t);
-        add_products(chunks + now, sums, across, down PTX_GIVES);
+        PRODUCTS;
         now = CHUNK - now;
         inside = t + id / BESIDE < taps;
         PUT(now);
@@ -406,8 +408,9 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
     }
 #endif
 #ifdef MATRICES
-    sum_again(sums, x, (__global const real *)(panel - id) + first * TILE_K + down * 4, offset - id / BESIDE + first,
-              begin + across * 4, all - 1, (uint2)(positions, xs.s0), min(end, taps) - first);
+    sum_again(sums, x, (__global const real *)(panel - id) + first * TILE_K + down * 4,
+              offset - id / BESIDE + first, begin + across * 4, all - 1, (uint2)(positions, xs.s0),
+              min(end, taps) - first);
 #endif
 
     const long origin = ys.s5 + part * size.s7;

@@ -459,9 +459,8 @@ class Algorithm(base.Algorithm):
             shifts = prod(p.kernel) == 1  # else taps are shifted by any number of cells
             if in_a_row and shifts and not any(number % 4 for number in fours):
                 variant.append("ALIGNED")
-            if taps % dict(self.tile)["TILE_T"]:
-                variant.append("RAGGED")
-            variant += tensor.variant(self.device, self.wide, self.matrices)
+            ragged = taps % dict(self.tile)["TILE_T"] > 0
+            variant += tensor.variant(self.device, self.wide, self.matrices, ragged)
         tiles = tiles_of(y.device, self.wide, self.tile, *variant)  # may be another than the plan's
         tiles.run(
             y.device,

@@ -1,6 +1,6 @@
-/* multiply_tiles' products by matrices of 16 filters x 8 taps and 8 taps x 8 positions, which a warp
-   of NVIDIA's work items multiplies by one instruction. It takes numbers of 10 bits of mantissa:
-   each is split into two of them, w = w0 + w1 and x = x0 + x1 to some 2^-23, and
+/* multiply_tiles' products by matrices of 16 filters x 8 taps and 8 taps x 8 positions, which a
+   warp of NVIDIA's work items multiplies by one instruction. It takes numbers of 10 bits of
+   mantissa: each is split into two of them, w = w0 + w1 and x = x0 + x1 to some 2^-23, and
 
        w x = w0 x0 + w0 x1 + w1 x0
 
@@ -15,8 +15,8 @@ INLINE void split(float value, uint *big, uint *small) {
     *small = as_uint(value - as_float(*big));
 }
 
-/* Of a warp's matrices, i is of filters i and i + 1 of the work items in a row, j of positions j and
-   j + 4. */
+/* Of a warp's matrices, i is of filters i and i + 1 of the work items in a row, j of positions j
+   and j + 4. */
 static void add_products(__local const quad *chunk, quad sums[][2], uint across,
                          uint down PTX_TAKES) {
     /* Column 2 u + e of a matrix b is position j + 4 e of work item u of the four across. */
@@ -42,8 +42,8 @@ static void add_products(__local const quad *chunk, quad sums[][2], uint across,
                     MULTIPLY(sum, little, big[j], none);
                     MULTIPLY(sum, great, small[j], sum);
                     MULTIPLY(sum, great, big[j], sum);
-                    UNROLL for (uint c = 0; c < 4; c++)
-                        ((real *)&sums[m * 4 + i + c / 2][c % 2])[j] += sum[c];
+                    UNROLL for (uint c = 0; c < 4;
+                                c++)((real *)&sums[m * 4 + i + c / 2][c % 2])[j] += sum[c];
                 }
             }
         }
@@ -51,8 +51,8 @@ static void add_products(__local const quad *chunk, quad sums[][2], uint across,
 }
 
 /* The sums that are not finite, each as it is defined: what is infinite, or rounds to infinity in
-   10 bits, has no rest. begin: the work item's first position. last: of all images. size: of a plane
-   and, in x, of an image. */
+   10 bits, has no rest. begin: the work item's first position. last: of all images. size: of a
+   plane and, in x, of an image. */
 static void sum_again(quad sums[][THREAD_P / 4], __global const real *x, __global const real *w,
                       __global const int *offset, uint begin, uint last, uint2 size, uint taps) {
     ulong wrong = 0;

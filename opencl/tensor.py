@@ -43,10 +43,10 @@ def tile(choice):
     return tuple(sorted({**dict(choice), **sides, "THREAD_K": 8, "THREAD_P": 8}.items()))
 
 
-def variant(device, wide, by_matrices):
-    """The macros of the kernel's variant."""
+def variant(device, wide, by_matrices, ragged):
+    """The macros of the kernel's variant; `ragged` where taps end within a chunk."""
     if not copies(device, wide):
-        return ()
+        return ("RAGGED",) if ragged else ()
     return ("ASYNC", "MATRICES") if by_matrices else ("ASYNC",)
 
 

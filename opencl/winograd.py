@@ -194,8 +194,8 @@ class Algorithm(base.Algorithm):
         )
         variant = []
         if not self.device.cpu:  # rooms and columns are multiples of GROUP
-            variant = ["ALIGNED", *(["RAGGED"] if depth % dict(self.tile)["TILE_T"] else [])]
-            variant += tensor.variant(device, self.wide, self.matrices)
+            ragged = depth % dict(self.tile)["TILE_T"] > 0
+            variant = ["ALIGNED", *tensor.variant(device, self.wide, self.matrices, ragged)]
         tiles_of(device, self.wide, self.tile, *variant).run(
             device,
             (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),

@@ -6,10 +6,10 @@
 
 #ifdef ASYNC
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
-#define PTX_STATE                          \
-    struct copy copies[SLOTS][MOST];       \
+#define PTX_STATE                               \
+    struct copy copies[SLOTS][MOST];            \
     uint counts[SLOTS], batch = 0, arrived = 0; \
-    counts[0] = 0;                         \
+    counts[0] = 0;                              \
     __local uint fragments[GROUP][6];
 #define PTX_GIVES , fragments
 #define PTX_TAKES , __local uint(*fragments)[6]
@@ -30,17 +30,19 @@ static void perform(struct copy copy) {
 }
 
 #ifdef LATE
-#define ASYNC_COPY(target, source, size, part)                                      \
-    copies[batch % SLOTS][counts[batch % SLOTS]++] =                                \
-        (struct copy){(__local uchar *)(target), (__global const uchar *)(source), size, part}
+#define ASYNC_COPY(target, source, size, part)                                       \
+    copies[batch % SLOTS][min(counts[batch % SLOTS]++, MOST - 1u)] = (struct copy) { \
+        (__local uchar *)(target), (__global const uchar *)(source), size, part      \
+    }
 #else
 #define ASYNC_COPY(target, source, size, part) \
     perform((struct copy){(__local uchar *)(target), (__global const uchar *)(source), size, part})
 #endif
 #define ASYNC_BATCH() counts[++batch % SLOTS] = 0
-#define ASYNC_WAIT(count)                                                                  \
-    for (; arrived + (count) < batch; arrived++)                                           \
-    for (uint i = 0; i < counts[arrived % SLOTS]; i++) perform(copies[arrived % SLOTS][i])
+#define ASYNC_WAIT(count)                                                   \
+    for (; arrived + (count) < batch; arrived++)                            \
+        for (uint i = 0; i < min(counts[arrived % SLOTS], (uint)MOST); i++) \
+    perform(copies[arrived % SLOTS][i])
 
 static double number(uint bits) { return as_float(bits & 0xffffe000); }
 
@@ -71,14 +73,14 @@ static void multiply(float *d, __local const uint (*warp)[6], const float *c) {
     }
 }
 
-#define MULTIPLY(d, a, b, c)                                                          \
-    {                                                                                 \
-        __local uint *const mine = fragments[get_local_id(0)];                        \
-        for (uint i = 0; i < 4; i++) mine[i] = (a)[i];                                \
-        mine[4] = (b)[0], mine[5] = (b)[1];                                           \
-        barrier(CLK_LOCAL_MEM_FENCE);                                                 \
+#define MULTIPLY(d, a, b, c)                                                               \
+    {                                                                                      \
+        __local uint *const mine = fragments[get_local_id(0)];                             \
+        for (uint i = 0; i < 4; i++) mine[i] = (a)[i];                                     \
+        mine[4] = (b)[0], mine[5] = (b)[1];                                                \
+        barrier(CLK_LOCAL_MEM_FENCE);                                                      \
         multiply(d, (__local const uint(*)[6])(fragments + get_local_id(0) / 32 * 32), c); \
-        barrier(CLK_LOCAL_MEM_FENCE);                                                 \
+        barrier(CLK_LOCAL_MEM_FENCE);                                                      \
     }
 /* Barriers in unrolled loops would be compiled each for itself. */
 #undef UNROLL
