@@ -136,9 +136,16 @@ class Algorithm(base.Algorithm):
         """The workspace is one pass's."""
         return 1
 
-    def _kernel(self, device, name):
-        lanes = self.choice["LANES"]
-        return device.kernel("winograd", name, **self.macros(LANES=lanes, M=self.m)), lanes
+    def _kernel(self, device, name, aligned=False):
+        lanes, variant = self.choice["LANES"], {"ALIGNED": 1} if aligned else {}
+        macros = self.macros(LANES=lanes, M=self.m, **variant)
+        return device.kernel("winograd", name, **macros), lanes
+
+    def _fours(self, view, *others):
+        """Whether a GPU's rows of `view` are whole fours of elements at multiples of 16 bytes."""
+        numbers = (view.shape[-1], *view.strides[:-1], view.offset, *others)
+        fours = view.strides[-1] == 1 and not any(number % 4 for number in numbers)
+        return fours and self.m == 4 and not (self.device.cpu or self.wide)
 
     def pack(self, w):
         """Panels of transformed weights, and the weights for repairs."""
@@ -180,7 +187,8 @@ class Algorithm(base.Algorithm):
         edge = [lo for lo, _ in p.padding]
         depth, filters = p.channels // p.groups, p.filters // p.groups
         inputs = long8([*p.spatial, *edge, depth])
-        kernel, lanes = self._kernel(device, "transform_input")
+        aligned = edge[1] == 1 and self._fours(x)
+        kernel, lanes = self._kernel(device, "transform_input", aligned)
         group = (1 if self.device.cpu else max(1, device.group(GROUP) // lanes), 1)
         device.launch(
             kernel,
@@ -205,7 +213,8 @@ class Algorithm(base.Algorithm):
             1,
             self.epilogue(None, None, None),
         )
-        kernel, lanes = self._kernel(device, "transform_output")
+        aligned = self._fours(y, *(() if add is None else (add.away,)))
+        kernel, lanes = self._kernel(device, "transform_output", aligned)
         m = products.buffer
         device.launch(
             kernel,

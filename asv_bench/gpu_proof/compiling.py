@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from cyconv.opencl.device import INTEL_REGISTERS
 from cyconv.opencl.programs import source_of
 
 LIBRARY = Path("/usr/lib/clc")  # OpenCL's functions as bitcode: Debian's libclc
@@ -182,7 +183,7 @@ def _ocloc(stem, defines, arch):
         folder = Path(name)
         (folder / "kernels.cl").write_text(source_of(stem), encoding="utf-8")
         macros = " ".join(f"-D{macro}={value}" for macro, value in defines)
-        options = f"-cl-std=CL1.2 {macros}"
+        options = f"-cl-std=CL1.2 {macros} {INTEL_REGISTERS if 'REGISTERS' in macros else ''}"
         compile_ = ("compile", "-file", "kernels.cl", "-device", arch, "-options", options)
         _run("ocloc", *compile_, "-output_no_suffix", "-output", "kernels", cwd=folder)
         binary = next(path for path in folder.glob("kernels*") if path.suffix in ("", ".bin"))
