@@ -410,7 +410,7 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
 #ifdef MATRICES
     sum_again(sums, x, (__global const real *)(panel - id) + first * TILE_K + down * 4,
               offset - id / BESIDE + first, begin + across * 4, all - 1, (uint2)(positions, xs.s0),
-              min(end, taps) - first);
+              end - first);
 #endif
 
     const long origin = ys.s5 + part * size.s7;
