@@ -68,11 +68,11 @@ def seconds(launch, compiled, code, target):
     wave = (compiled and compiled.wave) or target.wave
     waves = busiest * ceil(launch.items / wave)
     times = rounds(launch)
+    matrices = code.whole.matrices + (times - 1) * code.loop.matrices
     issued = code.whole.issued + (times - 1) * code.loop.issued
-    if "MATRICES" in dict(launch.kernel.defines):
+    if matrices:
         issued += (chunks(launch) - 1) * code.around.issued
     fmas = code.whole.fmas + (times - 1) * code.loop.fmas
-    matrices = code.whole.matrices + (times - 1) * code.loop.matrices
     bound = {
         "products": waves * fmas * wave / target.products / target.clock,
         "memory": moved(launch) / target.bandwidth,
