@@ -38,7 +38,7 @@ def _values(device, wide):
     return {
         "TILE_K": large,
         "TILE_P": large[:2],
-        "TILE_T": (16, 8) if tensor.copies(device, wide) else (8, 16),
+        "TILE_T": (16, 8) if tensor.copies(device, wide) else (8,),  # 16 need too many registers
         "THREAD_K": small,
         "THREAD_P": small,
     }
@@ -391,6 +391,7 @@ class Algorithm(base.Algorithm):
         p, device = self.problem, w.device
         tiles = tiles_of(device, self.wide, self.tile)
         panels = tiles.pack(w.reshape(p.groups, p.filters // p.groups, taps_of(p)))
+        device.constant(self.staged.table)  # sent now rather than by the first call
         return panels, self.table(device, self.staged.plane)
 
     def run(self, x, packed, y, bias, clamp, add=None):
