@@ -28,7 +28,6 @@ _queues = OrderedDict()  # {(context, queue): Device} of callers' own queues, th
 _logs = ContextVar("_logs", default=())  # those that are kept, the outermost first
 _pid = os.getpid()
 
-NVIDIA_REGISTERS = "-cl-nv-maxrregcount={REGISTERS}"
 INTEL_REGISTERS = "-cl-intel-enable-auto-large-GRF-mode"  # twice as many rather than spills
 
 # After these a device is opened anew.
@@ -92,11 +91,9 @@ class Device:
         self.float64 = "cl_khr_fp64" in extensions
         self.capability = capability_of(info)
         self.cpu = kind_of(info) == "CPU"
-        self.registers_options = []  # of a compiler, for a kernel whose REGISTERS are limited
-        if "cl_nv_compiler_options" in extensions:
-            self.registers_options.append(NVIDIA_REGISTERS)
-        if self.platform.startswith("Intel") and not self.cpu:
-            self.registers_options.append(INTEL_REGISTERS)
+        self.registers_option = "cl_nv_compiler_options" in extensions
+        intel = self.platform.startswith("Intel") and not self.cpu
+        self.compiler_options = [INTEL_REGISTERS] if intel else []
         self.shares_memory = self.cpu or bool(info.host_unified_memory)
         self.local_memory, self.max_group = info.local_mem_size, info.max_work_group_size
         self.compute_units = info.max_compute_units

@@ -61,8 +61,9 @@ def build(device, stem, defines):
         "-w",
         *(f"-D{name}={value}" for name, value in sorted(defines.items())),
     ]
-    if "REGISTERS" in defines:
-        options += [option.format(**defines) for option in device.registers_options]
+    if "REGISTERS" in defines and device.registers_option:
+        options.append(f"-cl-nv-maxrregcount={defines['REGISTERS']}")
+    options += device.compiler_options
     key = hashlib.sha256("\0".join([source, *options, device.key]).encode()).hexdigest()
     where = None if keeps_kernels(device) else folder()
     path = None if where is None else where / f"{key}.bin"

@@ -183,7 +183,7 @@ def _ocloc(stem, defines, arch):
         folder = Path(name)
         (folder / "kernels.cl").write_text(source_of(stem), encoding="utf-8")
         macros = " ".join(f"-D{macro}={value}" for macro, value in defines)
-        options = f"-cl-std=CL1.2 {macros} {INTEL_REGISTERS if 'REGISTERS' in macros else ''}"
+        options = f"-cl-std=CL1.2 {macros} {INTEL_REGISTERS}"
         compile_ = ("compile", "-file", "kernels.cl", "-device", arch, "-options", options)
         _run("ocloc", *compile_, "-output_no_suffix", "-output", "kernels", cwd=folder)
         binary = next(path for path in folder.glob("kernels*") if path.suffix in ("", ".bin"))
