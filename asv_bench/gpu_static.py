@@ -5,10 +5,11 @@
 For every kernel that the layers of VGG-16 and ResNet-50 and the other algorithms launch, at the
 default tunables (with --all at every choice that `cyconv tune` may make): registers and stack of a
 work item, spills, local memory of a group, groups of a multiprocessor, occupancy; of the main loop
-its instructions, the share of multiply-adds, bytes loaded for each, and clocks that conflicts in
-local memory add. Then a lower bound of each layer's time by issue slots and rooflines. It needs
-clang and libclc (Debian: clang-19 libclc-19), and for NVIDIA ptxas and nvdisasm (the CUDA toolkit,
-or PyPI: nvidia-cuda-nvcc, nvidia-cuda-nvdisasm).
+its instructions, the share of multiply-adds (of matrices' products, where a kernel has them), bytes
+loaded for each, and clocks that conflicts in local memory add. Then a lower bound of each layer's
+time by issue slots and rooflines. It needs clang and libclc (Debian: clang-19 libclc-19), for
+NVIDIA also ptxas and nvdisasm (the CUDA toolkit, or PyPI: nvidia-cuda-nvcc,
+nvidia-cuda-nvdisasm); for Intel only ocloc (Debian: intel-ocloc).
 """
 
 import argparse
@@ -69,8 +70,8 @@ class Proof:
         """A line of the table."""
         compiled, code = self(kernel)
         target, loop = self.target, code.loop
-        held = compiled.registers, compiled.local, items
-        products = max(1, loop.fmas)
+        held = compiled.registers, compiled.local, items, compiled.wave
+        products = max(1, loop.fmas + loop.matrices * model.MATRIX // target.wave)
         line = f"{compiled.registers:9d} {compiled.stack:5d} {compiled.spills:6d} "
         line += f"{compiled.local:6d} {target.groups(*held):6d} {target.occupancy(*held):6.0%} "
         line += f"{loop.issued:5d} {loop.fma_share:5.0%} {sum(loop.loads) / products:6.2f} "

@@ -10,6 +10,7 @@
 - :mod:`cyconv.opencl.arrays`: arrays in device memory as the rewrite rules see them.
 - :mod:`cyconv.opencl.plan`: a plan whose algorithms run on a device.
 - :mod:`cyconv.opencl.tunables`: the numbers that kernels leave open, chosen for a device.
+- :mod:`cyconv.opencl.tensor`: which tiles NVIDIA's own instructions copy and multiply.
 - :mod:`cyconv.opencl.parts`: calls larger than the device's memory.
 - :mod:`cyconv.opencl.registry`: the table of algorithms, as on the CPU.
 

@@ -113,7 +113,8 @@ class Algorithm(base.Algorithm):
         steps = [depth * self.row, self.row, *steps]
         cells = as_strided(laid.ghost, w.shape, [n * w.dtype.itemsize for n in steps])
         laid._like(cells)[...] = w
-        self.table(w.device, s.plane)  # sent now rather than by the first call
+        for table in (s.table, self._table(s.plane)):
+            w.device.constant(table)  # sent now rather than by the first call
         return laid, w.copy()
 
     def run(self, x, packed, y, bias, clamp, add=None):

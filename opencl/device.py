@@ -28,6 +28,8 @@ _queues = OrderedDict()  # {(context, queue): Device} of callers' own queues, th
 _logs = ContextVar("_logs", default=())  # those that are kept, the outermost first
 _pid = os.getpid()
 
+INTEL_REGISTERS = "-cl-intel-enable-auto-large-GRF-mode"  # twice as many rather than spills
+
 # After these a device is opened anew.
 LOST = ("INVALID_CONTEXT", "INVALID_COMMAND_QUEUE", "INVALID_DEVICE", "DEVICE_NOT_AVAILABLE")
 ROOM = ("OUT_OF_RESOURCES", "ALLOCATION", "OUT_OF_HOST", "INVALID_BUFFER_SIZE")
@@ -85,9 +87,13 @@ class Device:
         self.name, self.platform = info.name.strip(), info.platform.name.strip()
         self.driver = info.driver_version.strip()
         self.key = f"{self.platform} | {self.name} | {info.version.strip()} | {self.driver}"
-        self.float64 = "cl_khr_fp64" in info.extensions.split()
-        self.registers_option = "cl_nv_compiler_options" in info.extensions.split()
+        extensions = info.extensions.split()
+        self.float64 = "cl_khr_fp64" in extensions
+        self.capability = capability_of(info)
         self.cpu = kind_of(info) == "CPU"
+        self.registers_option = "cl_nv_compiler_options" in extensions
+        intel = self.platform.startswith("Intel") and not self.cpu
+        self.compiler_options = [INTEL_REGISTERS] if intel else []
         self.shares_memory = self.cpu or bool(info.host_unified_memory)
         self.local_memory, self.max_group = info.local_mem_size, info.max_work_group_size
         self.compute_units = info.max_compute_units
@@ -349,7 +355,8 @@ def log():
     ------
     list of (str, object)
         ``('upload', bytes)``, ``('download', bytes)``, ``('kernel', name)``, ``('build', stem)``,
-        and ``('table', bytes)`` for a table of offsets, sent once.
+        ``('table', bytes)`` for a table of offsets, sent once, and ``('refused', stem)`` where a
+        driver does not compile the vendor's variant of a kernel and has the plain one instead.
 
     Examples
     --------
@@ -364,6 +371,13 @@ def log():
         yield events
     finally:
         _logs.set(tuple(kept for kept in _logs.get() if kept is not events))
+
+
+def capability_of(device):
+    """NVIDIA's compute capability (major, minor); (0, 0) of other devices."""
+    if "cl_nv_device_attribute_query" not in device.extensions.split():
+        return 0, 0
+    return device.compute_capability_major_nv, device.compute_capability_minor_nv
 
 
 def kind_of(device):

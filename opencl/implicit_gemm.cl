@@ -208,9 +208,24 @@ typedef CAT(REAL, 4) quad;
 #define WEIGHTS (TILE_T * TILE_K / GROUP)
 #define CELLS (TILE_T * TILE_P / GROUP)
 #define BESIDE (GROUP / TILE_T)
+/* MATRICES: products of small matrices by warps; see tensor.cl. Eight work items read two quads of
+   each of four taps at a time, so a tap's quads lie two aside from the last one's, and the second
+   half of its cells one more: in other banks of local memory. */
+#ifdef MATRICES
+#define ASIDE 8
+#define CELLS_AT(p) ((p) + (p) / (TILE_P / 2) * 4)
+#else
+#define ASIDE 0
+#define CELLS_AT(p) (p)
+#endif
+/* Elements from a tap to the next, of the weights and of the cells. */
+#define STEP_K (TILE_K + ASIDE)
+#define STEP_P (TILE_P + ASIDE)
 /* Quads of a chunk, the panel of weights first. */
-#define PANEL (TILE_T * TILE_K / 4)
-#define CHUNK (PANEL + TILE_T * TILE_P / 4)
+#define PANEL (TILE_T * STEP_K / 4)
+#define CHUNK (PANEL + TILE_T * STEP_P / 4)
+/* Where element i of a panel as it lies in memory is in local memory. */
+#define WEIGHTS_AT(i) ((i) + (i) / TILE_K * ASIDE)
 /* Elements that one load brings, 16 bytes if they are aligned and so many. */
 #if WEIGHTS >= 4
 #define WIDE_W 4
@@ -234,7 +249,10 @@ typedef quad cells_t;
 #endif
 
 /* A warp of 32 is 8 x 4 work items: what it reads of local memory at a time lies in a row. */
-#if ACROSS % 8 == 0 && DOWN % 4 == 0
+#if defined(MATRICES)
+#define PLACE_ACROSS(id) ((id) % 4 + (id) / 32 % (ACROSS / 4) * 4)
+#define PLACE_DOWN(id) ((id) / 4 % 8 + (id) / 32 / (ACROSS / 4) * 8)
+#elif ACROSS % 8 == 0 && DOWN % 4 == 0
 #define PLACE_ACROSS(id) ((id) % 8 + (id) / 32 % (ACROSS / 8) * 8)
 #define PLACE_DOWN(id) ((id) / 8 % 4 + (id) / 32 / (ACROSS / 8) * 4)
 #else
@@ -271,6 +289,56 @@ typedef quad cells_t;
         _Pragma("unroll") for (uint j = 0; j < CELLS / WIDE_X; j++) columns[j * BESIDE] = CELL(j); \
     }
 
+/* ASYNC: the same without registers in between, for three chunks in local memory if they are short,
+   two of which are on their way while one is multiplied. */
+#ifdef ASYNC
+#define CHUNKS (TILE_T > 8 ? 2 : 3)
+#define GIVEN(at) ((at) + id / BESIDE < taps ? sizeof(cells_t) : 0)
+#define SEND(at, to)                                                                    \
+    {                                                                                   \
+        __local real *const rows = (__local real *)(chunks + (to));                     \
+        __local real *const columns = rows + PANEL * 4 + id / BESIDE * STEP_P;          \
+        const uint given = GIVEN(at);                                                   \
+        _Pragma("unroll") for (uint j = 0; j < WEIGHTS / WIDE_W; j++)                   \
+            ASYNC_COPY(rows + WEIGHTS_AT((id + j * GROUP) * WIDE_W),                    \
+                       panel + (at) * (TILE_K / WIDE_W) + j * GROUP, sizeof(weights_t), \
+                       (uint)sizeof(weights_t));                                        \
+        _Pragma("unroll") for (uint j = 0; j < CELLS / WIDE_X; j++)                     \
+            ASYNC_COPY(columns + CELLS_AT((id % BESIDE + j * BESIDE) * WIDE_X),         \
+                       x + (uint)(shift + from[j]), sizeof(cells_t), given);            \
+        shift = offset[(at) + TILE_T];                                                  \
+    }
+#else
+#define CHUNKS 2
+#endif
+
+/* sums += the products of a chunk. Where two chunks change places, a compiler that sees `now` in
+   each index needs fewer registers; in a ring, one that adds it to the address first. */
+#ifdef MATRICES
+static void add_products(__local const quad *chunk, quad sums[][THREAD_P / 4], uint across,
+                         uint down PTX_TAKES);
+static void sum_again(quad sums[][THREAD_P / 4], __global const real *x, __global const real *w,
+                      __global const int *offset, uint begin, uint last, uint2 size, uint taps);
+#define PRODUCTS add_products(chunks + now, sums, across, down PTX_GIVES)
+#else
+#ifdef ASYNC
+#define QUAD(i) (chunks + now)[i]
+#else
+#define QUAD(i) chunks[now + (i)]
+#endif
+#define PRODUCTS                                                                    \
+    _Pragma("unroll") for (uint r = 0; r < TILE_T; r++) {                           \
+        quad row[THREAD_K / 4], column[THREAD_P / 4];                               \
+        _Pragma("unroll") for (uint m = 0; m < THREAD_K / 4; m++) row[m] =          \
+            QUAD(r * TILE_K / 4 + m * DOWN + down);                                 \
+        _Pragma("unroll") for (uint v = 0; v < THREAD_P / 4; v++) column[v] =       \
+            QUAD(PANEL + r * TILE_P / 4 + v * ACROSS + across);                     \
+        _Pragma("unroll") for (uint m = 0; m < THREAD_K; m++)                       \
+            _Pragma("unroll") for (uint v = 0; v < THREAD_P / 4; v++) sums[m][v] += \
+            ((const real *)row)[m] * column[v];                                     \
+    }
+#endif
+
 /* The same by tiles in local memory. w: (group, block of TILE_K, tap, TILE_K), taps filled up with
    zeros to whole chunks. size: as above, then images, taps of a part of the sum (whole chunks) and
    elements of y to the next part's. */
@@ -279,7 +347,7 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
                __global const int *restrict offset, __global real *restrict y, long8 xs, long8 ys,
                long8 size, long8 out, long8 pitch, __global const real *restrict bias,
                __global const real *restrict add, long away, real low, real high) {
-    __local quad chunks[2 * CHUNK];
+    __local quad chunks[CHUNKS * CHUNK];
     const uint id = get_local_id(0), across = PLACE_ACROSS(id), down = PLACE_DOWN(id);
     const uint positions = size.s0, taps = size.s1, filters = size.s2, groups = size.s3;
     const uint all = positions * (uint)size.s5, begin = get_group_id(0) * TILE_P;
@@ -287,8 +355,6 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
     const uint part = get_group_id(2) / groups, g = MOD((uint)get_group_id(2), groups);
     const uint first = part * (uint)size.s6, end = min(first + (uint)size.s6, taps);
     const uint whole = (taps + TILE_T - 1) / TILE_T * TILE_T;
-    weights_t weights[WEIGHTS / WIDE_W];
-    cells_t cells[CELLS / WIDE_X];
     uint from[CELLS / WIDE_X]; /* where the cells of tap 0 lie */
     quad sums[THREAD_K][THREAD_P / 4];
 #pragma unroll
@@ -305,35 +371,47 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
     w += (ulong)(g * blocks + block) * whole * TILE_K;
     __global const weights_t *panel = (__global const weights_t *)w + id;
     offset += id / BESIDE;
-    int shift = offset[first], inside = first + id / BESIDE < taps;
+    int shift = offset[first];
     uint now = 0;
 
+#ifdef ASYNC
+    PTX_STATE
+    for (uint ahead = 0; ahead < CHUNKS - 1; ahead++) {
+        if (first + ahead * TILE_T < end) SEND(first + ahead * TILE_T, ahead * CHUNK);
+        ASYNC_BATCH();
+    }
+    uint next = (CHUNKS - 1) * CHUNK; /* which has been multiplied and is free */
+    for (uint t = first; t < end; t += TILE_T) {
+        ASYNC_WAIT(CHUNKS - 2);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (t + (CHUNKS - 1) * TILE_T < end) SEND(t + (CHUNKS - 1) * TILE_T, next);
+        ASYNC_BATCH();
+        PRODUCTS;
+        next = now;
+        now = now == (CHUNKS - 1) * CHUNK ? 0 : now + CHUNK;
+    }
+#else
+    weights_t weights[WEIGHTS / WIDE_W];
+    cells_t cells[CELLS / WIDE_X];
+    int inside = first + id / BESIDE < taps;
     BRING(first);
     PUT(0);
     barrier(CLK_LOCAL_MEM_FENCE);
     for (uint t = first + TILE_T; t < end + TILE_T; t += TILE_T) {
         /* One too many, which nobody reads: a branch would put the loads after the products. */
         BRING(t);
-#pragma unroll
-        for (uint r = 0; r < TILE_T; r++) {
-            quad row[THREAD_K / 4], column[THREAD_P / 4];
-#pragma unroll
-            for (uint m = 0; m < THREAD_K / 4; m++)
-                row[m] = chunks[now + r * TILE_K / 4 + m * DOWN + down];
-#pragma unroll
-            for (uint v = 0; v < THREAD_P / 4; v++)
-                column[v] = chunks[now + PANEL + r * TILE_P / 4 + v * ACROSS + across];
-#pragma unroll
-            for (uint m = 0; m < THREAD_K; m++)
-#pragma unroll
-                for (uint v = 0; v < THREAD_P / 4; v++)
-                    sums[m][v] += ((const real *)row)[m] * column[v];
-        }
+        PRODUCTS;
         now = CHUNK - now;
         inside = t + id / BESIDE < taps;
         PUT(now);
         barrier(CLK_LOCAL_MEM_FENCE);
     }
+#endif
+#ifdef MATRICES
+    sum_again(sums, x, (__global const real *)(panel - id) + first * TILE_K + down * 4,
+              offset - id / BESIDE + first, begin + across * 4, all - 1, (uint2)(positions, xs.s0),
+              end - first);
+#endif
 
     const long origin = ys.s5 + part * size.s7;
 #pragma unroll

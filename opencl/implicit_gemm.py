@@ -11,11 +11,12 @@ from math import prod
 
 import numpy as np
 
-from cyconv.opencl import arrays, base
+from cyconv.opencl import arrays, base, tensor
 from cyconv.opencl.base import taps_of, three
-from cyconv.opencl.device import local_memory, long8
+from cyconv.opencl.device import local_memory, long8, note
 from cyconv.opencl.staging import TAIL, Staged
 from cyconv.opencl.tunables import Tunables
+from cyconv.problem.operands import DeviceError
 
 CHUNK = 16 << 10  # bytes of a column's cells that stay in a CPU's first cache
 DOWN = 64  # blocks of filters that read them before the next column's
@@ -37,7 +38,7 @@ def _values(device, wide):
     return {
         "TILE_K": large,
         "TILE_P": large[:2],
-        "TILE_T": (8, 16),
+        "TILE_T": (16, 8) if tensor.copies(device, wide) else (8,),  # 16 need too many registers
         "THREAD_K": small,
         "THREAD_P": small,
     }
@@ -146,6 +147,12 @@ def tiles_of(device, wide, choice, *variant):
     )
 
 
+def tile_for(device, wide, choice, size, groups, taps, images=1, matrices=False):
+    """The choice for a layer of such a size (filters, positions), by matrices or not."""
+    tile = narrowed(device, wide, choice, *size, groups, taps, images)
+    return tensor.tile(tile) if matrices else tile
+
+
 def registers_of(items):
     """Registers of a work item that leave room for RESIDENT of them, in groups of `items`."""
     return min(255, REGISTERS // (-(-RESIDENT // items) * items) // 8 * 8)
@@ -154,7 +161,7 @@ def registers_of(items):
 class Tiles:
     """The register or local-memory tile of a device, and the kernel that computes it.
 
-    The kernel's variants are macros of a GPU's tile: ALIGNED, RAGGED.
+    The kernel's variants are macros of a GPU's tile: ALIGNED, RAGGED, ASYNC, MATRICES.
     """
 
     def __init__(self, device, wide, choice, variant=()):
@@ -175,6 +182,14 @@ class Tiles:
     def kernel(self):
         """Compiled when it is first wanted: weights are packed for any variant."""
         name = "multiply_rows" if self.device.cpu else "multiply_tiles"
+        try:
+            return self.device.kernel("implicit_gemm", name, **self._macros)
+        except DeviceError:
+            if "ASYNC" not in self._macros:
+                raise
+        note("refused", "implicit_gemm")
+        self.device.capability = 0, 0  # of what is planned from now on
+        self._macros = tensor.plain(self._macros)
         return self.device.kernel("implicit_gemm", name, **self._macros)
 
     @cached_property
@@ -278,6 +293,7 @@ class Algorithm(base.Algorithm):
     name = "implicit_gemm"
     tunables = (TUNABLES,)
     split = None  # taps of a part of the sum, where a whole decides for its parts
+    matrices = None  # whether they multiply, likewise
 
     @classmethod
     def supports(cls, problem):
@@ -323,21 +339,28 @@ class Algorithm(base.Algorithm):
         """Lay out the planes; no work on the device."""
         p = self.problem
         size = p.filters // p.groups, prod(p.output_spatial)
-        work = *size, p.groups, taps_of(p)
-        self.tile = narrowed(self.device, self.wide, self.choice, *work, p.batch)
+        if self.matrices is None:
+            work = size[0], taps_of(p), self.allowed
+            self.matrices = tensor.matrices(self.device, self.wide, *work)
+        self.tile = self._tile(size, p.batch)
         self.least = sides(self.device, self.wide, dict(self.tile))[1] if self.device.cpu else 1
         self.staged = Staged(p, p.stride, p.dilation, self.least)
-        self.taps_of_part = self.split or self._taps_of_part(*size)
+        self.taps_of_part = self.split or self._taps_of_part(size)
         self.parts = max(1, -(-taps_of(p) // self.taps_of_part))
         self.planes = p.channels * self.staged.plane  # elements of an image's copy
         partial = p.filters * size[1] * self.parts if self.parts > 1 else 0
         self.workspace_per_image = (self.planes + partial) * p.dtype.itemsize
 
-    def _taps_of_part(self, filters, positions):
+    def _tile(self, size, images=1):
+        """The tile for so many images of such a size."""
+        p, how = self.problem, (self.device, self.wide, self.choice)
+        return tile_for(*how, size, p.groups, taps_of(p), images, self.matrices)
+
+    def _taps_of_part(self, size):
         """Taps of one part of the sum: its order depends on one image and on the device."""
         p, taps, device = self.problem, taps_of(self.problem), self.device
-        work = filters, positions, p.groups, taps
-        tile = dict(narrowed(device, self.wide, self.choice, *work))
+        filters, positions = size
+        tile = dict(self._tile(size))
         side_k, side_p = sides(device, self.wide, tile)
         tiles = p.groups * -(-filters // side_k) * -(-positions // side_p)
         chunk = tile.get("TILE_T", 1)
@@ -346,8 +369,8 @@ class Algorithm(base.Algorithm):
     def part(self, problem, limit):
         """With the whole's parts of the sum: the same bits."""
         kind = type(self)
-        one = type(kind.__name__, (kind,), {"split": self.taps_of_part, "__doc__": kind.__doc__})
-        return one(problem, limit, None, self.allowed)
+        whole = {"split": self.taps_of_part, "matrices": self.matrices, "__doc__": kind.__doc__}
+        return type(kind.__name__, (kind,), whole)(problem, limit, None, self.allowed)
 
     def packed_bytes(self):
         """The panels, filled up to whole tiles."""
@@ -368,6 +391,7 @@ class Algorithm(base.Algorithm):
         p, device = self.problem, w.device
         tiles = tiles_of(device, self.wide, self.tile)
         panels = tiles.pack(w.reshape(p.groups, p.filters // p.groups, taps_of(p)))
+        device.constant(self.staged.table)  # sent now rather than by the first call
         return panels, self.table(device, self.staged.plane)
 
     def run(self, x, packed, y, bias, clamp, add=None):
@@ -436,8 +460,8 @@ class Algorithm(base.Algorithm):
             shifts = prod(p.kernel) == 1  # else taps are shifted by any number of cells
             if in_a_row and shifts and not any(number % 4 for number in fours):
                 variant.append("ALIGNED")
-            if taps % dict(self.tile)["TILE_T"]:
-                variant.append("RAGGED")
+            ragged = taps % dict(self.tile)["TILE_T"] > 0
+            variant += tensor.variant(self.device, self.wide, self.matrices, ragged)
         tiles = tiles_of(y.device, self.wide, self.tile, *variant)  # may be another than the plan's
         tiles.run(
             y.device,

@@ -45,7 +45,8 @@ def source_of(stem):
     shared = (FOLDER / "common.cl").read_text(encoding="utf-8")
     if stem == "winograd":
         shared += header(VARIANTS[:2])
-    return shared + (FOLDER / f"{stem}.cl").read_text(encoding="utf-8")
+    files = ("ptx", stem, "tensor") if stem == "implicit_gemm" else (stem,)
+    return shared + "".join((FOLDER / f"{file}.cl").read_text(encoding="utf-8") for file in files)
 
 
 def build(device, stem, defines):
@@ -62,6 +63,7 @@ def build(device, stem, defines):
     ]
     if "REGISTERS" in defines and device.registers_option:
         options.append(f"-cl-nv-maxrregcount={defines['REGISTERS']}")
+    options += device.compiler_options
     key = hashlib.sha256("\0".join([source, *options, device.key]).encode()).hexdigest()
     where = None if keeps_kernels(device) else folder()
     path = None if where is None else where / f"{key}.bin"

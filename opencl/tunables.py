@@ -37,6 +37,7 @@ class Tunables:
     def candidates(self, device, wide):
         """All choices that fit, ``{macro: value}``, the default first; none if nothing fits."""
         limits = (device.cpu, device.vector_bytes, device.max_group, device.local_memory, wide)
+        limits += device.capability
         if limits not in self._candidates:
             values = self._values(device, wide)
             choices = (dict(zip(values, row, strict=True)) for row in product(*values.values()))

@@ -44,6 +44,20 @@ __kernel void transform_weights(__global const real *restrict w, __global real *
             u[i * count + first + l] = ((const real *)points)[i * LANES + l];
 }
 
+/* ALIGNED: on a GPU, for M = 4, rows of x that are padded by one cell, or rows of y, are whole
+   numbers of four cells, which lie at multiples of 16 bytes and are read and written at once. */
+#ifdef ALIGNED
+typedef CAT(REAL, 4) quad;
+
+/* Six cells of a row of `length` from column w on, one before a multiple of four. */
+INLINE void read_row(__global const real *at, long w, long length, real *row) {
+    const quad four = w + 1 < length ? *(__global const quad *)(at + 1) : (quad)(0);
+    row[0] = w >= 0 && w < length ? at[0] : 0;
+    row[1] = four.s0, row[2] = four.s1, row[3] = four.s2, row[4] = four.s3;
+    row[5] = w + 5 < length ? at[5] : 0;
+}
+#endif
+
 /* v[point, c, t] = (B^T d B)[point] of tile `first + t` of plane c, tiles counted over all images.
    xs: strides (n, c, d, h, w), offset. in: H, W, padding above and left. tiles: down, across, the
    first, how many, and how many v has room for. */
@@ -60,6 +74,12 @@ __kernel void transform_input(__global const real *restrict x, __global real *re
         const long h = (long)(MOD(line, down) * M) - in.s2;
         const long w = (long)(MOD(tile, across) * M) - in.s3;
         __global const real *at = x + xs.s5 + n * xs.s0 + c * xs.s1 + h * xs.s3 + w * xs.s4;
+#ifdef ALIGNED
+        UNROLL for (int i = 0; i < ALPHA; i++) {
+            const int inside = block < tiles.s3 && h + i >= 0 && h + i < in.s0;
+            read_row(at + i * xs.s3, w, inside ? in.s1 : 0, lane + i * ALPHA);
+        }
+#else
         if (block + l >= tiles.s3)
             for (int i = 0; i < POINTS; i++) lane[i * LANES] = 0;
         else if (h >= 0 && w >= 0 && h + ALPHA <= in.s0 && w + ALPHA <= in.s1)
@@ -72,6 +92,7 @@ __kernel void transform_input(__global const real *restrict x, __global real *re
                     const int inside = h + i >= 0 && h + i < in.s0 && w + j >= 0 && w + j < in.s1;
                     lane[(i * ALPHA + j) * LANES] = inside ? at[i * xs.s3 + j * xs.s4] : 0;
                 }
+#endif
     }
     of_input(cells, points);
     v += c * tiles.s4 + block;
@@ -116,6 +137,17 @@ __kernel void transform_output(__global const real *restrict m, __global real *r
         const long p = MOD(line, down) * M, q = MOD(tile, across) * M;
         const long first = ys.s5 + n * ys.s0 + k * ys.s1 + p * ys.s3 + q * ys.s4;
         uint repaired = 0; /* outputs that the transforms made infinite or NaN, a bit each */
+#ifdef ALIGNED
+        UNROLL for (int i = 0; i < M; i++) if (p + i < out.s0) {
+            const quad sum = *(const quad *)(lane + i * M);
+            const long at = first + i * ys.s3;
+            quad value = sum + (quad)(shift);
+            value += add ? *(__global const quad *)(add + at + away) : (quad)(0);
+            *(__global quad *)(y + at) = CLAMP(value, (quad)(low), (quad)(high));
+            UNROLL for (int j = 0; j < M; j++) if (!(lane[i * M + j] - lane[i * M + j] == 0))
+                repaired |= 1u << (i * M + j);
+        }
+#else
         UNROLL for (int i = 0; i < M; i++) UNROLL for (int j = 0; j < M; j++) {
             const real sum = lane[(i * M + j) * LANES];
             if (p + i < out.s0 && q + j < out.s1) {
@@ -125,6 +157,7 @@ __kernel void transform_output(__global const real *restrict m, __global real *r
                 if (!(sum - sum == 0)) repaired |= 1u << (i * M + j);
             }
         }
+#endif
         for (int i = 0; repaired; i++, repaired >>= 1)
             if (repaired & 1) {
                 const long at = first + i / M * ys.s3 + i % M * ys.s4;

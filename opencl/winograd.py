@@ -13,11 +13,11 @@ import numpy as np
 
 from cyconv.algorithms.winograd import ERROR
 from cyconv.algorithms.winograd_matrices import VARIANTS as ALL
-from cyconv.opencl import arrays, base
+from cyconv.opencl import arrays, base, tensor
 from cyconv.opencl.base import volume
 from cyconv.opencl.device import long8
 from cyconv.opencl.implicit_gemm import TUNABLES as TILES
-from cyconv.opencl.implicit_gemm import filled, narrowed, no_tile, sides, tiles_of
+from cyconv.opencl.implicit_gemm import filled, no_tile, sides, tile_for, tiles_of
 from cyconv.opencl.tunables import Tunables
 from cyconv.planning import cost
 
@@ -45,6 +45,7 @@ class Algorithm(base.Algorithm):
     name = "winograd"
     VARIANTS = ALL[:2]  # F(2 x 2, 3 x 3), F(4 x 4, 3 x 3)
     tunables = (TUNABLES, TILES)
+    matrices = None  # whether they multiply, where a whole decides for its parts
 
     @classmethod
     def supports(cls, problem):
@@ -98,8 +99,12 @@ class Algorithm(base.Algorithm):
         self.m = self.align = self.chosen[0][0]
         self.points = (self.m + 2) ** 2
         self.down, self.across = (-(-n // self.m) for n in p.output_spatial)
-        size = p.filters // p.groups, self.down * self.across
-        self.tile = narrowed(self.device, self.wide, self.choice, *size, self.points * p.groups)
+        size, depth = (p.filters // p.groups, self.down * self.across), p.channels // p.groups
+        how = self.device, self.wide
+        if self.matrices is None:
+            self.matrices = tensor.matrices(*how, size[0], depth, self.allowed)
+        groups = self.points * p.groups
+        self.tile = tile_for(*how, self.choice, size, groups, 0, matrices=self.matrices)
         # Whole vectors and groups of the transforms, and no less than a CPU's tile.
         wide = self.wide
         self.unit = sides(self.device, wide, dict(self.tile))[1] if self.device.cpu else GROUP
@@ -115,8 +120,8 @@ class Algorithm(base.Algorithm):
     def part(self, problem, limit):
         """With the variant of the whole: the same bits."""
         kind = type(self)
-        one = type(kind.__name__, (kind,), {"VARIANTS": (self.chosen,), "__doc__": kind.__doc__})
-        return one(problem, limit, None, self.allowed)
+        whole = {"VARIANTS": (self.chosen,), "matrices": self.matrices, "__doc__": kind.__doc__}
+        return type(kind.__name__, (kind,), whole)(problem, limit, None, self.allowed)
 
     def packed_bytes(self):
         """The weights, transformed ones and their panels."""
@@ -131,9 +136,16 @@ class Algorithm(base.Algorithm):
         """The workspace is one pass's."""
         return 1
 
-    def _kernel(self, device, name):
-        lanes = self.choice["LANES"]
-        return device.kernel("winograd", name, **self.macros(LANES=lanes, M=self.m)), lanes
+    def _kernel(self, device, name, aligned=False):
+        lanes, variant = self.choice["LANES"], {"ALIGNED": 1} if aligned else {}
+        macros = self.macros(LANES=lanes, M=self.m, **variant)
+        return device.kernel("winograd", name, **macros), lanes
+
+    def _fours(self, view, *others):
+        """Whether a GPU's rows of `view` are whole fours of elements at multiples of 16 bytes."""
+        numbers = (view.shape[-1], *view.strides[:-1], view.offset, *others)
+        fours = view.strides[-1] == 1 and not any(number % 4 for number in numbers)
+        return fours and self.m == 4 and not (self.device.cpu or self.wide)
 
     def pack(self, w):
         """Panels of transformed weights, and the weights for repairs."""
@@ -175,7 +187,8 @@ class Algorithm(base.Algorithm):
         edge = [lo for lo, _ in p.padding]
         depth, filters = p.channels // p.groups, p.filters // p.groups
         inputs = long8([*p.spatial, *edge, depth])
-        kernel, lanes = self._kernel(device, "transform_input")
+        aligned = edge[1] == 1 and self._fours(x)
+        kernel, lanes = self._kernel(device, "transform_input", aligned)
         group = (1 if self.device.cpu else max(1, device.group(GROUP) // lanes), 1)
         device.launch(
             kernel,
@@ -189,7 +202,8 @@ class Algorithm(base.Algorithm):
         )
         variant = []
         if not self.device.cpu:  # rooms and columns are multiples of GROUP
-            variant = ["ALIGNED", *(["RAGGED"] if depth % dict(self.tile)["TILE_T"] else [])]
+            ragged = depth % dict(self.tile)["TILE_T"] > 0
+            variant = ["ALIGNED", *tensor.variant(device, self.wide, self.matrices, ragged)]
         tiles_of(device, self.wide, self.tile, *variant).run(
             device,
             (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
@@ -199,7 +213,8 @@ class Algorithm(base.Algorithm):
             1,
             self.epilogue(None, None, None),
         )
-        kernel, lanes = self._kernel(device, "transform_output")
+        aligned = self._fours(y, *(() if add is None else (add.away,)))
+        kernel, lanes = self._kernel(device, "transform_output", aligned)
         m = products.buffer
         device.launch(
             kernel,

@@ -13,8 +13,9 @@ pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install '
 
 import pyopencl.array as array
 
-from cyconv.opencl import arrays, staging
+from cyconv.opencl import arrays, staging, winograd
 from cyconv.opencl import device as door
+from cyconv.opencl.plan import DevicePlan, Opened
 from cyconv.opencl.registry import registry_of
 
 from .test_opencl import DEVICES, device, pytestmark, random_problem
@@ -141,3 +142,27 @@ def test_tables_that_are_used_stay_on_the_device(device, monkeypatch):
         opened.constant(table)
         assert opened.constant(b"1") is first
     assert len(opened._constants) == 3
+
+
+@pytest.mark.parametrize("padding", [1, ((1, 3), (1, 3)), ((0, 2), (1, 1)), ((1, 1), (0, 2))])
+@pytest.mark.parametrize("width", [16, 18])
+def test_winograd_reads_and_writes_rows_by_fours(width, padding, device, monkeypatch):
+    opened = door.Device(door.get("test", device).queue)
+    opened.cpu = False
+    monkeypatch.setattr(door, "get", lambda operation, name: opened)
+    monkeypatch.setattr(winograd.Algorithm, "VARIANTS", winograd.Algorithm.VARIANTS[1:])
+    problem = cyconv.Problem((2, 8, 12, width), (70, 8, 3, 3), padding=padding)
+    rng = np.random.default_rng(20261128)
+    x, w, add = (
+        rng.standard_normal(shape, np.float32)
+        for shape in (problem.x_shape, problem.w_shape, problem.output_shape)
+    )
+    x[0, 3, 5, 8], x[1, 2, 0, 0], x[1, 1, 11, -1] = np.inf, np.nan, -np.inf
+    plan = DevicePlan(problem, "winograd", None, "balanced", 2**28, Opened("opencl", opened))
+    y = plan(x, w, add=add)
+    with np.errstate(invalid="ignore"):
+        exact = cyconv.plan(problem, algorithm="direct")(x, w, add=add)
+    np.testing.assert_allclose(y, exact, rtol=1e-4, atol=1e-4)
+    aligned = {name for name, key in opened._kernels if ("ALIGNED", 1) in key}
+    assert ("transform_input" in aligned) == (width % 4 == 0 and problem.padding[1][0] == 1)
+    assert ("transform_output" in aligned) == (problem.output_shape[-1] % 4 == 0)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 BANKS = 32  # of 4 bytes, on both vendors' devices
+PHASE = 8  # work items of NVIDIA's that access 16 bytes each at a time
 
 
 def cycles(words):
@@ -14,44 +15,90 @@ def cycles(words):
     return max(map(len, banks.values())), -(-distinct // BANKS)
 
 
+def in_phases(words, count=4):
+    """The same of an access of `count` words to a work item, some work items at a time."""
+    step = PHASE * count
+    clocks = [cycles(words[i : i + step]) for i in range(0, len(words), step)]
+    return tuple(map(sum, zip(*clocks, strict=True)))
+
+
+class Tile:
+    """A tile of implicit_gemm.cl by its macros, with the kernel's own names."""
+
+    def __init__(self, defines):
+        self.k, self.p, self.t = (defines[name] for name in ("TILE_K", "TILE_P", "TILE_T"))
+        self.thread_k, self.thread_p = defines["THREAD_K"], defines["THREAD_P"]
+        self.down, self.across = self.k // self.thread_k, self.p // self.thread_p
+        self.items = self.down * self.across
+        self.beside = self.items // self.t
+        self.weights, self.cells = self.t * self.k // self.items, self.t * self.p // self.items
+        self.wide_w = min(4, self.weights)
+        self.wide_x = min(4, self.cells) if "ALIGNED" in defines else 1
+        self.matrices = "MATRICES" in defines
+        aside = 8 if self.matrices else 0
+        self.step_k, self.step_p = self.k + aside, self.p + aside
+
+    def place(self, i):
+        """Work item i's place (across, down)."""
+        if self.matrices:
+            wide, beside = 4, self.across // 4
+        elif self.across % 8 == 0 and self.down % 4 == 0:
+            wide, beside = 8, self.across // 8
+        else:
+            return i % self.across, i // self.across
+        high = 32 // wide
+        return i % wide + i // 32 % beside * wide, i // wide % high + i // 32 // beside * high
+
+    def cells_at(self, p):
+        """Where position p of a tap lies."""
+        return p + p // (self.p // 2) * 4 if self.matrices else p
+
+    def row(self, i):
+        """The first word that work item i reads of the weights."""
+        _, down = self.place(i)
+        return (i % 4 * self.step_k if self.matrices else 0) + down * 4
+
+    def column(self, i):
+        """The first word that it reads of the cells."""
+        across, _ = self.place(i)
+        if not self.matrices:
+            return across * 4
+        u, e = i % 32 // 8, i // 4 % 2
+        half = e * self.p // 2
+        return i % 4 * self.step_p + self.cells_at(half + (across // 4 * 4 + u) * 4)
+
+
 def accesses(defines, wave):
     """{access of implicit_gemm.cl's tiles: (clocks of the first wave, fewest)}, for one tap."""
-    k, p, t = (defines[name] for name in ("TILE_K", "TILE_P", "TILE_T"))
-    down_all, across_all = k // defines["THREAD_K"], p // defines["THREAD_P"]
-    items = down_all * across_all
-    beside, weights, cells = items // t, t * k // items, t * p // items
-    wide_w, wide_x = min(4, weights), min(4, cells) if "ALIGNED" in defines else 1
-    by_warps = across_all % 8 == 0 and down_all % 4 == 0
-
-    def place(i):
-        if by_warps:
-            return i % 8 + i // 32 % (across_all // 8) * 8, i // 8 % 4 + i // 32 // (
-                across_all // 8
-            ) * 4
-        return i % across_all, i // across_all
+    tile = Tile(defines)
+    ids = range(min(wave, tile.items))
 
     def words(first, count):
         return [word for element in first for word in range(element, element + count)]
 
-    ids = range(min(wave, items))
-    row = words((place(i)[1] * 4 for i in ids), 4)
-    column = words((place(i)[0] * 4 for i in ids), 4)
-    panel = words((i * wide_w for i in ids), wide_w)
-    plane = words((i // beside * p + i % beside * wide_x for i in ids), wide_x)
+    def put(i):
+        element = i * tile.wide_w
+        return element + element // tile.k * (tile.step_k - tile.k)
+
+    def put_cell(i):
+        place = tile.cells_at(i % tile.beside * tile.wide_x)
+        return i // tile.beside * tile.step_p + place
+
+    read = in_phases if tile.matrices else cycles
     return {
-        "row": cycles(row),
-        "column": cycles(column),
-        "put weights": cycles(panel),
-        "put cells": cycles(plane),
+        "row": read(words(map(tile.row, ids), 4)),
+        "column": read(words(map(tile.column, ids), 4)),
+        "put weights": cycles(words(map(put, ids), tile.wide_w)),
+        "put cells": cycles(words(map(put_cell, ids), tile.wide_x)),
     }
 
 
 def clocks_of_chunk(defines, wave):
     """Clocks of local memory that one wave takes for one chunk."""
-    k, p, t = (defines[name] for name in ("TILE_K", "TILE_P", "TILE_T"))
-    items = k // defines["THREAD_K"] * (p // defines["THREAD_P"])
+    tile = Tile(defines)
     took = {name: clocks for name, (clocks, _) in accesses(defines, wave).items()}
-    weights, cells = t * k // items, t * p // items
-    wide_w, wide_x = min(4, weights), min(4, cells) if "ALIGNED" in defines else 1
-    reads = defines["THREAD_K"] // 4 * took["row"] + defines["THREAD_P"] // 4 * took["column"]
-    return t * reads + weights // wide_w * took["put weights"] + cells // wide_x * took["put cells"]
+    reads = tile.thread_k // 4 * took["row"] + tile.thread_p // 4 * took["column"]
+    if tile.matrices:  # for eight taps, four of which a wave reads at a time
+        reads = (2 * took["row"] * tile.thread_k // 4 + 2 * took["column"]) / 8
+    puts = tile.weights // tile.wide_w * took["put weights"]
+    return tile.t * reads + puts + tile.cells // tile.wide_x * took["put cells"]

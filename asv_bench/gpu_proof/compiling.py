@@ -1,7 +1,8 @@
 """Kernels to machine code by compilers that need no GPU, and their own counts.
 
-NVIDIA: clang to PTX, ptxas to machine code, nvdisasm to text. AMD: clang alone. What a vendor's
-own OpenCL compiler makes of a kernel differs in details; it is the same back end.
+NVIDIA: clang to PTX, ptxas to machine code, nvdisasm to text. AMD: clang alone. Intel: ocloc, its
+driver's own compiler. What the others' own OpenCL compilers make of a kernel differs in details; it
+is the same back end.
 """
 
 import importlib.util
@@ -13,9 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from cyconv.opencl.device import INTEL_REGISTERS
 from cyconv.opencl.programs import source_of
 
 LIBRARY = Path("/usr/lib/clc")  # OpenCL's functions as bitcode: Debian's libclc
+GRF = 64  # bytes of one of Intel's registers, from Xe HPC and Xe2 on
 VERSIONS = range(30, 17, -1)  # of clang
 OPTIONS = ("-x", "cl", "-cl-std=CL1.2", "-O3", "-w", "-S")
 
@@ -24,7 +27,7 @@ class Compiled(NamedTuple):
     """A kernel's machine code as text, and what its compiler counts.
 
     Registers of a work item, bytes of its stack, registers that were spilled, bytes of a group's
-    local memory.
+    local memory, work items that run together where the compiler chooses.
     """
 
     code: str
@@ -32,6 +35,7 @@ class Compiled(NamedTuple):
     stack: int
     spills: int
     local: int
+    wave: int | None = None
 
 
 @lru_cache
@@ -57,6 +61,8 @@ def nvidia_tool(name):
 
 def missing(vendor):
     """What a vendor's kernels cannot be compiled for want of, or None."""
+    if vendor == "intel":
+        return None if shutil.which("ocloc") else "ocloc (Debian: intel-ocloc)"
     if clang() is None:
         return "clang and libclc (Debian: clang-19 libclc-19)"
     for name in ("ptxas", "nvdisasm") if vendor == "nvidia" else ():
@@ -68,7 +74,7 @@ def missing(vendor):
 
 def compile_kernel(kernel, target):
     """The kernel's :class:`Compiled` for one target."""
-    make = _nvidia if target.vendor == "nvidia" else _amd
+    make = {"nvidia": _nvidia, "amd": _amd, "intel": _intel}[target.vendor]
     with TemporaryDirectory() as folder:
         return make(kernel, target.arch, Path(folder))
 
@@ -167,4 +173,40 @@ def _amd(kernel, arch, folder):
         count(r"ScratchSize \[bytes/lane\]"),
         count("VGPRs Spill"),
         count(r"LDS Size \[bytes/block\]"),
+    )
+
+
+@lru_cache(maxsize=2)
+def _ocloc(stem, defines, arch):
+    """{name of a section: its text} of a program's binary, as ocloc takes it apart."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "kernels.cl").write_text(source_of(stem), encoding="utf-8")
+        macros = " ".join(f"-D{macro}={value}" for macro, value in defines)
+        options = f"-cl-std=CL1.2 {macros} {INTEL_REGISTERS}"
+        compile_ = ("compile", "-file", "kernels.cl", "-device", arch, "-options", options)
+        _run("ocloc", *compile_, "-output_no_suffix", "-output", "kernels", cwd=folder)
+        binary = next(path for path in folder.glob("kernels*") if path.suffix in ("", ".bin"))
+        _run("ocloc", "disasm", "-file", binary.name, "-dump", "parts", "-device", arch, cwd=folder)
+        parts = (folder / "parts").iterdir()
+        return {path.name: path.read_text(errors="replace") for path in parts}
+
+
+def _intel(kernel, arch, folder):
+    parts = _ocloc(kernel.stem, kernel.defines, arch)
+    told = re.split(r"\n  - name:", parts[".ze_info"].split("\nkernels_misc_info:")[0])
+    told = next(each for each in told if each.split(None, 1)[0] == kernel.name)
+
+    def count(name):
+        found = re.search(rf"\b{name}: +(\d+)", told)
+        return int(found[1]) if found else 0
+
+    wave, grf = count("simd_size"), count("grf_count")
+    return Compiled(
+        parts[f".text.{kernel.name}.asm"],
+        grf * GRF // 4 // wave,
+        count("private_size"),
+        count("spill_size") // 4 // wave,
+        count("slm_size"),
+        wave,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from gpu_proof import banks
 
+MATRIX = 16 * 8 * 8  # products of one instruction of a wave
 COPIES = ("stage", "combine", "border", "add_parts")  # little of their code is run by a work item
 
 
@@ -19,11 +20,16 @@ def lanes(argument):
     return np.frombuffer(argument.tobytes(), np.int64).tolist()
 
 
+def chunks(launch):
+    """Of taps, that a work item of the tiles multiplies."""
+    return ceil(lanes(launch.arguments[6])[6] / dict(launch.kernel.defines)["TILE_T"])
+
+
 def rounds(launch):
     """How often a work item goes through the main loop."""
     arguments, defines = launch.arguments, dict(launch.kernel.defines)
     if launch.kernel.name == "multiply_tiles":
-        return ceil(lanes(arguments[6])[6] / defines["TILE_T"])
+        return chunks(launch) * (defines["TILE_T"] // 8 if "MATRICES" in defines else 1)
     if launch.kernel.name == "direct":
         channels, taps = lanes(arguments[5])[3], lanes(arguments[7])[:3]
         return channels * int(np.prod(taps))
@@ -59,19 +65,25 @@ def moved(launch):
 def seconds(launch, compiled, code, target):
     """(time, what binds) of one launch."""
     busiest = ceil(launch.groups / target.units)  # groups of one unit
-    waves = busiest * ceil(launch.items / target.wave)
+    wave = (compiled and compiled.wave) or target.wave
+    waves = busiest * ceil(launch.items / wave)
     times = rounds(launch)
+    matrices = code.whole.matrices + (times - 1) * code.loop.matrices
     issued = code.whole.issued + (times - 1) * code.loop.issued
+    if matrices:
+        issued += (chunks(launch) - 1) * code.around.issued
     fmas = code.whole.fmas + (times - 1) * code.loop.fmas
     bound = {
-        "products": waves * fmas * target.wave / target.products / target.clock,
+        "products": waves * fmas * wave / target.products / target.clock,
         "memory": moved(launch) / target.bandwidth,
     }
+    if matrices:
+        bound["matrices"] = waves * matrices * MATRIX / target.matrix / target.clock
     if launch.kernel.name not in COPIES:
         bound["issue"] = waves * issued / target.issue / target.clock
     if launch.kernel.name == "multiply_tiles":
         clocks = banks.clocks_of_chunk(dict(launch.kernel.defines), target.wave)
-        clocks *= waves * times * 128 / target.local_clock  # banks give 128 bytes
+        clocks *= waves * chunks(launch) * 128 / target.local_clock  # banks give 128 bytes
         bound["local memory"] = clocks / target.clock
     binds = max(bound, key=bound.get)
     return bound[binds], binds

@@ -3,9 +3,13 @@
 import re
 from typing import NamedTuple
 
-LABEL = re.compile(r"^(\.L\w+):")
-BRANCH = re.compile(r"\bBRA `?\(?(\.L\w+)|\bs_c?branch\w*\s+(\.L\w+)")
+LABEL = re.compile(r"^(\.L\w+|L\d+):")
+BRANCH = re.compile(
+    r"\bBRA `?\(?(\.L\w+)|\bs_c?branch\w*\s+(\.L\w+)|\b(?:jmpi|while|goto)\b.*?\b(L\d+)"
+)
 NVIDIA = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:\{\s*)?(@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)")
+INTEL = re.compile(r"^(?:\([^)]*\))?\s+([a-z]\w*)(?:\.\w+)? (?:\((\d+)\|M\d+\))?(.*)$")
+ACCESS = re.compile(r"(load|store)\w*\.(ugm|slm)\.d(\d+)(?:x(\d+))?")
 AMD = re.compile(r"^\t((?:v|s|ds|global|flat|scratch|buffer)_\w+)(.*)$")
 WIDTHS = {"64": 8, "128": 16, "U8": 1, "U16": 2}
 DWORDS = {"dwordx4": 16, "dwordx3": 12, "dwordx2": 8, "dword": 4,
@@ -18,6 +22,7 @@ class Counts(NamedTuple):
     issued: int = 0
     fma_issued: int = 0
     fmas: int = 0
+    matrices: int = 0  # instructions that multiply matrices
     loads: tuple = ()  # bytes of each load from global memory
     local_loads: tuple = ()  # bytes of each load from local memory
     local_stores: tuple = ()
@@ -29,19 +34,23 @@ class Counts(NamedTuple):
     @property
     def fma_share(self):
         """Share of the instructions that multiply and add."""
-        return self.fma_issued / self.issued if self.issued else 0.0
+        return (self.fma_issued + self.matrices) / self.issued if self.issued else 0.0
 
 
 class Code(NamedTuple):
-    """All of a kernel, and its main loop: the innermost one with most products."""
+    """All of a kernel, its main loop, and the rest of the loop around that.
+
+    The main loop is the innermost one with most products.
+    """
 
     whole: Counts
     loop: Counts
+    around: Counts = Counts()
 
 
 def read(compiled, vendor):
     """The counts of a kernel's machine code."""
-    parse = _nvidia if vendor == "nvidia" else _amd
+    parse = {"nvidia": _nvidia, "amd": _amd, "intel": _intel}[vendor]
     lines, labels, branches = [], {}, []
     for line in compiled.code.splitlines():
         label = LABEL.match(line)
@@ -52,14 +61,21 @@ def read(compiled, vendor):
         if found is None:
             continue
         jump = BRANCH.search(line)
-        target = jump and (jump[1] or jump[2])
+        target = jump and next(filter(None, jump.groups()))
         if target in labels:  # backwards
             branches.append((labels[target], len(lines) + 1))
-        lines.append(found)
+        kind, size, products = found
+        lines.append((kind, size, products // (compiled.wave or 1)))
     loops = [span for span in branches if not any(_within(other, span) for other in branches)]
-    counts = [_count(lines[begin:end]) for begin, end in loops]
-    main = max(counts, key=lambda c: (c.fmas, c.issued), default=Counts())
-    return Code(_count(lines), main)
+    counts = [(_count(lines[begin:end]), (begin, end)) for begin, end in loops]
+
+    def products(found):
+        return found[0].matrices, found[0].fmas, found[0].issued
+
+    main, span = max(counts, key=products, default=(Counts(), (0, 0)))
+    outer = [other for other in branches if _within(span, other)]
+    begin, end = min(outer, key=lambda other: other[1] - other[0], default=span)
+    return Code(_count(lines), main, _count(lines[begin : span[0]] + lines[span[1] : end]))
 
 
 def _within(inner, outer):
@@ -74,6 +90,7 @@ def _count(lines):
         issued=len(lines),
         fma_issued=sum(k == "fma" for k, _, _ in lines),
         fmas=sum(n for k, _, n in lines if k == "fma"),
+        matrices=sum(k == "matrix" for k, _, _ in lines),
         loads=sizes("load"),
         stores=sizes("store"),
         local_loads=sizes("local load"),
@@ -87,7 +104,7 @@ def _count(lines):
 def _nvidia(line):
     """(kind, bytes, products) of a line of SASS, or None if it is no instruction."""
     found = NVIDIA.search(line)
-    if not found or found[2] == "NOP":
+    if not found or found[2] == "NOP" or found[1] == "@!PT ":  # never done
         return None
     name, *parts = found[2].split(".")
     size = next((WIDTHS[part] for part in parts if part in WIDTHS), 4)
@@ -95,6 +112,10 @@ def _nvidia(line):
         return "fma", 0, 1
     if name == "FFMA2":
         return "fma", 0, 2
+    if name == "HMMA":
+        return "matrix", 0, 0
+    if name == "LDGSTS":  # from global memory to local memory
+        return "load", size, 0
     kinds = {"LDG": "load", "LD": "load", "STG": "store", "ST": "store", "LDS": "local load",
              "STS": "local store", "LDL": "stack", "STL": "stack", "CALL": "call"}  # fmt: skip
     if name == "CALL" and "$" not in line:  # a jump within the kernel
@@ -102,6 +123,27 @@ def _nvidia(line):
     if name == "MUFU" and parts[0] in ("RCP", "RCP64H"):
         return "reciprocal", 0, 0
     return kinds.get(name, "other"), size, 0
+
+
+def _intel(line):
+    """The same of a line of Intel's assembly; products are of a whole wave."""
+    found = INTEL.match(line)
+    if not found:
+        return None
+    name, lanes, rest = found.groups()
+    if name == "mad" and re.search(r">:d?f\b", rest):
+        return "fma", 0, int(lanes)
+    if name in ("send", "sends"):
+        access = ACCESS.search(rest)
+        if access is None:
+            return "other", 0, 0
+        kind = ("local " if access[2] == "slm" else "") + access[1]
+        return kind, int(access[3]) // 8 * int(access[4] or 1), 0
+    if name == "call":
+        return "call", 0, 0
+    if name == "math" and ".inv" in line:
+        return "reciprocal", 0, 0
+    return "other", 0, 0
 
 
 def _amd(line):

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from contextlib import contextmanager, nullcontext
+from itertools import product
 from threading import RLock
 from typing import NamedTuple
 
@@ -59,6 +60,7 @@ class Recorder(Device):
         self.name = self.key = target.name
         self.platform, self.driver = target.vendor, "none"
         self.float64, self.cpu, self.shares_memory = True, False, False
+        self.capability = target.capability
         # 48 KiB is what NVIDIA's driver gives to one group.
         self.local_memory = min(target.local, 48 << 10 if target.vendor == "nvidia" else 64 << 10)
         self.max_group, self.compute_units = target.max_group, target.units
@@ -95,9 +97,9 @@ class Recorder(Device):
         finally:
             self.launches = before
 
-    def plan(self, problem, algorithm="auto"):
+    def plan(self, problem, algorithm="auto", accuracy="balanced"):
         """The plan for a problem on this device."""
-        return DevicePlan(problem, algorithm, None, "balanced", 2**28, Opened("opencl", self))
+        return DevicePlan(problem, algorithm, None, accuracy, 2**28, Opened("opencl", self))
 
     def run(self, plan):
         """(launches that pack the weights, launches of a call)."""
@@ -117,18 +119,22 @@ def every_kernel(target, problems, all_choices):
     """Each kernel that plans for `problems` launch, and the work items of its groups.
 
     By every algorithm that takes a problem, at the default tunables; at every choice of each
-    algorithm's own table if `all_choices`.
+    algorithm's own table if `all_choices`. With the vendor's own instructions and without.
     """
-    device = Recorder(target)
-    registry = registry_of(device)
-    for name in ALGORITHMS:
-        table = registry.get(name).tunables[0]
-        choices = table.candidates(device, False)
-        for choice in choices if all_choices else choices[:1]:
-            with table.forced(device, False, choice):
-                for problem in problems:
-                    try:
-                        device.run(device.plan(problem, name))
-                    except (ValueError, MemoryError):  # not of this algorithm
-                        continue
-    return device.kernels
+    found = {}
+    for capability in {target.capability: 0, (0, 0): 0}:
+        device = Recorder(target)
+        device.capability = capability
+        registry = registry_of(device)
+        for name, accuracy in product(ALGORITHMS, ("balanced", "strict")):
+            table = registry.get(name).tunables[0]
+            choices = table.candidates(device, False)
+            for choice in choices if all_choices else choices[:1]:
+                with table.forced(device, False, choice):
+                    for problem in problems:
+                        try:
+                            device.run(device.plan(problem, name, accuracy))
+                        except (ValueError, MemoryError):  # not of this algorithm
+                            continue
+        found |= device.kernels
+    return found
