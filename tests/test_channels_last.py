@@ -21,6 +21,13 @@ CASES = {  # x (N, C, H, W), w, geometry, algorithm
     "windows_in_groups": ((2, 12, 9, 9), (34, 6, 3, 3), {"groups": 2}, "implicit_gemm"),
     "windows_in_blocks": ((1, 8, 12, 13), (16, 8, 7, 7), {"padding": 3}, "implicit_gemm"),
     "windows_of_padding": ((2, 2, 2, 1), (16, 2, 3, 3), {"padding": 4}, "implicit_gemm"),
+    "windows_of_many": (
+        (2, 70, 9, 40),
+        (20, 70, 3, 3),
+        {"padding": 1, "stride": 2},
+        "implicit_gemm",
+    ),
+    "windows_of_columns": ((1, 8, 4, 3000), (16, 8, 3, 3), {"padding": 1}, "implicit_gemm"),
     "depthwise": ((2, 35, 9, 13), (35, 1, 3, 3), {"groups": 35, "padding": 1}, "direct"),
     "strided": ((1, 48, 9, 13), (48, 1, 3, 3), {"groups": 48, "padding": 1, "stride": 2}, "direct"),
     "no_padding": ((1, 19, 3, 8), (19, 1, 3, 3), {"groups": 19}, "direct"),
