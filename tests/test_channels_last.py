@@ -21,6 +21,13 @@ CASES = {  # x (N, C, H, W), w, geometry, algorithm
     "windows_in_groups": ((2, 12, 9, 9), (34, 6, 3, 3), {"groups": 2}, "implicit_gemm"),
     "windows_in_blocks": ((1, 8, 12, 13), (16, 8, 7, 7), {"padding": 3}, "implicit_gemm"),
     "windows_of_padding": ((2, 2, 2, 1), (16, 2, 3, 3), {"padding": 4}, "implicit_gemm"),
+    "windows_of_many": (
+        (2, 70, 9, 40),
+        (20, 70, 3, 3),
+        {"padding": 1, "stride": 2},
+        "implicit_gemm",
+    ),
+    "windows_of_columns": ((1, 8, 4, 3000), (16, 8, 3, 3), {"padding": 1}, "implicit_gemm"),
     "depthwise": ((2, 35, 9, 13), (35, 1, 3, 3), {"groups": 35, "padding": 1}, "direct"),
     "strided": ((1, 48, 9, 13), (48, 1, 3, 3), {"groups": 48, "padding": 1, "stride": 2}, "direct"),
     "no_padding": ((1, 19, 3, 8), (19, 1, 3, 3), {"groups": 19}, "direct"),
@@ -87,3 +94,18 @@ def test_a_small_workspace_is_enough(case):
     tight = cyconv.plan(problem, algorithm=name, threads=1, workspace_limit=30_000)
     assert tight.workspace_bytes <= 30_000
     np.testing.assert_array_equal(tight(x, w), np.full(problem.output_shape, float(c), "f4"))
+
+
+def test_the_choice_knows_where_channels_lie_whatever_the_batch():
+    """What moves planes of channels first is slower, and costs more; one choice for any batch."""
+    costs, chosen = {}, {}
+    for n, data_format in (1, "NCHW"), (1, "NHWC"), (5, "NHWC"):
+        x_shape = (n, 64, 56, 56) if data_format == "NCHW" else (n, 56, 56, 64)
+        problem = cyconv.Problem(x_shape, (64, 64, 3, 3), stride=2, data_format=data_format)
+        found = cyconv.plan(problem, threads=1).explain().to_dict()
+        chosen[n, data_format] = found["algorithm"]
+        costs[n, data_format] = {c["name"]: c.get("seconds") for c in found["candidates"]}
+    first, last = costs[1, "NCHW"], costs[1, "NHWC"]
+    assert last["winograd"] > first["winograd"]
+    assert last["implicit_gemm"] == first["implicit_gemm"]
+    assert chosen[1, "NHWC"] == chosen[5, "NHWC"]

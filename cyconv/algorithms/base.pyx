@@ -22,6 +22,7 @@ A plan asks the classes for their costs and lays out the cheapest: ``cost`` is a
 ``problem.sizes`` (:mod:`cyconv.planning.estimates`), which builds nothing.
 
 Where that takes long, ``least(problem)`` says at once what no cost is below, in seconds.
+``channels_last`` is what it takes for arrays whose channels lie last, in times of its cost.
 
 `allowed` is the error that may be, in multiples of direct summation's: an algorithm that has
 several variants takes the fastest within it.
@@ -74,6 +75,7 @@ cdef class Algorithm:
 
     all_or_nothing = True  # run() cannot fail once it has begun to write
     least = None  # or a function of the problem: see the module
+    channels_last = 1.0
     stored = ()  # the dtypes that x may have beside the kernels'
 
     def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, isa=None,

@@ -46,7 +46,6 @@ from cyconv.algorithms.threes cimport (
     is_gradient,
     run_gradient,
     run_image,
-    stored_workspace,
 )
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
@@ -320,8 +319,6 @@ cdef class Algorithm(Base):
         if out_dtype != self.problem.dtype:
             self.rows = min(self.rows, max(1, SUMS // (self.columns * max(1, self.g.K))))
             sums = self.rows * self.columns * self.g.K * self.k.itemsize
-        if few_on_a_plane(self.problem.sizes, FEW):
-            sums = max(sums, stored_workspace(self.k, &self.g) - self.workspace_per_thread)
         return self.takes(sums)
 
     def pack(self, w):

@@ -77,7 +77,6 @@ cdef enum:
     LARGE = 16384       # if it has so many; of MR filters they never are
     STREAMS = 8         # planes that are then read side by side: one block
     MOST_RUNS = 64      # runs of pixels in one panel: no table has a wider NR
-    FEW_CHANNELS = 8    # whose windows are gathered as rows, where channels lie last
     NARROW = 24         # rows of fewer outputs are so short that most panels span two
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, from
@@ -335,8 +334,8 @@ cdef class Algorithm(Base):
         size = self.k.itemsize
         self.strips = s = strips(self)
         self.pointwise = is_pointwise(self.problem.sizes)
-        self.rows_of_windows = is_points(self.problem.sizes) or (
-            self.g.outer_rank == 0 and 1 < self.g.C <= FEW_CHANNELS)
+        self.rows_of_windows = self.g.outer_rank == 0 and (
+            self.g.C > 1 or is_points(self.problem.sizes))
         self.streams = in_streams(self.problem.sizes)
         taps = int(h.kernel) * int(w.kernel)
         blocks = ceil_div(self.g.D, max(1, (STREAMS if self.streams else TAPS) // taps))

@@ -11,7 +11,7 @@ from cyconv.runtime.memory cimport Buffer
 from cyconv.runtime.parallel cimport parallel_for
 from cyconv.algorithms.base cimport Algorithm, Packed, ceil_div
 from cyconv.algorithms.strips cimport Strips
-from cyconv.kernels.kernels cimport CYCONV_REAL, axis_t, epilogue_t, geometry_t, kernels_t
+from cyconv.kernels.kernels cimport axis_t, epilogue_t, geometry_t, kernels_t
 
 from cyconv.runtime import machine
 
@@ -72,7 +72,7 @@ cdef bint run_lanes(Algorithm a, Strips strips, const geometry_t *g, cnp.ndarray
     cdef Context c
     cdef ptrdiff_t lanes = a.k.lanes, size = a.k.itemsize, taps = g.h.kernel * g.w.kernel
     cdef ptrdiff_t blocks = ceil_div(g.G, lanes)
-    if g.x_cells != CYCONV_REAL or g.y_cells != CYCONV_REAL or not a.k.in_lanes_fits(g):
+    if not a.k.in_lanes_fits(g):
         return False
     if packed.lanes is None:
         packed.lanes = weights(g, strips, packed.panels.data, lanes, size)

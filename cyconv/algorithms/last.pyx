@@ -1,5 +1,8 @@
-"""Channels last, in and out as they lie: 1 x 1 kernels and few channels for `implicit_gemm`, 3 x 3
-taps on one channel for `direct` (``last.h``).
+"""Channels last, in and out as they lie: `implicit_gemm`, and 3 x 3 taps on one channel for
+`direct` (``last.h``).
+
+A kernel's windows are read in a strip of the image: some rows of a block of planes with their
+border of zeros, from which each tap of each pixel is an offset away.
 
 The sums are those that the algorithms make of channels first, to the bit.
 """
@@ -25,11 +28,8 @@ cdef enum:
     PIXELS = 192   # of one piece of work: with 256 planes they stay in a second-level cache
     PIECE = 16384  # outputs of one piece of a depthwise layer
     PIECES = 4     # pieces for each thread at least, if there are so many
-    WINDOWS = 1 << 17  # bytes of windows side by side
-
-ctypedef fused cell_t:
-    float
-    double
+    STRIP = 1 << 17  # bytes of a strip of the image: half of what is left beside the weights
+    MOST = 512       # pixels of one strip, whose sums lie in a cache between blocks of planes
 
 
 cdef struct Context:
@@ -40,10 +40,13 @@ cdef struct Context:
     const char *w
     const char *zeros
     ptrdiff_t depth, planes            # terms of one output, and those summed at a time
+    ptrdiff_t planes_of_cell           # channels that they are of, which a cell of a strip holds
     ptrdiff_t pixels, strips           # of one piece of work; pieces of one image
     ptrdiff_t filters, chunks          # the same of the filters
     bint flat                          # pixels of x lie at equal steps
-    bint points                        # a window is one pixel
+    ptrdiff_t rows, columns, column_strips, pitch  # of a strip's outputs; pixels of its rows
+    const ptrdiff_t *pixel             # of a strip: where the windows of outputs begin
+    const ptrdiff_t *offset            # and where the taps of one are
     epilogue_t e
 
 
@@ -52,42 +55,6 @@ cdef bint lies_last(const geometry_t *g) noexcept nogil:
     return (g.outer_rank == 0 and g.x_cells == CYCONV_REAL and g.y_cells == CYCONV_REAL
             and g.C * g.G > 1 and g.x_c == 1 and g.y_k == 1
             and g.h.y_stride == g.w.out * g.w.y_stride)
-
-
-cdef void windows(const geometry_t *g, const cell_t *x, ptrdiff_t l0, ptrdiff_t m, cell_t *to,
-                  ptrdiff_t *offsets) noexcept nogil:
-    """What outputs [l0, l0 + m) read, each in the order of the weights.
-
-    `offsets` is room for those of one output's inputs from its first.
-    """
-    cdef ptrdiff_t R = g.h.kernel, S = g.w.kernel, taps = R * S, depth = g.C * taps
-    cdef ptrdiff_t i, r, s, c, t, _
-    cdef ptrdiff_t top, left, row, column
-    cdef ptrdiff_t down = (R - 1) * g.h.dilation, right = (S - 1) * g.w.dilation
-    cdef const cell_t *first
-    cdef bint within
-    for c in range(g.C):
-        for r in range(R):
-            for s in range(S):
-                offsets[c * taps + r * S + s] = (
-                    c + r * g.h.dilation * g.h.x_stride + s * g.w.dilation * g.w.x_stride)
-    for i in range(l0, l0 + m):
-        top = i // g.w.out * g.h.stride - g.h.pad
-        left = i % g.w.out * g.w.stride - g.w.pad
-        first = x + (top * g.h.x_stride + left * g.w.x_stride)
-        if top >= 0 and left >= 0 and top + down < g.h.in_ and left + right < g.w.in_:
-            for t in range(depth):
-                to[t] = first[offsets[t]]
-        else:
-            for r in range(R):
-                for s in range(S):
-                    row, column = top + r * g.h.dilation, left + s * g.w.dilation
-                    within = 0 <= row < g.h.in_ and 0 <= column < g.w.in_
-                    t = r * S + s
-                    for _ in range(g.C):
-                        to[t] = first[offsets[t]] if within else 0
-                        t += taps
-        to += depth
 
 
 cdef void pixels_piece(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
@@ -104,19 +71,10 @@ cdef void pixels_piece(const void *context, ptrdiff_t item, char *scratch) noexc
     cdef const char *x = c.x + (n * g.x_n + group * g.C) * size
     cdef char *y = c.y + (n * g.y_n + l0 * g.w.y_stride + group * g.K + first) * size
     cdef ptrdiff_t a_row = g.w.x_stride
-    cdef ptrdiff_t *offsets
     cdef epilogue_t e = from_row(&c.e, group * g.K + first, size)
     all_filters = ceil_div(g.K, c.k.nr) * c.k.nr
     if c.flat:
         x += l0 * g.w.x_stride * size
-    elif not c.points:
-        offsets = <ptrdiff_t *>scratch
-        scratch += ceil_div(c.depth * sizeof(ptrdiff_t), 64) * 64
-        if size == 4:
-            windows(g, <const float *>x, l0, m, <float *>scratch, offsets)
-        else:
-            windows(g, <const double *>x, l0, m, <double *>scratch, offsets)
-        x, a_row = scratch, c.depth
     else:
         for i in range(m):
             p, q = (l0 + i) // g.w.out, (l0 + i) % g.w.out
@@ -132,32 +90,143 @@ cdef void pixels_piece(const void *context, ptrdiff_t item, char *scratch) noexc
         d += count
 
 
+cdef void fill_strip(const Context *c, const char *x, ptrdiff_t planes, ptrdiff_t p0,
+                     ptrdiff_t rows, ptrdiff_t q0, ptrdiff_t columns, char *to) noexcept nogil:
+    """What outputs [p0, p0 + rows) x [q0, q0 + columns) read of `planes` channels from x on."""
+    cdef const geometry_t *g = &c.g
+    cdef ptrdiff_t cell = c.planes_of_cell * c.k.itemsize, bytes = planes * c.k.itemsize
+    cdef ptrdiff_t height = reach(&g.h, rows), width = reach(&g.w, columns)
+    cdef ptrdiff_t top = p0 * g.h.stride - g.h.pad, left = q0 * g.w.stride - g.w.pad, r, h, i
+    cdef ptrdiff_t begin = min(width, max(<ptrdiff_t>0, -left))
+    cdef ptrdiff_t end = max(begin, min(width, g.w.in_ - left))
+    cdef ptrdiff_t step = g.w.x_stride * c.k.itemsize
+    cdef const char *source
+    for r in range(height):
+        h = top + r
+        if h < 0 or h >= g.h.in_:
+            memset(to, 0, width * cell)
+        else:
+            source = x + (h * g.h.x_stride + (left + begin) * g.w.x_stride) * c.k.itemsize
+            memset(to, 0, begin * cell)
+            if bytes == cell == step:
+                memcpy(to + begin * cell, source, (end - begin) * cell)
+            else:
+                for i in range(begin, end):
+                    memcpy(to + i * cell, source, bytes)
+                    source += step
+            memset(to + end * cell, 0, (width - end) * cell)
+        to += c.pitch * cell
+
+
+cdef void windows_piece(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
+    """A strip of outputs of one group of an image, for some of its filters."""
+    cdef const Context *c = <const Context *>context
+    cdef const geometry_t *g = &c.g
+    cdef int size = c.k.itemsize
+    cdef ptrdiff_t first = item % c.chunks * c.filters
+    cdef ptrdiff_t filters = min(c.filters, g.K - first)
+    cdef ptrdiff_t q0 = item // c.chunks % c.column_strips * c.columns
+    cdef ptrdiff_t columns = min(c.columns, g.w.out - q0)
+    cdef ptrdiff_t p0 = item // (c.chunks * c.column_strips) % c.strips * c.rows
+    cdef ptrdiff_t rows = min(c.rows, g.h.out - p0)
+    cdef ptrdiff_t slab = item // (c.chunks * c.column_strips * c.strips)
+    cdef ptrdiff_t group = slab % g.G, n = slab // g.G, taps = g.h.kernel * g.w.kernel, p
+    cdef ptrdiff_t all_filters = ceil_div(g.K, c.k.nr) * c.k.nr, d = 0, count
+    cdef ptrdiff_t together = rows if columns == g.w.out else 1  # rows whose results follow
+    cdef const char *x = c.x + (n * g.x_n + group * g.C) * size
+    cdef const char *w
+    cdef char *y = c.y + (n * g.y_n + p0 * g.h.y_stride + q0 * g.w.y_stride
+                          + group * g.K + first) * size
+    cdef epilogue_t e = from_row(&c.e, group * g.K + first, size)
+    while d < g.C:
+        count = min(c.planes_of_cell, g.C - d)
+        fill_strip(c, x + d * size, count, p0, rows, q0, columns, scratch)
+        w = c.w + ((group * g.C + d) * all_filters + first * count) * taps * size
+        p = 0
+        while p < rows:
+            c.k.multiply_windows(
+                together * columns, filters, count * taps, scratch, c.pixel + p * c.columns,
+                c.offset, w, count * taps * c.k.nr, y + p * g.h.y_stride * size, g.w.y_stride,
+                d > 0, &e if d + count == g.C else NULL)
+            p += together
+        d += count
+
+
+cdef inline ptrdiff_t reach(const axis_t *a, ptrdiff_t outputs) noexcept nogil:
+    """Cells of an axis that so many neighbouring outputs read."""
+    return (outputs - 1) * a.stride + (a.kernel - 1) * a.dilation + 1
+
+
+cdef Py_ssize_t lay_strips(Context *c, Py_ssize_t limit) noexcept:
+    """Rows and columns of strips; their bytes, or -1 if they are more than `limit`."""
+    cdef const geometry_t *g = &c.g
+    cdef ptrdiff_t cell = c.planes_of_cell * c.k.itemsize, most = min(<Py_ssize_t>STRIP, limit)
+    c.columns, c.rows = g.w.out, g.h.out
+    while c.columns > 32 and reach(&g.h, 1) * reach(&g.w, c.columns) * cell > most:
+        c.columns = ceil_div(c.columns, 2)
+    c.pitch = reach(&g.w, c.columns)
+    while c.rows > 1 and (reach(&g.h, c.rows) * c.pitch * cell > most
+                          or c.rows * c.columns > MOST):
+        c.rows = ceil_div(c.rows, 2)
+    c.column_strips, c.strips = ceil_div(g.w.out, c.columns), ceil_div(g.h.out, c.rows)
+    if reach(&g.h, c.rows) * c.pitch * cell > limit:
+        return -1
+    return reach(&g.h, c.rows) * c.pitch * cell
+
+
+cdef Buffer strip_tables(Context *c):
+    """Where the windows of a strip's outputs begin, and where the taps of one lie."""
+    cdef Buffer buffer = Buffer()
+    cdef const geometry_t *g = &c.g
+    cdef ptrdiff_t pixels = c.rows * c.columns, cell = c.planes_of_cell, p, q, d, r, s
+    cdef ptrdiff_t *at
+    buffer.reserve((pixels + cell * g.h.kernel * g.w.kernel) * sizeof(ptrdiff_t), "tap offsets",
+                   sizeof(ptrdiff_t))
+    at = <ptrdiff_t *>buffer.data
+    c.pixel, c.offset = at, at + pixels
+    for p in range(c.rows):
+        for q in range(c.columns):
+            at[0] = (p * g.h.stride * c.pitch + q * g.w.stride) * cell
+            at += 1
+    for d in range(cell):
+        for r in range(g.h.kernel):
+            for s in range(g.w.kernel):
+                at[0] = (r * g.h.dilation * c.pitch + s * g.w.dilation) * cell + d
+                at += 1
+    return buffer
+
+
 cdef bint run_pixels(Algorithm a, const geometry_t *g, cnp.ndarray x, Packed packed, cnp.ndarray y,
                      const epilogue_t *e, ptrdiff_t planes, int threads, double seconds) except -1:
-    """y of a kernel whose windows are pixels, or of few channels; False if these arrays are not for
-    it.
-    """
+    """y of sums over blocks of `planes`; False if these arrays are not for it."""
     cdef Context c
     cdef ptrdiff_t pixels = g.h.out * g.w.out, pieces, taps = g.h.kernel * g.w.kernel
-    cdef size_t scratch = 0
+    cdef Py_ssize_t scratch = 0
+    cdef Buffer _tables  # lasts as long as the call
+    cdef bint points
     c.k = last_for(a.isa, a.problem.dtype)
     if c.k == NULL or packed.source is None or not lies_last(g) or g.K < c.k.lanes:
         return False
     c.g, c.e, c.depth = g[0], e[0], g.C * taps
-    c.points = taps == 1 and g.h.pad == g.w.pad == 0 and holds_all(&g.h) and holds_all(&g.w)
-    c.planes = planes * taps
-    c.flat = (c.points and g.h.stride == g.w.stride == 1
+    points = taps == 1 and g.h.pad == g.w.pad == 0 and holds_all(&g.h) and holds_all(&g.w)
+    c.planes, c.planes_of_cell, c.column_strips = planes * taps, planes, 1
+    c.flat = (points and g.h.stride == g.w.stride == 1
               and g.h.x_stride == g.w.in_ * g.w.x_stride)
-    c.pixels = min(<ptrdiff_t>PIXELS, pixels)
-    if not c.points:
-        c.pixels = max(<ptrdiff_t>1, min(c.pixels, WINDOWS // (c.depth * c.k.itemsize)))
-    if not c.flat:
-        c.pixels = max(<ptrdiff_t>1, min(c.pixels, a.workspace_limit // (c.depth * c.k.itemsize)))
-        scratch = ceil_div(c.pixels * c.depth * c.k.itemsize, 64) * 64
-        scratch += 0 if c.points else ceil_div(c.depth * sizeof(ptrdiff_t), 64) * 64
-        threads = <int>max(1, min(<ptrdiff_t>threads, a.workspace_limit // <ptrdiff_t>scratch))
-    c.strips = ceil_div(pixels, c.pixels)
-    c.filters, pieces = g.K, g.N * g.G * c.strips
+    if points:
+        c.pixels = min(<ptrdiff_t>PIXELS, pixels)
+        if not c.flat:
+            c.pixels = max(<ptrdiff_t>1, min(
+                c.pixels, a.workspace_limit // (c.depth * c.k.itemsize)))
+            scratch = c.pixels * c.depth * c.k.itemsize
+        c.strips = ceil_div(pixels, c.pixels)
+    else:
+        scratch = lay_strips(&c, a.workspace_limit)
+        if scratch < 0:
+            return False
+        _tables = strip_tables(&c)
+    scratch = ceil_div(scratch, 64) * 64
+    threads = <int>max(1, min(<ptrdiff_t>threads, a.workspace_limit // max(1, scratch)))
+    c.filters, pieces = g.K, g.N * g.G * c.strips * c.column_strips
     if threads > 1 and pieces < PIECES * threads:
         c.filters = ceil_div(ceil_div(g.K, ceil_div(PIECES * threads, pieces)), c.k.nr) * c.k.nr
     c.chunks = ceil_div(g.K, c.filters)
@@ -165,7 +234,8 @@ cdef bint run_pixels(Algorithm a, const geometry_t *g, cnp.ndarray x, Packed pac
         packed.last = panels(c.k, g, packed.source, c.depth, c.planes)
     c.w = packed.last.data
     c.x, c.y = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(y)
-    parallel_for(pixels_piece, &c, pieces * c.chunks, threads, scratch, seconds)
+    parallel_for(pixels_piece if points else windows_piece, &c, pieces * c.chunks, threads,
+                 scratch, seconds)
     return True
 
 

@@ -9,14 +9,13 @@ from cyconv.planning.estimates cimport core_t, roofline, vectors
 from cyconv.planning.rates cimport constants
 from cyconv.problem.sizes cimport Sizes, axis_sizes_t
 from cyconv.runtime.parallel cimport parallel_for
-from cyconv.algorithms.base cimport ceil_div, cell_size, from_row
-from cyconv.kernels.kernels cimport CYCONV_REAL, epilogue_t, geometry_t, kernels_t
+from cyconv.algorithms.base cimport ceil_div
+from cyconv.kernels.kernels cimport epilogue_t, geometry_t, kernels_t
 
 
 cnp.import_array()
 
 cdef enum:
-    BATCH = 6144   # elements of scratch that stay in the first-level cache
     PIECE = 16384  # outputs, or products for each of nine outputs, of one piece of work
 
 
@@ -47,92 +46,18 @@ cdef void gradient_piece(const void *context, ptrdiff_t item, char *scratch) noe
                   min(first + c.slabs, c.g.slabs), scratch)
 
 
-cdef void stored_piece(const void *context, ptrdiff_t item, char *scratch) noexcept nogil:
-    """Some rows of some slabs whose cells are not the kernel's: a batch of planes at a time, or of
-    rows of a plane, is widened into scratch, computed there and rounded from there."""
-    cdef const Context *c = <const Context *>context
-    cdef const geometry_t *g = &c.g
-    cdef geometry_t b = c.g
-    cdef ptrdiff_t first = item // c.row_strips * c.slabs, p0 = item % c.row_strips * c.rows
-    cdef ptrdiff_t last = min(first + c.slabs, g.slabs), p1 = min(p0 + c.rows, g.h.out)
-    cdef ptrdiff_t group, n, count, p, i, top, high, size = c.k.itemsize
-    cdef ptrdiff_t x_size = cell_size(g.x_cells, size), y_size = cell_size(g.y_cells, size)
-    cdef const char *x
-    cdef char *y
-    cdef char *sums
-    cdef epilogue_t e
-    b.N, b.x_cells, b.y_cells = 1, CYCONV_REAL, CYCONV_REAL
-    b.w.x_stride = b.w.y_stride = 1
-    b.h.x_stride, b.h.y_stride = g.w.in_, g.w.out
-    while first < last:
-        n, group = first // g.G, first % g.G
-        count = min(batch_slabs(g), min(last - first, g.G - group))
-        e = from_row(&c.e, group * g.K, size)
-        p = p0
-        while p < p1:
-            b.G = b.slabs = count
-            b.h.out = min(batch_rows(g), p1 - p)
-            top = p * g.h.stride - g.h.pad
-            high = min(g.h.in_, top + (b.h.out - 1) * g.h.stride + 3)
-            b.h.pad = max(<ptrdiff_t>0, -top)
-            top = max(<ptrdiff_t>0, top)
-            b.h.in_ = max(<ptrdiff_t>0, high - top)
-            b.x_c, b.y_k = b.h.in_ * g.w.in_, b.h.out * g.w.out
-            x = c.x + (n * g.x_n + group * g.x_c + top * g.h.x_stride) * x_size
-            y = c.y + (n * g.y_n + group * g.K * g.y_k + p * g.h.y_stride) * y_size
-            sums = scratch + count * b.x_c * size
-            if g.h.x_stride == g.w.in_ and g.w.x_stride == 1:
-                c.k.widen(g.x_cells, count, b.x_c, x, g.x_c, 1, scratch, b.x_c)
-            else:
-                for i in range(count):
-                    c.k.widen(g.x_cells, b.h.in_, g.w.in_, x + i * g.x_c * x_size, g.h.x_stride,
-                              g.w.x_stride, scratch + i * b.x_c * size, g.w.in_)
-            c.k.image3(&b, scratch, c.w + group * g.K * 9 * size, sums, NULL, 0, count, 0, b.h.out)
-            if g.h.y_stride == g.w.out and g.w.y_stride == 1:
-                c.k.finish_rows(g.y_cells, count * g.K, b.y_k, sums, b.y_k, y, g.y_k, 1, &e)
-            else:
-                for i in range(b.h.out):
-                    c.k.finish_rows(g.y_cells, count * g.K, g.w.out, sums + i * g.w.out * size,
-                                    b.y_k, y + i * g.h.y_stride * y_size, g.y_k, g.w.y_stride, &e)
-            p += b.h.out
-        first += count
-
-
-cdef ptrdiff_t batch_rows(const geometry_t *g) noexcept nogil:
-    """Rows of a plane's outputs that are computed in scratch at a time."""
-    return min(g.h.out, max(<ptrdiff_t>4, BATCH // (g.w.in_ * g.h.stride + g.K * g.w.out)))
-
-
-cdef ptrdiff_t batch_slabs(const geometry_t *g) noexcept nogil:
-    """Slabs that are computed in scratch at a time."""
-    return min(g.G, max(<ptrdiff_t>1, BATCH // (g.h.in_ * g.w.in_ + g.K * g.h.out * g.w.out)))
-
-
-cdef Py_ssize_t stored_workspace(const kernels_t *k, const geometry_t *g) noexcept:
-    """Bytes of scratch of one thread where cells are converted."""
-    rows = batch_rows(g)
-    one = (rows * g.h.stride + 2) * g.w.in_ + g.K * rows * g.w.out
-    return batch_slabs(g) * one * k.itemsize
-
-
 cdef bint run_image(const kernels_t *k, const geometry_t *g, cnp.ndarray x, const char *w,
                     cnp.ndarray y, const epilogue_t *e, int threads, double seconds) except -1:
     """y by `image3`, from 9 weights of each filter; False if these arrays cannot be."""
     cdef Context c
-    cdef geometry_t plain = g[0]
-    cdef bint stored = g.x_cells != CYCONV_REAL or g.y_cells != CYCONV_REAL
-    if stored:
-        plain.w.x_stride = plain.w.y_stride = 1
-    if not k.image3_fits(&plain):
+    if not k.image3_fits(g):
         return False
     c.g, c.k, c.e = g[0], k, e[0]
     c.x, c.w, c.y = cnp.PyArray_BYTES(x), w, cnp.PyArray_BYTES(y)
     c.slabs = max(1, PIECE // (g.K * g.h.out * g.w.out))
     c.rows = min(g.h.out, max(1, PIECE // (g.K * g.w.out)))
     c.row_strips = ceil_div(g.h.out, c.rows)
-    parallel_for(stored_piece if stored else image_piece, &c,
-                 ceil_div(g.slabs, c.slabs) * c.row_strips, threads,
-                 stored_workspace(k, g) if stored else 0, seconds)
+    parallel_for(image_piece, &c, ceil_div(g.slabs, c.slabs) * c.row_strips, threads, 0, seconds)
     return True
 
 

@@ -253,6 +253,7 @@ cdef class Algorithm(Base):
     """Fewer multiplications through polynomial transforms; see the module."""
 
     name, of_narrow = "winograd", WinogradPairs
+    channels_last = 1.3
     cdef const winograd_t *f
     cdef decimated_t h, w  # the last two axes
     cdef object direct

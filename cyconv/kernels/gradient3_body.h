@@ -24,7 +24,8 @@ INLINE void gradient3_add(const int step, const int edges, const gradient3_t *c,
                           ptrdiff_t column, const vec *w0, const vec *w1, const vec *w2, vec *sum) {
     const int zeros = h < 0 || h >= c->in;
     vec tap[3];
-    windows(step, edges, c->inside, zeros ? gradient3_zeros : c->x + h * c->x_row + column, tap);
+    windows(CYCONV_REAL, step, edges, c->inside,
+            zeros ? gradient3_zeros : c->x + h * c->x_row + column, tap);
 #pragma GCC unroll 3
     for (int s = 0; s < 3; s++) {
         if (edges & MASKED) tap[s] = (vec)((lane_mask)tap[s] & c->inside[s]);
@@ -165,12 +166,12 @@ static void gradient3(const geometry_t *g, const void *x, const void *w, const p
     real *copy = scratch, *w_copy = copy + gradient3_copied(g);
     e = epilogue_acts(e) ? e : NULL;
     const span_t x_all = span_of(g, x);
-    span_t w_all = {w, (const real *)w + Q};
-    span_axis(&w_all, g->G * g->K, w_strides[0]);
-    span_axis(&w_all, g->D, w_strides[1]);
-    span_axis(&w_all, P, w_strides[2]);
+    span_t w_all = {w, (const char *)((const real *)w + Q)};
+    span_axis(&w_all, g->G * g->K, w_strides[0], REAL_BYTES);
+    span_axis(&w_all, g->D, w_strides[1], REAL_BYTES);
+    span_axis(&w_all, P, w_strides[2], REAL_BYTES);
     gradient3_t c = {.top = -g->h.pad, .in = g->h.in};
-    windows_masks(&g->w, step, Q, c.inside, &c.lanes);
+    windows_masks(&g->w, windows_halved(CYCONV_REAL, (int)step), step, Q, c.inside, &c.lanes);
     ptrdiff_t n = first / g->G, group = first % g->G, k = 0;
     for (ptrdiff_t i = first * g->K; i < last * g->K; i++) {
         const ptrdiff_t filter = group * g->K + k;
@@ -181,8 +182,8 @@ static void gradient3(const geometry_t *g, const void *x, const void *w, const p
         for (int t = 0; t < 9; t++) sums[t] = (vec){0};
         for (ptrdiff_t d = 0; d < g->D; d++, plane += g->x_c, w_plane += w_strides[1]) {
             c.w_row = w_strides[2], c.x_row = g->h.x_stride;
-            c.w = readable(w_all, w_plane, &c.w_row, P, 1, Q, 0, w_reads, w_copy);
-            c.x = readable(x_all, plane, &c.x_row, g->h.in, g->w.x_stride, g->w.in,
+            c.w = readable(CYCONV_REAL, w_all, w_plane, &c.w_row, P, 1, Q, 0, w_reads, w_copy);
+            c.x = readable(CYCONV_REAL, x_all, plane, &c.x_row, g->h.in, g->w.x_stride, g->w.in,
                            narrow ? pad : 0, x_reads, copy);
             for (ptrdiff_t p0 = 0; p0 < P; p0 += block) {
                 const ptrdiff_t p1 = p0 + block < P ? p0 + block : P;

@@ -1,6 +1,8 @@
 /* Cells of 16 bits between memory and vectors of f32: f16 (5 bits of exponent) and bf16 (the upper
  * half of a float). Both ways are exact or rounded to even; NaN stays NaN. Sums of other types
  * have no such cells: there the functions only let the same code compile. */
+#ifndef CYCONV_HALVES_H
+#define CYCONV_HALVES_H
 #include "geometry.h"
 #include "simd.h"
 
@@ -50,10 +52,28 @@ INLINE bits_vec narrow_f16(vec v) {
     return cell | (bits >> 16 & 0x8000);
 }
 
-INLINE bits_vec narrow_bf16(vec v) {
-    const bits_vec bits = (bits_vec)v;
-    const bits_vec round = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    return either((lane_mask)(v != v), bits >> 16 | 0x40, round);
+/* The cells are the upper halves. A carry may leave the bits of a NaN: they are set once more. */
+INLINE bits_vec round_bf16(vec v) {
+    const bits_vec bits = (bits_vec)v, round = bits + 0x7fff + (bits >> 16 & 1);
+    return round | ((bits_vec)(v != v) & 0x7fc00000);
+}
+
+INLINE bits_vec narrow_bf16(vec v) { return round_bf16(v) >> 16; }
+
+/* Of 2 * LANES bf16 at p, two in a lane: those at even and at odd places; and back. */
+INLINE vec even_bf16(const void *p) {
+    bits_vec pairs;
+    memcpy(&pairs, p, sizeof pairs);
+    return (vec)(pairs << 16);
+}
+INLINE vec odd_bf16(const void *p) {
+    bits_vec pairs;
+    memcpy(&pairs, p, sizeof pairs);
+    return (vec)(pairs & 0xffff0000);
+}
+INLINE void store_bf16_pairs(void *p, vec even, vec odd) {
+    const bits_vec pairs = round_bf16(even) >> 16 | (round_bf16(odd) & 0xffff0000);
+    memcpy(p, &pairs, sizeof pairs);
 }
 
 /* LANES cells at p. */
@@ -62,7 +82,11 @@ INLINE vec load_cells_at(const int cells, const void *p) {
 #if defined(__F16C__) && VECTOR_BYTES == 32
     const __m128i half = _mm_loadu_si128(p);
     if (cells == CYCONV_F16) return (vec)_mm256_cvtph_ps(half);
-    return (vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16);
+    /* Each half of the register takes its four cells from the same 16 bytes; -1: a zero. */
+    const __m256i places =
+        _mm256_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7, -1, -1, 8, 9, -1,
+                         -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15);
+    return (vec)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(half), places);
 #elif defined(__AVX512F__) && VECTOR_BYTES == 64
     const __m256i half = _mm256_loadu_si256(p);
     if (cells == CYCONV_F16) return (vec)_mm512_cvtph_ps(half);
@@ -118,6 +142,9 @@ INLINE void store_cell(const int cells, void *p, real a) {
     memcpy(p, row, sizeof *row);
 }
 #else
+INLINE vec even_bf16(const void *p) { return load(p); }
+INLINE vec odd_bf16(const void *p) { return load(p); }
+INLINE void store_bf16_pairs(void *p, vec even, vec odd) { store(p, even + odd); }
 INLINE vec load_cells_at(const int cells, const void *p) {
     (void)cells;
     return load(p);
@@ -202,3 +229,22 @@ INLINE void copy_cells(const int cells, real *to, const void *from, ptrdiff_t st
         memcpy(to + i, wide, (size_t)some * sizeof(real));
     }
 }
+
+/* The first n < LANES elements, as `store_few` does. */
+INLINE void store_few_cells(const int cells, void *to, vec v, ptrdiff_t n) {
+    if (cells == CYCONV_REAL) {
+        store_few(to, v, n);
+        return;
+    }
+    enum { HALF = LANES / 2, BYTES = HALF * sizeof(half_t) };
+    half_t out[LANES], last[HALF];
+    store_cells_at(cells, out, v);
+    if (n >= HALF) {
+        memcpy(last, out + n - HALF, BYTES);
+        memcpy(to, out, BYTES);
+        memcpy((half_t *)to + n - HALF, last, BYTES);
+        return;
+    }
+    for (ptrdiff_t j = 0; j < n; j++) ((half_t *)to)[j] = out[j];
+}
+#endif

@@ -239,6 +239,9 @@ cdef extern from "last.h" nogil:
         int itemsize, lanes, nr
         void (*multiply)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *,
                          ptrdiff_t, void *, ptrdiff_t, int, const epilogue_t *) noexcept nogil
+        void (*multiply_windows)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const ptrdiff_t *,
+                                 const ptrdiff_t *, const void *, ptrdiff_t, void *, ptrdiff_t,
+                                 int, const epilogue_t *) noexcept nogil
         void (*pack)(const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*depthwise3)(const geometry_t *, ptrdiff_t, const void *, const void *, const void *,
                            void *, const epilogue_t *, ptrdiff_t, ptrdiff_t) noexcept nogil

@@ -44,6 +44,7 @@ const last_t JOIN(last, TARGET, ELEMENT) = {.itemsize = REAL_BYTES,
                                             .lanes = LANES,
                                             .nr = LAST_NR,
                                             .multiply = last_multiply,
+                                            .multiply_windows = last_multiply_windows,
                                             .pack = last_pack,
                                             .depthwise3 = last_depthwise};
 #elif defined(PART_spectra)

@@ -65,15 +65,17 @@ static lanes_function *const lanes_tiles[LANES_SUMS + 1] = {
     NULL, lanes_1, lanes_2, lanes_3, lanes_4, lanes_5, lanes_6, lanes_7, lanes_8};
 
 /* The copy of `count` <= LANES planes; other lanes hold the last one again. */
-INLINE void lanes_copy(const geometry_t *g, const real *x, ptrdiff_t count, const ptrdiff_t *place,
-                       real *copy) {
-    const ptrdiff_t cells = g->h.in * g->w.in;
-    const real *plane[LANES];
-    for (ptrdiff_t l = 0; l < LANES; l++) plane[l] = x + (l < count ? l : count - 1) * g->x_c;
-    for (ptrdiff_t i = 0; i < cells; i += LANES) {
-        if (i + LANES > cells) i = cells - LANES;
+INLINE void lanes_copy(const int cells, const geometry_t *g, const void *x, ptrdiff_t count,
+                       const ptrdiff_t *place, real *copy) {
+    const ptrdiff_t all = g->h.in * g->w.in;
+    const void *plane[LANES];
+    for (ptrdiff_t l = 0; l < LANES; l++)
+        plane[l] = cell_at(cells, x, (l < count ? l : count - 1) * g->x_c);
+    for (ptrdiff_t i = 0; i < all; i += LANES) {
+        if (i + LANES > all) i = all - LANES;
         vec block[LANES];
-        for (int l = 0; l < LANES; l++) block[l] = load(plane[l] + i);
+        for (int l = 0; l < LANES; l++)
+            block[l] = load_cells_at(cells, cell_at(cells, plane[l], i));
         transpose(block);
         for (int l = 0; l < LANES; l++)
             if (place[i + l] >= 0) store(copy + place[i + l], block[l]);
@@ -81,21 +83,21 @@ INLINE void lanes_copy(const geometry_t *g, const real *x, ptrdiff_t count, cons
 }
 
 /* The sums of `count` channels through the epilogue, whose filters begin at `filter`. */
-INLINE void lanes_store(const geometry_t *g, const real *sums, ptrdiff_t count, real *y,
-                        const epilogue_t *e, ptrdiff_t filter) {
-    const ptrdiff_t cells = g->h.out * g->w.out;
-    for (ptrdiff_t i = 0; i < cells; i += LANES) {
-        const ptrdiff_t n = cells - i < LANES ? cells - i : LANES;
+INLINE void lanes_store(const int cells, const geometry_t *g, const real *sums, ptrdiff_t count,
+                        void *y, const epilogue_t *e, ptrdiff_t filter) {
+    const ptrdiff_t all = g->h.out * g->w.out;
+    for (ptrdiff_t i = 0; i < all; i += LANES) {
+        const ptrdiff_t n = all - i < LANES ? all - i : LANES;
         vec block[LANES];
         for (int l = 0; l < LANES; l++) block[l] = load(sums + (i + l) * LANES);
         transpose(block);
         for (ptrdiff_t l = 0; l < count; l++) {
-            real *to = y + l * g->y_k + i;
-            const vec out = finish_few(block[l], e, filter + l, to, n);
+            char *to = (char *)y + (l * g->y_k + i) * cell_bytes(cells);
+            const vec out = finish_few_cells(cells, block[l], e, filter + l, to, n);
             if (n == LANES)
-                store(to, out);
+                store_cells_at(cells, to, out);
             else
-                store_few(to, out, n);
+                store_few_cells(cells, to, out, n);
         }
     }
 }
@@ -122,13 +124,20 @@ static void in_lanes(const geometry_t *g, const void *x, const void *w, const pt
         const ptrdiff_t n = block / blocks, c = block % blocks * LANES;
         const ptrdiff_t channels = g->G - c < LANES ? g->G - c : LANES;
         const real *weights = (const real *)w + c * count;
-        lanes_copy(g, (const real *)x + n * g->x_n + c * g->x_c, channels, place, copy);
+#define COPY(cells) \
+    lanes_copy(cells, g, cell_at(cells, x, n * g->x_n + c * g->x_c), channels, place, copy)
+        OF_CELLS(g->x_cells, COPY)
+#undef COPY
         for (ptrdiff_t p = 0; p < g->h.out; p++)
             for (ptrdiff_t q = 0; q < Q; q += piece)
                 lanes_tiles[Q - q < piece ? Q - q : piece](
                     count, taps, g->w.stride * LANES,
                     copy + (p * g->h.stride * columns + q * g->w.stride) * LANES, weights,
                     sums + (p * Q + q) * LANES);
-        lanes_store(g, sums, channels, (real *)y + n * g->y_n + c * g->y_k, e, c);
+#define STORE(cells)                      \
+    lanes_store(cells, g, sums, channels, \
+                (char *)y + (n * g->y_n + c * g->y_k) * cell_bytes(cells), e, c)
+        OF_CELLS(g->y_cells, STORE)
+#undef STORE
     }
 }

@@ -5,6 +5,8 @@
  *     C[i][j] (+)= sum_t A_i[t] * B[t][j]          A_i = A + i * a_row, 0 <= i < m pixels
  *                                                  C at C + i * c_row + j, 0 <= j < n filters
  *
+ * or, where windows are read in an image, tap t of pixel i at A[pixel[i] + offset[t]].
+ *
  * B is packed in panels of `nr` filters, the last filled up with zeros: column j of tap t is at
  * j / nr * b_panel + t * nr + j % nr. Sums are chains of fused multiply-adds in the order of t, as
  * those of kernel_table.h, and so are `accumulate` and the epilogue, whose bias is of column j. */
@@ -17,6 +19,10 @@ typedef struct {
     void (*multiply)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, ptrdiff_t a_row,
                      const void *B, ptrdiff_t b_panel, void *C, ptrdiff_t c_row, int accumulate,
                      const epilogue_t *e);
+    void (*multiply_windows)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A,
+                             const ptrdiff_t *pixel, const ptrdiff_t *offset, const void *B,
+                             ptrdiff_t b_panel, void *C, ptrdiff_t c_row, int accumulate,
+                             const epilogue_t *e);
     /* B from w[j * w_row + t], j < n, t < taps. */
     void (*pack)(const void *w, ptrdiff_t w_row, ptrdiff_t n, ptrdiff_t taps, void *B);
     /* Rows [p0, p1) of 3 x 3 taps on each of `channels` >= lanes neighbouring channels of one

@@ -24,21 +24,33 @@ INLINE void last_store(vec sum, real *y, ptrdiff_t n, int accumulate, const epil
         y[l] = finish(accumulate ? sum[l] + y[l] : sum[l], e, j + l, y + l);
 }
 
-INLINE void last_tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, const real *A,
-                      ptrdiff_t a_row, const real *B, real *C, ptrdiff_t c_row, int accumulate,
-                      const epilogue_t *e, ptrdiff_t j) {
+/* Where m pixels' taps are: `pixel` is NULL where they follow each other. */
+typedef struct {
+    const real *A;
+    ptrdiff_t row;
+    const ptrdiff_t *pixel, *offset;
+} last_rows_t;
+
+INLINE void last_tile(const int apart, const int m, const int v, ptrdiff_t n, ptrdiff_t taps,
+                      const last_rows_t *rows, const real *B, real *C, ptrdiff_t c_row,
+                      int accumulate, const epilogue_t *e, ptrdiff_t j) {
+    const real *A = rows->A, *window[CYCONV_MR];
+    const ptrdiff_t a_row = rows->row, *offset = rows->offset;
     vec sum[CYCONV_MR][LAST_VECTORS];
 #pragma GCC unroll 6
-    for (int i = 0; i < m; i++)
+    for (int i = 0; i < m; i++) {
+        if (apart) window[i] = A + rows->pixel[i];
 #pragma GCC unroll 4
         for (int k = 0; k < v; k++) sum[i][k] = (vec){0};
+    }
     for (ptrdiff_t t = 0; t < taps; t++, A++, B += LAST_NR) {
+        const ptrdiff_t tap = apart ? offset[t] : 0;
         vec b[LAST_VECTORS];
 #pragma GCC unroll 4
         for (int k = 0; k < v; k++) b[k] = load(B + k * LANES);
 #pragma GCC unroll 6
         for (int i = 0; i < m; i++) {
-            const vec a = splat(A[i * a_row]);
+            const vec a = splat(apart ? window[i][tap] : A[i * a_row]);
 #pragma GCC unroll 4
             for (int k = 0; k < v; k++) sum[i][k] += a * b[k];
         }
@@ -51,24 +63,27 @@ INLINE void last_tile(const int m, const int v, ptrdiff_t n, ptrdiff_t taps, con
                        accumulate, e, j + k * LANES);
 }
 
-typedef void last_function(ptrdiff_t n, ptrdiff_t taps, const real *A, ptrdiff_t a_row,
-                           const real *B, real *C, ptrdiff_t c_row, int accumulate,
-                           const epilogue_t *e, ptrdiff_t j);
+typedef void last_function(ptrdiff_t n, ptrdiff_t taps, const last_rows_t *rows, const real *B,
+                           real *C, ptrdiff_t c_row, int accumulate, const epilogue_t *e,
+                           ptrdiff_t j);
 
-#define LAST_TILE(m, v)                                                                     \
-    static void last_##m##x##v(ptrdiff_t n, ptrdiff_t taps, const real *A, ptrdiff_t a_row, \
-                               const real *B, real *C, ptrdiff_t c_row, int accumulate,     \
-                               const epilogue_t *e, ptrdiff_t j) {                          \
-        last_tile(m, v, n, taps, A, a_row, B, C, c_row, accumulate, e, j);                  \
+#define LAST_TILE(apart, m, v)                                                                    \
+    static void last_##apart##_##m##x##v(ptrdiff_t n, ptrdiff_t taps, const last_rows_t *rows,    \
+                                         const real *B, real *C, ptrdiff_t c_row, int accumulate, \
+                                         const epilogue_t *e, ptrdiff_t j) {                      \
+        last_tile(apart, m, v, n, taps, rows, B, C, c_row, accumulate, e, j);                     \
     }
-#define LAST_ROW(m) {0, last_##m##x1, last_##m##x2, LAST_WIDE(m)}
+#define LAST_ROW(apart, m) {0, last_##apart##_##m##x1, last_##apart##_##m##x2, LAST_WIDE(apart, m)}
 #if REGISTERS == 32
-#define LAST_TILES(m) LAST_TILE(m, 1) LAST_TILE(m, 2) LAST_TILE(m, 3) LAST_TILE(m, 4)
-#define LAST_WIDE(m) last_##m##x3, last_##m##x4
+#define LAST_TILES_OF(apart, m) \
+    LAST_TILE(apart, m, 1)      \
+    LAST_TILE(apart, m, 2) LAST_TILE(apart, m, 3) LAST_TILE(apart, m, 4)
+#define LAST_WIDE(apart, m) last_##apart##_##m##x3, last_##apart##_##m##x4
 #else
-#define LAST_TILES(m) LAST_TILE(m, 1) LAST_TILE(m, 2)
-#define LAST_WIDE(m)
+#define LAST_TILES_OF(apart, m) LAST_TILE(apart, m, 1) LAST_TILE(apart, m, 2)
+#define LAST_WIDE(apart, m)
 #endif
+#define LAST_TILES(m) LAST_TILES_OF(0, m) LAST_TILES_OF(1, m)
 LAST_TILES(1)
 LAST_TILES(2)
 LAST_TILES(3)
@@ -76,25 +91,53 @@ LAST_TILES(4)
 LAST_TILES(5)
 LAST_TILES(6)
 
-static last_function *const last_tiles[CYCONV_MR + 1][LAST_VECTORS + 1] = {
-    {0}, LAST_ROW(1), LAST_ROW(2), LAST_ROW(3), LAST_ROW(4), LAST_ROW(5), LAST_ROW(6)};
+#define LAST_ROWS(apart) \
+    {{0},                \
+     LAST_ROW(apart, 1), \
+     LAST_ROW(apart, 2), \
+     LAST_ROW(apart, 3), \
+     LAST_ROW(apart, 4), \
+     LAST_ROW(apart, 5), \
+     LAST_ROW(apart, 6)}
+static last_function *const last_tiles[2][CYCONV_MR + 1][LAST_VECTORS + 1] = {LAST_ROWS(0),
+                                                                              LAST_ROWS(1)};
 
 /* Either all of B stays in the first-level cache, and the pixels pass once; or one panel of it
  * does, while they pass. */
+INLINE void last_products(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const last_rows_t *rows,
+                          const real *B, ptrdiff_t b_panel, real *C, ptrdiff_t c_row,
+                          int accumulate, const epilogue_t *e) {
+    const ptrdiff_t all = n * taps * (ptrdiff_t)sizeof(real) <= LAST_L1 ? n : LAST_NR;
+    const int apart = rows->pixel != NULL;
+    for (ptrdiff_t j0 = 0; j0 < n; j0 += all)
+        for (ptrdiff_t i = 0; i < m; i += CYCONV_MR) {
+            const ptrdiff_t height = m - i < CYCONV_MR ? m - i : CYCONV_MR;
+            const last_rows_t some = {.A = apart ? rows->A : rows->A + i * rows->row,
+                                      .row = rows->row,
+                                      .pixel = apart ? rows->pixel + i : NULL,
+                                      .offset = rows->offset};
+            for (ptrdiff_t j = j0; j < n && j < j0 + all; j += LAST_NR) {
+                const ptrdiff_t columns = n - j < LAST_NR ? n - j : LAST_NR;
+                last_tiles[apart][height][(columns + LANES - 1) / LANES](
+                    columns, taps, &some, B + j / LAST_NR * b_panel, C + i * c_row + j, c_row,
+                    accumulate, e, j);
+            }
+        }
+}
+
 static void last_multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A, ptrdiff_t a_row,
                           const void *B, ptrdiff_t b_panel, void *C, ptrdiff_t c_row,
                           int accumulate, const epilogue_t *e) {
-    const ptrdiff_t all = n * taps * (ptrdiff_t)sizeof(real) <= LAST_L1 ? n : LAST_NR;
-    for (ptrdiff_t j0 = 0; j0 < n; j0 += all)
-        for (ptrdiff_t i = 0; i < m; i += CYCONV_MR)
-            for (ptrdiff_t j = j0; j < n && j < j0 + all; j += LAST_NR) {
-                const ptrdiff_t rows = m - i < CYCONV_MR ? m - i : CYCONV_MR;
-                const ptrdiff_t columns = n - j < LAST_NR ? n - j : LAST_NR;
-                last_tiles[rows][(columns + LANES - 1) / LANES](
-                    columns, taps, (const real *)A + i * a_row, a_row,
-                    (const real *)B + j / LAST_NR * b_panel, (real *)C + i * c_row + j, c_row,
-                    accumulate, e, j);
-            }
+    const last_rows_t rows = {.A = A, .row = a_row};
+    last_products(m, n, taps, &rows, B, b_panel, C, c_row, accumulate, e);
+}
+
+static void last_multiply_windows(ptrdiff_t m, ptrdiff_t n, ptrdiff_t taps, const void *A,
+                                  const ptrdiff_t *pixel, const ptrdiff_t *offset, const void *B,
+                                  ptrdiff_t b_panel, void *C, ptrdiff_t c_row, int accumulate,
+                                  const epilogue_t *e) {
+    const last_rows_t rows = {.A = A, .pixel = pixel, .offset = offset};
+    last_products(m, n, taps, &rows, B, b_panel, C, c_row, accumulate, e);
 }
 
 static void last_pack(const void *weights, ptrdiff_t w_row, ptrdiff_t n, ptrdiff_t taps,

@@ -54,12 +54,18 @@ INLINE vec finish_vec(vec sum, const epilogue_t *e, ptrdiff_t k, const real *y) 
 }
 
 /* The same of the first n outputs at y; what lies beyond them is not read. */
-INLINE vec finish_few(vec sum, const epilogue_t *e, ptrdiff_t k, const real *y, ptrdiff_t n) {
-    if (!e || !e->add || n >= LANES) return finish_vec(sum, e, k, y);
+INLINE vec finish_few_cells(const int cells, vec sum, const epilogue_t *e, ptrdiff_t k,
+                            const void *y, ptrdiff_t n) {
+    if (!e || !e->add || n >= LANES) return finish_cells_vec(cells, sum, e, k, y);
     real lanes[LANES];
     store(lanes, sum);
-    for (ptrdiff_t j = 0; j < n; j++) lanes[j] = finish(lanes[j], e, k, y + j);
+    for (ptrdiff_t j = 0; j < n; j++)
+        lanes[j] = finish_cell(cells, lanes[j], e, k, cell_at(cells, y, j));
     return load(lanes);
+}
+
+INLINE vec finish_few(vec sum, const epilogue_t *e, ptrdiff_t k, const real *y, ptrdiff_t n) {
+    return finish_few_cells(CYCONV_REAL, sum, e, k, y, n);
 }
 
 /* Bias and activation of `count` vectors, where there is no residual. */

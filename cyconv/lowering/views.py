@@ -24,9 +24,9 @@ class ChannelsLast(Views):
 
     def __init__(self, problem):
         n, *spatial, c = problem.x_shape
-        super().__init__(
-            problem, problem.rewritten(x_shape=(n, c, *spatial), data_format="channels_first")
-        )
+        child = problem.rewritten(x_shape=(n, c, *spatial), data_format="channels_first")
+        child.__dict__["channels_lie_last"] = True  # for the choice: some read them slowly
+        super().__init__(problem, child)
 
     @staticmethod
     def applies(problem):

@@ -14,6 +14,17 @@ cdef enum state_t:
     LEAST, EXACT, GONE  # what an algorithm's seconds are
 
 
+def seconds_of(cls, problem, one, allowed):
+    """What an algorithm takes for `one` image of `problem`, on one thread, where its channels lie.
+
+    Of :class:`cyconv.lowering.views.ChannelsLast` each image has them last, whatever the batch.
+    """
+    seconds = cls.cost(one, 1, allowed)
+    if getattr(problem, "channels_lie_last", False):
+        seconds *= getattr(cls, "channels_last", 1.0)
+    return seconds
+
+
 cdef class Candidates:
     """The algorithms that keep the accuracy and the limit of `plan`, laid out, the cheapest first.
 
@@ -49,7 +60,8 @@ cdef class Candidates:
         """What it costs, if it can."""
         self.state[i] = GONE
         if cls.supports(self.problem) is None:
-            self.seconds[i], self.state[i] = cls.cost(self.one, 1, self.allowed), EXACT
+            self.seconds[i] = seconds_of(cls, self.problem, self.one, self.allowed)
+            self.state[i] = EXACT
 
     def __iter__(self):
         return self

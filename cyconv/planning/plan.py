@@ -11,7 +11,7 @@ import cyconv.kernels
 from cyconv import lowering
 from cyconv.lowering.tree import Branch, Leaf, seen_by_leaf
 from cyconv.planning import cost, registry, tuning
-from cyconv.planning.candidates import Candidates
+from cyconv.planning.candidates import Candidates, seconds_of
 from cyconv.planning.estimates import estimates_of
 from cyconv.planning.explanation import Candidate, Explanation
 from cyconv.problem import Problem, as_int
@@ -220,7 +220,7 @@ class Plan:
         return Candidate(
             cls.name,
             None,
-            cls.cost(problem, 1, allowed),
+            seconds_of(cls, problem, problem, allowed),
             algorithm.workspace(self._count),
             cls.error_bound(problem, allowed),
             leaf.measured.get(cls.name),

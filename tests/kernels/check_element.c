@@ -131,5 +131,6 @@ void CHECK(const kernels_t *k) {
 #ifdef ELEMENT_f32
     check_widen(k);
     check_finish_rows(k);
+    check_depthwise_cells(k);
 #endif
 }

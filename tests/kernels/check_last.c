@@ -46,9 +46,13 @@ static void check_multiply(const last_t *k) {
         const ptrdiff_t m = between(1, 14), n = between(1, 70), taps = between(1, 40);
         const ptrdiff_t a_row = taps + between(0, 5), c_row = n + between(0, 5);
         const ptrdiff_t panels = (n + k->nr - 1) / k->nr, all = (m - 1) * c_row + n;
-        const int accumulate = (int)between(0, 1);
-        begin("multiply: %td x %td, %td taps, accumulate %d", m, n, taps, accumulate);
+        const int accumulate = (int)between(0, 1), apart = (int)between(0, 1);
+        begin("multiply: %td x %td, %td taps, accumulate %d, apart %d", m, n, taps, accumulate,
+              apart);
         const real *A = numbers(FIRST, (m - 1) * a_row + taps), *w = numbers(SECOND, n * taps);
+        ptrdiff_t pixel[14], offset[40];
+        for (ptrdiff_t i = 0; i < m; i++) pixel[i] = (apart ? between(0, m - 1) : i) * a_row;
+        for (ptrdiff_t t = 0; t < taps; t++) offset[t] = apart ? between(0, taps - 1) : t;
         real B[6 * 64 * 40]; /* whole panels */
         k->pack(w, taps, n, taps, B);
         for (ptrdiff_t j = 0; j < panels * k->nr; j++)
@@ -62,12 +66,17 @@ static void check_multiply(const last_t *k) {
         for (ptrdiff_t i = 0; i < m; i++)
             for (ptrdiff_t j = 0; j < n; j++) {
                 real sum = 0;
-                for (ptrdiff_t t = 0; t < taps; t++) sum += A[i * a_row + t] * w[j * taps + t];
+                for (ptrdiff_t t = 0; t < taps; t++)
+                    sum += A[pixel[i] + offset[t]] * w[j * taps + t];
                 const ptrdiff_t at = i * c_row + j;
                 if (accumulate) got[at] = (real)between(-9, 9), sum += got[at];
                 want[at] = finished(sum, last, j, at);
             }
-        k->multiply(m, n, taps, A, a_row, B, taps * k->nr, got, c_row, accumulate, last);
+        if (apart)
+            k->multiply_windows(m, n, taps, A, pixel, offset, B, taps * k->nr, got, c_row,
+                                accumulate, last);
+        else
+            k->multiply(m, n, taps, A, a_row, B, taps * k->nr, got, c_row, accumulate, last);
         same(got, want, all);
     }
 }
