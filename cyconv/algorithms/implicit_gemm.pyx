@@ -39,8 +39,10 @@ from cyconv.algorithms.base cimport (
 )
 from cyconv.algorithms.last cimport run_pixels
 from cyconv.algorithms.strips cimport (
+    MOST_RUNS,
     Strips,
     fetches,
+    find_runs,
     lies_scattered,
     pack_blocks,
     rows_ahead,
@@ -76,7 +78,6 @@ cdef enum:
     STREAMED = 16       # filters at most of a 1 x 1 layer whose pixels are not gathered,
     LARGE = 16384       # if it has so many; of MR filters they never are
     STREAMS = 8         # planes that are then read side by side: one block
-    MOST_RUNS = 64      # runs of pixels in one panel: no table has a wider NR
     NARROW = 24         # rows of fewer outputs are so short that most panels span two
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, from
@@ -110,19 +111,6 @@ cdef struct Context:
     bint fetches             # what is read next is fetched while products are taken
     size_t sums              # bytes of scratch before sums that y has no cells for; 0: y has
     epilogue_t e
-
-
-cdef ptrdiff_t find_runs(ptrdiff_t first, ptrdiff_t n, ptrdiff_t columns, ptrdiff_t row,
-                         run_t *runs) noexcept nogil:
-    """The outputs [first, first + n), counted flat over rows of `columns`, as runs in the strip."""
-    cdef ptrdiff_t count = 0, at = 0, q
-    while at < n:
-        q = (first + at) % columns
-        runs[count].start = (first + at) // columns * row + q
-        runs[count].length = min(n - at, columns - q)
-        at += runs[count].length
-        count += 1
-    return count
 
 
 cdef ahead_t points_ahead(const Context *c, const char **planes, ptrdiff_t d, ptrdiff_t count,

@@ -32,7 +32,7 @@ from cyconv.algorithms.base cimport (
     from_row,
     pointer_table,
 )
-from cyconv.algorithms.strips cimport strip_bytes
+from cyconv.algorithms.strips cimport MOST_RUNS, find_runs, strip_bytes
 from cyconv.algorithms.together cimport Together
 from cyconv.kernels.kernels cimport (
     CYCONV_MR,
@@ -53,7 +53,6 @@ cdef enum:
     COLUMNS = 1024      # pixels of one row that a strip serves at most
     PIXELS = 1024       # pixels of one piece of work, about
     PANELS = 8          # panels that are gathered together, at most
-    MOST_RUNS = 64      # runs of pixels in one panel: no table has a wider NR
     NARROW = 24         # rows of fewer pixels are so short that most panels span two
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, and to
@@ -119,7 +118,7 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     cdef const Context *c = <const Context *>context
     cdef const kernels_t *k = c.k
     cdef int size = k.itemsize
-    cdef ptrdiff_t group, count, i, j, f, d, n, m, a, b, at, wide, found
+    cdef ptrdiff_t group, count, i, j, f, d, n, m, a, b, wide, found
     cdef ptrdiff_t first = item % c.chunks * c.filters
     cdef ptrdiff_t last = min(first + c.filters, c.g.K)
     cdef ptrdiff_t q0 = item // c.chunks % c.column_strips * c.columns
@@ -147,12 +146,8 @@ cdef void run_item(const void *context, ptrdiff_t item, char *scratch) noexcept 
     while j < rows * columns:
         n = min(c.group, rows * columns - j)
         for i in range(ceil_div(n, k.nr)):
-            found, at, wide = 0, j + i * k.nr, min(<ptrdiff_t>k.nr, n - i * k.nr)
-            while wide > 0:
-                runs[found].start = at // columns * row + at % columns
-                runs[found].length = min(wide, columns - at % columns)
-                at, wide = at + runs[found].length, wide - runs[found].length
-                found += 1
+            wide = min(<ptrdiff_t>k.nr, n - i * k.nr)
+            found = find_runs(j + i * k.nr, wide, columns, row, runs)
             k.gather(CYCONV_REAL, c.g.D * c.window, source, c.offset, c.g.x_c, runs, found,
                      c.pointwise, panel + i * c.panel * size)
         f = first

@@ -30,7 +30,14 @@ from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
 from cyconv.algorithms.pair_lanes cimport Lanes, run_lanes, weights_in_lanes
-from cyconv.algorithms.strips cimport Strips, pack_blocks, strip_bytes, strips
+from cyconv.algorithms.strips cimport (
+    MOST_RUNS,
+    Strips,
+    find_runs,
+    pack_blocks,
+    strip_bytes,
+    strips,
+)
 from cyconv.kernels.kernels cimport (
     CYCONV_I8,
     CYCONV_I16,
@@ -65,7 +72,6 @@ cdef enum:
     LINE = 16         # elements between rows whose length may be a power of two
     MOST_PLANES = 8   # that are copied and summed together
     SHARES = 4        # pieces of work for one thread, at least, of planes
-    MOST_RUNS = 64    # runs of pixels in one panel: no table has a wider NR
 
 # In the time of one product of a vector of pixels with MR weights, of one tap: to gather it, and to
 # read the weights.
@@ -80,19 +86,6 @@ cdef void deliver(const Context *c, ptrdiff_t filter, ptrdiff_t n, const char *s
         c.p.store(&c.target, filter, n, sums, y, c.g.w.y_stride)
     else:
         c.p.finish(&c.e, filter, n, sums, y, c.g.w.y_stride)
-
-
-cdef ptrdiff_t find_runs(ptrdiff_t first, ptrdiff_t n, ptrdiff_t columns, ptrdiff_t row,
-                         run_t *runs) noexcept nogil:
-    """The outputs [first, first + n), counted flat over rows of `columns`, as runs in the strip."""
-    cdef ptrdiff_t count = 0, at = 0, q
-    while at < n:
-        q = (first + at) % columns
-        runs[count].start = (first + at) // columns * row + q
-        runs[count].length = min(n - at, columns - q)
-        at += runs[count].length
-        count += 1
-    return count
 
 
 cdef struct Piece:

@@ -1,6 +1,10 @@
 from cyconv.algorithms.base cimport Algorithm, Packed
-from cyconv.kernels.kernels cimport ahead_t, geometry_t, strip_t
+from cyconv.kernels.kernels cimport ahead_t, geometry_t, run_t, strip_t
 from cyconv.runtime.memory cimport Buffer
+
+
+cdef enum:
+    MOST_RUNS = 64  # runs of pixels in one panel: no table has a wider NR
 
 
 cdef struct taps_t:
@@ -38,3 +42,16 @@ cdef bint fetches(const geometry_t *g, int itemsize)
 cdef ahead_t rows_ahead(const geometry_t *g, const char *first, ptrdiff_t planes, ptrdiff_t p0,
                         ptrdiff_t rows, ptrdiff_t q0, ptrdiff_t columns, int size,
                         ptrdiff_t tiles) noexcept nogil
+
+
+cdef inline ptrdiff_t find_runs(ptrdiff_t first, ptrdiff_t n, ptrdiff_t columns, ptrdiff_t row,
+                                run_t *runs) noexcept nogil:
+    """The outputs [first, first + n), counted flat over rows of `columns`, as runs in the strip."""
+    cdef ptrdiff_t count = 0, at = 0, q
+    while at < n:
+        q = (first + at) % columns
+        runs[count].start = (first + at) // columns * row + q
+        runs[count].length = min(n - at, columns - q)
+        at += runs[count].length
+        count += 1
+    return count
