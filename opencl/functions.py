@@ -6,7 +6,7 @@ from cyconv.opencl import arrays, device
 from cyconv.opencl.order import ordered
 from cyconv.opencl.plan import device_of
 from cyconv.planning.plan import plan
-from cyconv.problem import Problem
+from cyconv.problem import Problem, checked_dtype
 from cyconv.problem.operands import is_on_device, native
 
 
@@ -25,12 +25,9 @@ def surrounded(x, widths):
 def converted(operation, name, x, dtype, conjugated=False):
     """A contiguous copy of the pyopencl Array `x` in `dtype`, conjugated if asked."""
     target = device_of(operation, name, x)
-    if np.dtype(dtype).kind not in "fc" or x.dtype.name not in arrays.READABLE:
-        raise TypeError(
-            f"{operation}: {name} of dtype {x.dtype} cannot become {np.dtype(dtype)} in an OpenCL "
-            "device's memory: its kernels need a float or complex dtype"
-        )
-    if np.finfo(dtype).dtype == np.float64 and not target.float64:
+    dtype = checked_dtype(operation, "dtype", dtype)
+    checked_dtype(operation, f"{name}.dtype", x.dtype)
+    if dtype.name in ("float64", "complex128") and not target.float64:
         raise ValueError(
             f"{operation}: {name} of dtype {x.dtype} is computed with in {np.dtype(dtype)}, and "
             f"{target.name} has no float64 (cl_khr_fp64)"
@@ -65,11 +62,11 @@ def grad_bias(g, channel, name):
     problem = Problem(shape, (1, 1, 1, shape[-1]), dtype, operation="conv_grad_bias")
     found = plan(problem, device=name)  # refuses a dtype even where there is nothing to add
     if not g.size and not there:
-        return np.zeros(shape[0], dtype)
+        return np.zeros(shape[0], problem.out_dtype)
     operation = problem.operation
     target = device_of(operation, "grad_output", g) if there else device.get(operation, name)
     if not g.size:
-        out = device.new_array(target, shape[:1], dtype)
+        out = device.new_array(target, shape[:1], problem.out_dtype)
         arrays.fill(arrays.of_array(target, out), 0)
         return out
     view = arrays.of_array(target, g) if there else arrays.to_device(target, native(g, dtype))

@@ -7,7 +7,7 @@ import numpy as np
 
 from cyconv import lowering
 from cyconv.opencl.plan import DevicePlan
-from cyconv.opencl.registry import ON_HOST, registry_of
+from cyconv.opencl.registry import ON_HOST, converted, registry_of
 from cyconv.planning import tuning
 from cyconv.problem.operands import DeviceError
 
@@ -22,7 +22,7 @@ def primitives(problems):
     """The different primitive problems of `problems`, by their work."""
     found = {}
     for problem in problems:
-        for primitive in lowering.primitives(problem, ON_HOST, narrow=False):
+        for primitive in lowering.primitives(problem, ON_HOST, converted):
             if primitive.flops:
                 found[primitive] = primitive.flops
     return sorted(found, key=found.get)

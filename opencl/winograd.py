@@ -52,6 +52,8 @@ class Algorithm(base.Algorithm):
         reason = super().supports(problem)
         if reason is not None:
             return reason
+        if problem.sum_dtype.kind != "f":
+            return f"winograd needs a float dtype on an OpenCL device, got {problem.dtype}"
         if problem.kernel != (3, 3):
             size = " x ".join(map(str, problem.kernel))
             return f"winograd needs a 3 x 3 kernel on an OpenCL device, got {size}"
@@ -87,8 +89,9 @@ class Algorithm(base.Algorithm):
         padded = -(-tiles // unit) * unit
         filters = -(-p.filters // p.groups // 6) * 6 * p.groups
         flops = 2 * points * padded * filters * p.channels // p.groups
-        planes = (p.channels + p.filters) * padded * points * p.dtype.itemsize
-        weights = points * p.parameters // 9 * p.dtype.itemsize
+        item = p.sum_dtype.itemsize
+        planes = (p.channels + p.filters) * padded * points * item
+        weights = points * p.parameters // 9 * item
         return cls.seconds(p, flops, 0.75, p.bytes + planes * TRANSFORM + weights * STREAMED, 3)
 
     def layout(self):
@@ -104,7 +107,7 @@ class Algorithm(base.Algorithm):
         wide = self.wide
         self.unit = sides(self.device, wide, dict(self.tile))[1] if self.device.cpu else GROUP
         self.tiles = p.batch * self.down * self.across
-        tile = self.points * (p.channels + p.filters) * p.dtype.itemsize
+        tile = self.points * (p.channels + p.filters) * self.item
         most = max(FEWEST if self.device.cpu else 2**14, WORKSPACE // max(1, tile))
         most = min(most, max(self.unit, self.workspace_limit // max(1, tile)))
         most = min(most, 2**31 // max(1, p.channels // p.groups) - 1)  # of 32-bit offsets
@@ -122,7 +125,7 @@ class Algorithm(base.Algorithm):
         """The weights, transformed ones and their panels."""
         p = self.problem
         filters = p.groups * filled(self.device, self.wide, self.tile, p.filters // p.groups)
-        depth, item, choice = p.channels // p.groups, p.dtype.itemsize, dict(self.tile)
+        depth, item, choice = p.channels // p.groups, self.item, dict(self.tile)
         chunk, side = choice.get("TILE_T", 1), sides(self.device, self.wide, choice)[0]
         panels = self.points * filters * -(-depth // chunk) * chunk + chunk * side
         return [item * n for n in (p.parameters, self.points * p.filters * depth, panels)]
@@ -131,14 +134,15 @@ class Algorithm(base.Algorithm):
         """The workspace is one pass's."""
         return 1
 
-    def _kernel(self, device, name):
+    def _kernel(self, device, name, *types):
         lanes = self.choice["LANES"]
-        return device.kernel("winograd", name, **self.macros(LANES=lanes, M=self.m)), lanes
+        macros = self.macros(*types, LANES=lanes, M=self.m)
+        return device.kernel("winograd", name, **macros), lanes
 
     def pack(self, w):
         """Panels of transformed weights, and the weights for repairs."""
         p = self.problem
-        w = w.copy()
+        w = w.astype(p.sum_dtype)
         kernel, lanes = self._kernel(w.device, "transform_weights")
         count = p.parameters // 9
         shape = (self.points * p.groups, p.filters // p.groups, p.channels // p.groups)
@@ -146,7 +150,7 @@ class Algorithm(base.Algorithm):
         group = 1 if self.device.cpu else self.device.group(GROUP)
         size = -(-count // (lanes * group)) * group
         w.device.launch(kernel, (size,), (group,), w.buffer, points.buffer, np.int64(count))
-        panels = tiles_of(w.device, self.wide, self.tile).pack(points)
+        panels = tiles_of(w.device, self.cells(), self.tile).pack(points)
         self.table(w.device, self.room)  # sent now rather than by the first call
         return panels, w
 
@@ -157,7 +161,9 @@ class Algorithm(base.Algorithm):
     def run(self, x, packed, y, bias, clamp, add=None):
         """y = clamp(x correlated with the weights + bias + add)."""
         with x.device.scratch(self.workspace_per_image) as buffer:
-            v = arrays.View(x.device, buffer, arrays.ghost(self._shape(x.shape[1]), x.dtype))
+            v = arrays.View(
+                x.device, buffer, arrays.ghost(self._shape(x.shape[1]), self.problem.sum_dtype)
+            )
             products = v.after(self._shape(y.shape[1]))
             for first in range(0, self.tiles, self.room):
                 self._pass(x, packed, y, bias, clamp, add, v, products, first)
@@ -175,7 +181,8 @@ class Algorithm(base.Algorithm):
         edge = [lo for lo, _ in p.padding]
         depth, filters = p.channels // p.groups, p.filters // p.groups
         inputs = long8([*p.spatial, *edge, depth])
-        kernel, lanes = self._kernel(device, "transform_input")
+        types = x, y, clamp
+        kernel, lanes = self._kernel(device, "transform_input", *types)
         group = (1 if self.device.cpu else max(1, device.group(GROUP) // lanes), 1)
         device.launch(
             kernel,
@@ -190,7 +197,7 @@ class Algorithm(base.Algorithm):
         variant = []
         if not self.device.cpu:  # rooms and columns are multiples of GROUP
             variant = ["ALIGNED", *(["RAGGED"] if depth % dict(self.tile)["TILE_T"] else [])]
-        tiles_of(device, self.wide, self.tile, *variant).run(
+        tiles_of(device, self.cells(), self.tile, *variant).run(
             device,
             (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
             ([0, depth * self.room, 0], [0, self.room, 0, 0, 1, products.offset]),
@@ -199,7 +206,7 @@ class Algorithm(base.Algorithm):
             1,
             self.epilogue(None, None, None),
         )
-        kernel, lanes = self._kernel(device, "transform_output")
+        kernel, lanes = self._kernel(device, "transform_output", *types)
         m = products.buffer
         device.launch(
             kernel,

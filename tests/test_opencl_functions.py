@@ -89,6 +89,8 @@ DTYPES = [
     ("int16", "float32"),
     ("uint8", "float32"),
     ("int32", "float64"),
+    ("uint8", "int32"),
+    ("int64", "int16"),
     ("complex64", "complex128"),
 ]
 
@@ -109,11 +111,6 @@ def test_operands_of_two_dtypes_meet_on_the_device(mine, other, there, device):
 
 
 def test_dtypes_that_do_not_meet_there_are_refused(there, device):
-    x = there(draw(2, 4, 9, 10, dtype=np.int32))
-    with pytest.raises(ValueError, match="conv2d: OpenCL kernels need a float or complex dtype"):
-        cyconv.conv2d(x, W.astype(np.int16), device=device)
-    with pytest.raises((TypeError, ValueError), match="kernels need a float or complex dtype"):
-        cyconv.conv_vjp(x, W.astype(np.int16), G.astype(np.int16), device=device)
     with pytest.raises(TypeError, match="conv2d: x must be an Array with a queue"):
         cyconv.conv2d(there(X.astype(np.float16)).with_queue(None), W, device=device)
 
