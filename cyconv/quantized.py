@@ -16,7 +16,15 @@ import numpy as np
 from cyconv.api import planned_conv
 from cyconv.planning.plan import PackedConv
 from cyconv.problem import checked_dtype
-from cyconv.problem.operands import as_array, check_bias, check_on_host, check_out, deliver, native
+from cyconv.problem.operands import (
+    as_array,
+    check_bias,
+    check_on_host,
+    check_out,
+    deliver,
+    native,
+    on_host,
+)
 
 STORED = ("uint8", "int8", "int16")
 BLOCK = 1 << 16  # sums that are rounded at a time: they stay in a cache of the second level
@@ -281,7 +289,7 @@ def less(array, zero, dtype):
 def zero_point(operation, name, value, dtype, per_filter=()):
     """A zero point, which `dtype` must hold: one, or where that is allowed one for each filter."""
     found = as_array(operation, name, value)
-    check_on_host(operation, name, found)
+    found = on_host(f"{operation}: {name}", found)
     if found.dtype.kind not in "iu":
         raise TypeError(f"{operation}: {name} must hold integers, got {found.dtype}")
     found = _one_or_each(operation, name, found, per_filter)
@@ -356,7 +364,7 @@ def stored(operation, name, array, device="cpu"):
 
 def _scale(operation, name, value, per_filter=()):
     found = as_array(operation, name, value)
-    check_on_host(operation, name, found)
+    found = on_host(f"{operation}: {name}", found)
     if found.dtype.kind not in "iuf":
         raise TypeError(f"{operation}: {name} must hold real numbers, got {found.dtype}")
     found = _one_or_each(operation, name, found, per_filter).astype(np.float32)

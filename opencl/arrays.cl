@@ -17,6 +17,7 @@
 #define PLUS (a + b)
 #define MINUS (a - b)
 #define HYPOT hypot(a, b)
+#define NEAREST CAT(convert_, CAT(Y, _sat_rte))(a) /* an integer */
 #define BOUND CLAMP(a, low, high)
 #define FINISH CLAMP(a + b, low, high)
 

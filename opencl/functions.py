@@ -46,15 +46,6 @@ def converted(operation, name, x, dtype, conjugated=False):
     return out
 
 
-def hypot(a, b):
-    """``sqrt(a² + b²)`` of two pyopencl Arrays of one shape and dtype, without overflow."""
-    target = device_of("hypot", "a", a)
-    out = device.new_array(target, a.shape, a.dtype)
-    with ordered(target, (a, b)):
-        arrays.combine("HYPOT", *(arrays.of_array(target, array) for array in (a, b, out)))
-    return out
-
-
 def grad_bias(g, channel, name):
     """The sum of `g` over all axes but `channel`: a convolution with ones, one output a channel."""
     there, dtype = is_on_device(g), g.dtype.newbyteorder("=")

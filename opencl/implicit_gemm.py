@@ -417,7 +417,7 @@ class Algorithm(base.Algorithm):
         )
 
     def multiply(self, x, strides, step, panels, offsets, y, bias, clamp, add, part=None):
-        """Enqueue the sums over planes laid out in x's buffer, `step` elements from one to the next.
+        """Enqueue the sums over planes in x's buffer, `step` elements from one to the next.
 
         Returns the variant of the tiles that compute them.
         """

@@ -45,6 +45,8 @@ def cells(dtype, shape, rng):
 def same(got, expected, told=""):
     """Of one dtype and equal."""
     assert got.dtype == expected.dtype, told
+    if got.dtype == ml_dtypes.bfloat16:  # whose NaN differs from itself to NumPy's testing
+        got, expected = got.astype("f4"), expected.astype("f4")
     np.testing.assert_array_equal(got, expected, told)
 
 
@@ -105,8 +107,8 @@ def test_results_of_other_types(dtype, out_dtype, device):
 def test_sums_become_the_nearest_half(dtype, sums, device):
     """The even one of two; NaN stays NaN, and what is beyond the range is infinite."""
     wide(sums, device)
-    halves = np.arange(2**16, dtype="u2").view(dtype).astype(sums)
     with np.errstate(invalid="ignore", over="ignore"):
+        halves = np.arange(2**16, dtype="u2").view(dtype).astype(sums)
         between = (halves[:-1] + halves[1:]) / 2
         x = np.concatenate([halves, between, -np.array(BEYOND[sums]), BEYOND[sums]]).astype(sums)
         x = np.concatenate([x, np.nextafter(x, np.inf), np.nextafter(x, -np.inf)])
@@ -122,7 +124,7 @@ def test_sums_become_the_nearest_half(dtype, sums, device):
 @pytest.mark.parametrize("dtype", STORED)
 def test_no_pass_over_an_image_but_the_kernels_own(dtype, device):
     """A layer without a border reads the image where it lies, one with a border copies it once."""
-    x = pyopencl.array.to_device(opencl.queue(device), np.zeros((1, 16, 8, 8), "u1"))
+    queue = opencl.queue(device)
     for kernel, kinds in ((1, {"multiply"}), (3, {"multiply", "stage"})):
         problem = cyconv.Problem(
             (1, 16, 8, 8), (16, 16, kernel, kernel), dtype, padding=kernel // 2
@@ -130,7 +132,7 @@ def test_no_pass_over_an_image_but_the_kernels_own(dtype, device):
         packed = cyconv.plan(problem, "implicit_gemm", device=device).pack(
             np.zeros(problem.w_shape, dtype)
         )
-        there = pyopencl.array.zeros(x.queue, x.shape, np.uint8).astype(problem.dtype)
+        there = pyopencl.array.empty(queue, problem.x_shape, problem.dtype)
         with opencl.log() as events:
             y = packed(there)
         assert y.dtype == problem.out_dtype
@@ -175,7 +177,7 @@ def test_few_channels_of_many_filters_are_spread(dtype, stride, device):
 LAYOUTS = ("channels_first", "channels_last", "strided", "unbatched")
 
 
-@seeds(40, full=2000)
+@seeds(20, full=1000)
 def test_random_problems_of_every_type(seed, kind):
     """All directions, borders and layouts, against the CPU's defining sums."""
     rng = np.random.default_rng((seed, 7))
@@ -222,9 +224,10 @@ def test_parts_of_calls_larger_than_the_device(dtype, channels, device, monkeypa
     rng = np.random.default_rng(20261128)
     x, w = cells(dtype, (1, channels, 40, 30), rng), cells(dtype, (6, channels, 3, 3), rng)
     bias = cells(dtype, (6,), rng)
-    expected = cyconv.conv2d(x, w, bias, padding=1, activation=(-100, 1000))
+    right = {"padding": 1, "algorithm": "direct"}
+    expected = cyconv.conv2d(x, w, bias, activation=(-100, 1000), **right)
     found = door.get("test", device)
-    memory = 4096 * channels * x.itemsize
+    memory = 1600 * channels * x.itemsize
     monkeypatch.setattr(found, "global_memory", memory * 4 // 3)
     monkeypatch.setattr(found, "max_buffer", memory // 2)
     monkeypatch.setattr(found, "_free", [])
@@ -234,6 +237,8 @@ def test_parts_of_calls_larger_than_the_device(dtype, channels, device, monkeypa
     assert sum(k == "download" for k, _ in events) > 1
     same(y, expected)
     g = cells(dtype, expected.shape, rng).astype(dtype)
-    gradients = cyconv.conv_vjp(x, w, g, **how)
-    for got, right in zip(gradients, cyconv.conv_vjp(x, w, g, padding=1), strict=True):
-        same(got, right)
+    for function, arguments in (
+        (cyconv.conv_grad_input, (x.shape, w, g)),
+        (cyconv.conv_grad_weight, (x, w.shape, g)),
+    ):
+        same(function(*arguments, **how), function(*arguments, **right))
