@@ -101,7 +101,17 @@ __kernel void direct(__global const X *restrict x, __global const real *restrict
 
     const long at = ys.s5 + n * ys.s0 + k * ys.s1 + z * ys.s2 + p * ys.s3 + q0 * ys.s4;
     const real shift = nothing + (bias ? bias[k] : 0);
-    for (long i = 0; i < count; i++) {
+    long i = 0;
+#if LANES > 1
+    if (ys.s4 == 1)
+        for (; i + LANES <= count; i += LANES) {
+            const long to = at + i;
+            const VEC residual = add ? LOAD(add + to + away) : (VEC)(0);
+            const VEC value = LOAD_PRIVATE(sums + i) + shift + residual;
+            STORE_YS(value, k, y + to);
+        }
+#endif
+    for (; i < count; i++) {
         const long to = at + i * ys.s4;
         const real value = sums[i] + shift + RESIDUAL(to);
         STORE_Y(value, k, y, to);

@@ -66,7 +66,7 @@ def tune(opened, problems, workspace_limit):
         layers = representative(cls, problems)
         if not layers:
             continue
-        wide = layers[0].dtype == np.float64
+        wide = layers[0].sum_dtype.itemsize == 8
         row = {"algorithm": name, "dtype": str(layers[0].dtype), "ratio": None}
         if table.valid(table.recorded(opened.device, wide), opened.device, wide):
             choice, source = table.chosen(opened.device, wide), "tuning file"

@@ -14,7 +14,14 @@ import pyopencl.array
 
 from cyconv import opencl
 
-from .test_opencl import DEVICES, EXACT, device, kind, pytestmark
+from .test_opencl import (
+    DEVICES,
+    EXACT,
+    _buffers_that_oclgrind_knows,
+    device,
+    kind,
+    pytestmark,
+)
 
 SOME = [case for case in CASES if case.rank < 4]
 
@@ -52,7 +59,7 @@ def test_every_algorithm(case, types, algorithm, kind):
     np.testing.assert_array_equal(y, expected)
 
 
-@seeds(24, full=400)
+@seeds(12, full=400)
 def test_random_layers(seed, kind):
     rng = np.random.default_rng((seed, 3))
     case = SOME[rng.integers(len(SOME))]

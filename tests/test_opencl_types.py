@@ -18,7 +18,16 @@ from cyconv import opencl
 from cyconv.opencl import device as door
 from cyconv.opencl import parts
 
-from .test_opencl import DEVICES, EXACT, device, double, kind, pytestmark, random_problem
+from .test_opencl import (
+    DEVICES,
+    EXACT,
+    _buffers_that_oclgrind_knows,
+    device,
+    double,
+    kind,
+    pytestmark,
+    random_problem,
+)
 
 STORED = (*HALVES, *INTEGERS)
 BEYOND = {
@@ -88,8 +97,9 @@ def test_winograd_of_halves(dtype, kind):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "int32", "uint32"])
-@pytest.mark.parametrize("out_dtype", ["int32", "int64", "uint64", "int16", "float32", "bfloat16"])
+@pytest.mark.parametrize("out_dtype", ["int32", "int64", "uint64", "int16", "float64", "bfloat16"])
 def test_results_of_other_types(dtype, out_dtype, device):
+    wide(out_dtype, device)
     rng = np.random.default_rng(20261128)
     x, w, bias = (cells(dtype, s, rng) for s in ((2, 4, 7, 9), (6, 2, 3, 3), (6,)))
     how = {"groups": 2, "padding": 1, "out_dtype": out_dtype, "activation": (-300, 70000.5)}
