@@ -223,15 +223,15 @@ typedef real weights_t;
 #if !defined(ALIGNED) || CELLS == 1 || (CELLS == 2 && !defined(SAME_X))
 #define WIDE_X 1
 typedef real cells_t;
-#define CELLS_AT(p) X_AT(p, 0)
+#define CELLS_FROM(p) X_AT(p, 0)
 #elif CELLS == 2
 #define WIDE_X 2
 typedef CAT(REAL, 2) cells_t;
-#define CELLS_AT(p) (*(__global const cells_t *)(p))
+#define CELLS_FROM(p) (*(__global const cells_t *)(p))
 #else
 #define WIDE_X 4
 typedef quad cells_t;
-#define CELLS_AT(p) XS_AT(p)
+#define CELLS_FROM(p) XS_AT(p)
 #endif
 
 /* A warp of 32 is 8 x 4 work items: what it reads of local memory at a time lies in a row. */
@@ -252,7 +252,7 @@ typedef quad cells_t;
         _Pragma("unroll") for (uint j = 0; j < WEIGHTS / WIDE_W; j++) weights[j] = \
             panel[(at) * (TILE_K / WIDE_W) + j * GROUP];                           \
         _Pragma("unroll") for (uint j = 0; j < CELLS / WIDE_X; j++) cells[j] =     \
-            LESS(CELLS_AT(x + (uint)(shift + from[j])));                           \
+            LESS(CELLS_FROM(x + (uint)(shift + from[j])));                         \
         shift = offset[(at) + TILE_T];                                             \
     }
 /* From registers to one of the chunks in local memory. RAGGED: taps end within a chunk, and the
