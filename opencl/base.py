@@ -3,7 +3,8 @@
 An algorithm solves *primitive* problems, what :mod:`cyconv.lowering` leaves over. The registry
 binds its class to a device. ``supports``, ``cost`` and ``error_bound`` are as in
 :mod:`cyconv.algorithms.base`; ``pack(w)`` and ``run(x, packed, y, bias, clamp, add)`` take views
-and only enqueue work.
+and only enqueue work. The cells of x and y may be of any type (:mod:`cyconv.opencl.cells`), packed
+weights, bias and add are of the sums'; `clamp` may be a `Requantised`.
 """
 
 from functools import lru_cache
@@ -51,9 +52,8 @@ class Algorithm:
     @classmethod
     def supports(cls, problem):
         """None, or why this device's kernels cannot solve the problem."""
-        if np.float64 in (problem.dtype, problem.sum_dtype, problem.out_dtype) and not (
-            cls.device.float64
-        ):
+        dtypes = problem.dtype, problem.sum_dtype, problem.out_dtype
+        if np.float64 in dtypes and not cls.device.float64:
             return f"{cls.device.name} has no float64 (cl_khr_fp64)"
         if problem.rank > RANK:
             return f"OpenCL kernels take 1 to {RANK} spatial axes, got {problem.rank}"
