@@ -116,7 +116,7 @@ def test_dtypes_that_do_not_meet_there_are_refused(there, device):
 
 
 @pytest.mark.parametrize("colours", [False, True], ids=["grey", "RGB"])
-@pytest.mark.parametrize("out_dtype", [None, "uint8", "int16", "float16"])
+@pytest.mark.parametrize("out_dtype", [None, "uint8"])
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float16", "int32"])
 def test_images_of_numpy_are_sent_as_they_are_and_come_back_filtered(
     dtype, out_dtype, colours, device
