@@ -16,7 +16,15 @@ import numpy as np
 from cyconv.api import planned_conv
 from cyconv.planning.plan import PackedConv
 from cyconv.problem import checked_dtype
-from cyconv.problem.operands import as_array, check_bias, check_on_host, check_out, deliver, native
+from cyconv.problem.operands import (
+    as_array,
+    check_bias,
+    check_on_host,
+    check_out,
+    deliver,
+    native,
+    on_host,
+)
 
 STORED = ("uint8", "int8", "int16")
 BLOCK = 1 << 16  # sums that are rounded at a time: they stay in a cache of the second level
@@ -42,6 +50,7 @@ def conv_integer(
     *,
     data_format="channels_first",
     algorithm="auto",
+    device="cpu",
     threads=None,
     workspace_limit=None,
     out=None,
@@ -59,7 +68,7 @@ def conv_integer(
     w_zero_point : int or one int per filter, default 0
     stride, padding, dilation, groups, data_format
         As for :func:`conv`.
-    algorithm, threads, workspace_limit, out
+    algorithm, device, threads, workspace_limit, out
         As for :func:`conv`.
 
     Returns
@@ -87,7 +96,7 @@ def conv_integer(
         None,
         (stride, padding, dilation, groups),
         data_format,
-        (algorithm, "cpu", threads, "balanced", workspace_limit),
+        (algorithm, device, threads, "balanced", workspace_limit),
     )
     return layer(packed, x, zero, out=out)
 
@@ -109,6 +118,7 @@ def qlinear_conv(
     *,
     data_format="channels_first",
     algorithm="auto",
+    device="cpu",
     threads=None,
     workspace_limit=None,
     out_dtype=None,
@@ -131,7 +141,7 @@ def qlinear_conv(
         In units of x_scale * w_scale.
     stride, padding, dilation, groups, data_format
         As for :func:`conv`.
-    algorithm, threads, workspace_limit
+    algorithm, device, threads, workspace_limit
         As for :func:`conv`.
     out_dtype : {'uint8', 'int8', 'int16'}, optional
         Default y_zero_point's if it is a NumPy number or array, else x's.
@@ -157,7 +167,7 @@ def qlinear_conv(
     array([[126, 132]], dtype=uint8)
     """
     geometry = stride, padding, dilation, groups
-    how = (algorithm, "cpu", threads, "balanced", workspace_limit)
+    how = (algorithm, device, threads, "balanced", workspace_limit)
     scales, zeros = (x_scale, w_scale, y_scale), (x_zero_point, w_zero_point, y_zero_point)
     packed, x, x_zero, target = _requantised(
         x, w, scales, zeros, bias, geometry, data_format, out_dtype, how
@@ -195,7 +205,7 @@ def prepared(
 def _requantised(x, w, scales, zeros, bias, geometry, data_format, out_dtype, how):
     """What :func:`layer` computes :func:`qlinear_conv` from; scales and zero points of x, w, y."""
     operation, (x_zero, w_zero, y_zero) = "qlinear_conv", zeros
-    x, w = stored(operation, "x", x), stored(operation, "w", w)
+    x, w = stored(operation, "x", x, how[1]), stored(operation, "w", w, how[1])
     zero, dtype = output_zero_point(operation, y_zero, out_dtype, x.dtype)
     factor = multiplier(operation, *scales, len(w))
     packed, x, x_zero = _packed(operation, x, x_zero, w, w_zero, bias, geometry, data_format, how)
@@ -204,12 +214,16 @@ def _requantised(x, w, scales, zeros, bias, geometry, data_format, out_dtype, ho
 
 def _packed(operation, x, x_zero, w, w_zero, bias, geometry, data_format, how):
     """The layer with its weights packed, and x with its zero point as :func:`layer` takes them."""
-    x, w = stored(operation, "x", x), stored(operation, "w", w)
+    x, w = stored(operation, "x", x, how[1]), stored(operation, "w", w, how[1])
     x_zero = zero_point(operation, "x_zero_point", x_zero, x.dtype)
     w_zero = zero_point(operation, "w_zero_point", w_zero, w.dtype, w.shape[:1])
     dtype = narrowest(x.dtype, x_zero, w.dtype, w_zero)
     what = ("zeros", data_format, False, "int32")
     found = planned_conv(operation, (x.shape, w.shape), (dtype, dtype), geometry, what, how)
+    if how[1] != "cpu":
+        from cyconv.opencl.quantized import pack
+
+        return pack(found, w, w_zero, bias), x, int(x_zero)
     bias = check_bias(found.problem, bias)
     return PackedConv(found, centred(w, w_zero, dtype), bias, None), x, int(x_zero)
 
@@ -244,6 +258,10 @@ def layer(packed, x, zero, target=None, out=None):
     target : Target, optional
     out : array of int32, optional
     """
+    if type(packed) is not PackedConv:  # a device's
+        from cyconv.opencl.quantized import layer
+
+        return layer(packed, x, zero, target, out)
     problem = packed.plan.problem
     x = native(x, x.dtype.newbyteorder("="))
     if target is None:
@@ -271,7 +289,7 @@ def less(array, zero, dtype):
 def zero_point(operation, name, value, dtype, per_filter=()):
     """A zero point, which `dtype` must hold: one, or where that is allowed one for each filter."""
     found = as_array(operation, name, value)
-    check_on_host(operation, name, found)
+    found = on_host(f"{operation}: {name}", found)
     if found.dtype.kind not in "iu":
         raise TypeError(f"{operation}: {name} must hold integers, got {found.dtype}")
     found = _one_or_each(operation, name, found, per_filter)
@@ -332,10 +350,11 @@ def requantised(sums, channel, factor, zero, dtype):
     return out
 
 
-def stored(operation, name, array):
-    """`array` as an ndarray of one of the types of stored integers."""
+def stored(operation, name, array, device="cpu"):
+    """`array` as an array of one of the types of stored integers, where it lies."""
     array = as_array(operation, name, array)
-    check_on_host(operation, name, array)
+    if device == "cpu":
+        check_on_host(operation, name, array)
     if array.dtype.newbyteorder("=").name not in STORED:
         raise TypeError(
             f"{operation}: {name}.dtype must be one of {', '.join(STORED)}, got {array.dtype}"
@@ -345,7 +364,7 @@ def stored(operation, name, array):
 
 def _scale(operation, name, value, per_filter=()):
     found = as_array(operation, name, value)
-    check_on_host(operation, name, found)
+    found = on_host(f"{operation}: {name}", found)
     if found.dtype.kind not in "iuf":
         raise TypeError(f"{operation}: {name} must hold real numbers, got {found.dtype}")
     found = _one_or_each(operation, name, found, per_filter).astype(np.float32)

@@ -1,30 +1,11 @@
-/* Element by element over arrays of any strides; half is read and written, never computed with,
-   integers are read. */
+/* Element by element over arrays of any strides and types. */
 
-#define LOAD_half(p, i) vload_half(i, p)
-#define LOAD_float(p, i) (p)[i]
-#define LOAD_double(p, i) (p)[i]
-#define LOAD_char(p, i) (p)[i]
-#define LOAD_uchar(p, i) (p)[i]
-#define LOAD_short(p, i) (p)[i]
-#define LOAD_ushort(p, i) (p)[i]
-#define LOAD_int(p, i) (p)[i]
-#define LOAD_uint(p, i) (p)[i]
-#define LOAD_long(p, i) (p)[i]
-#define LOAD_ulong(p, i) (p)[i]
-#define STORE_half(v, p, i) vstore_half_rte((float)(v), i, p)
-#define STORE_float(v, p, i) (p)[i] = (v)
-#define STORE_double(v, p, i) (p)[i] = (v)
-
-/* Types in memory of the operands a and b and of the result. */
+/* Types in memory of the operands a and b; Y is the result's. */
 #ifndef A
 #define A float
 #endif
 #ifndef B
 #define B float
-#endif
-#ifndef Y
-#define Y float
 #endif
 
 /* The operation on elements a and b. */
@@ -36,6 +17,7 @@
 #define PLUS (a + b)
 #define MINUS (a - b)
 #define HYPOT hypot(a, b)
+#define NEAREST CAT(convert_, CAT(Y, _sat_rte))(a) /* an integer */
 #define BOUND CLAMP(a, low, high)
 #define FINISH CLAMP(a + b, low, high)
 
@@ -68,9 +50,9 @@ __kernel void combine(__global const A *pa, __global const B *pb, __global Y *py
     DIGIT(s5)
     DIGIT(s6)
     DIGIT(s7)
-    const real a = CAT(LOAD_, A)(pa, ia);
-    const real b = CAT(LOAD_, B)(pb, ib);
-    CAT(STORE_, Y)(OP, py, iy);
+    const real a = CELL_AT(A, pa, ia);
+    const real b = CELL_AT(B, pb, ib);
+    CELL_PUT(Y, OP, py, iy);
 }
 
 /* Where cell i of an axis of n cells lies after reflection, repetition, ...; i may be outside. */
@@ -116,6 +98,6 @@ __kernel void border(__global const A *pa, __global Y *py, long a0, long8 n, lon
     BORDER(s5)
     BORDER(s6)
     BORDER(s7)
-    const real a = CAT(LOAD_, A)(pa, ia);
-    CAT(STORE_, Y)(a, py, i);
+    const real a = CELL_AT(A, pa, ia);
+    CELL_PUT(Y, a, py, i);
 }

@@ -1,34 +1,30 @@
 """Arrays in device memory as the rewrite rules see them: views, copies, sums, borders."""
 
 from functools import lru_cache
-from math import inf, prod
+from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from cyconv.opencl.cells import bounds, computing, element
 from cyconv.opencl.device import long8
 from cyconv.runtime.calls import lie_alike
 
 GROUP = 64  # work items of a group
-ELEMENTS = {
-    "float16": "half", "float32": "float", "float64": "double",
-    "int8": "char", "uint8": "uchar", "int16": "short", "uint16": "ushort",  # to read
-    "int32": "int", "uint32": "uint", "int64": "long", "uint64": "ulong",
-}  # fmt: skip
-READABLE = {*ELEMENTS, "complex64", "complex128"}
 
 
 class View:
     """A strided look at a device buffer that behaves like an ndarray, as far as rules need it.
 
     ``ghost`` is an ndarray of the view's shape and strides over memory that is never touched: NumPy
-    itself works out every index, transpose and reshape.
+    itself works out every index, transpose and reshape. ``zero`` is the integer that stands for 0
+    in the cells, for the kernels of a convolution.
     """
 
-    __slots__ = ("_start", "_strides", "buffer", "device", "ghost")
+    __slots__ = ("_start", "_strides", "buffer", "device", "ghost", "zero")
 
-    def __init__(self, device, buffer, ghost, start=None):
-        self.device, self.buffer, self.ghost = device, buffer, ghost
+    def __init__(self, device, buffer, ghost, start=None, zero=0):
+        self.device, self.buffer, self.ghost, self.zero = device, buffer, ghost, zero
         self._strides = None
         self._start = address(ghost) if start is None else start
 
@@ -64,7 +60,7 @@ class View:
         return f"<View of {self.shape}, {self.dtype}, on {self.device!r}>"
 
     def _like(self, ghost):
-        return View(self.device, self.buffer, ghost, self._start)
+        return View(self.device, self.buffer, ghost, self._start, self.zero)
 
     def __getitem__(self, key):
         key = key if isinstance(key, tuple) else (key,)
@@ -173,9 +169,13 @@ def of_array(device, array):
     return View(device, array.base_data, cells, address(cells) - array.offset)
 
 
-def precision(*dtypes):
-    """The macro that makes kernels compute in float64, where a type needs it."""
-    return {"DOUBLE": 1} if any(dtype == np.float64 for dtype in dtypes) else {}
+def summed(out, *operands):
+    """The dtype in which cells of these views are computed with."""
+    dtypes = {view.dtype for view in (out, *operands)}
+    if all(dtype.kind in "iu" for dtype in dtypes):
+        bits = 64 if out.dtype.itemsize == 8 else 32
+        return np.dtype(f"uint{bits}" if out.dtype.name == f"uint{bits}" else f"int{bits}")
+    return np.dtype(np.float64 if np.float64 in dtypes else np.float32)
 
 
 def counted(size):
@@ -201,29 +201,31 @@ def merged(*views):
     return sizes or [1], list(zip(*steps, strict=True)) or [(0,)] * len(views)
 
 
-def combine(operation, a, b, out, low=-inf, high=inf):
-    """``out = operation`` on the elements a and b, by its name in arrays.cl."""
+def combine(operation, a, b, out, ends=None):
+    """``out = operation`` on the elements a and b, by its name in arrays.cl.
+
+    `ends` are the kernel's arguments `low` and `high`; by default nothing is bounded.
+    """
     if out.dtype.kind == "c":
-        combine(operation, a.real, b.real, out.real, low, high)
-        combine(operation, a.imag, b.imag, out.imag, low, high)
+        combine(operation, a.real, b.real, out.real, ends)
+        combine(operation, a.imag, b.imag, out.imag, ends)
         return out
     if out.size:
-        wide = precision(a.dtype, b.dtype, out.dtype)
+        sums = summed(out, a, b)
         kernel = out.device.kernel(
             "arrays",
             "combine",
             OP=operation,
-            A=ELEMENTS[a.dtype.name],
-            B=ELEMENTS[b.dtype.name],
-            Y=ELEMENTS[out.dtype.name],
-            **wide,
+            A=element(a.dtype),
+            B=element(b.dtype),
+            Y=element(out.dtype),
+            **computing(sums),
             **counted(out.size),
         )
         a, b = (
             View(v.device, v.buffer, np.broadcast_to(v.ghost, out.shape), v._start) for v in (a, b)
         )
         sizes, strides = merged(a, b, out)
-        real = np.float64 if wide else np.float32
         group = out.device.group(GROUP)
         out.device.launch(
             kernel,
@@ -236,8 +238,7 @@ def combine(operation, a, b, out, low=-inf, high=inf):
             long8(sizes, 1),
             *(long8(step) for step in strides),
             np.uint64(out.size),
-            real(low),
-            real(high),
+            *(ends or bounds(None, sums)),
         )
     return out
 
@@ -248,7 +249,11 @@ def fill(out, value):
         fill(out.real, value.real)
         fill(out.imag, value.imag)
     else:
-        combine("FILL", out, out, out, value)
+        # Integers wrap, and come unsigned.
+        value = np.asarray(value).astype(summed(out))
+        unsigned = f"u{value.itemsize}"
+        value = value.view(unsigned)[()] if value.dtype.kind == "i" else value[()]
+        combine("FILL", out, out, out, (value, value))
 
 
 class Residual:
@@ -271,8 +276,11 @@ class Residual:
 
     def at(self, part):
         """The residual of a view of the result."""
-        start = part._start - self.away * part.dtype.itemsize
-        return View(part.device, self.array.buffer, part.ghost, start)
+        item = self.array.dtype.itemsize
+        strides = tuple(step * item for step in part.strides)
+        cells = _ghost(part.shape, strides, self.array.dtype)
+        start = address(cells) - (part.offset + self.away) * item
+        return View(part.device, self.array.buffer, cells, start)
 
     def of(self, y):
         """The Residual of `y`: a part of the result, or an array in the stead of all of it."""
@@ -286,11 +294,11 @@ def finish(y, bias, clamp, add=None):
         addends.insert(0, bias[(None, slice(None), *(None,) * (y.ndim - 2))])
     for addend in addends[:-1]:
         combine("PLUS", y, addend, y)
-    bounds = clamp or (-inf, inf)
+    ends = bounds(clamp, summed(y, *addends))
     if addends:
-        combine("FINISH", y, addends[-1], y, *bounds)
+        combine("FINISH", y, addends[-1], y, ends)
     elif clamp is not None:
-        combine("BOUND", y, y, y, *bounds)
+        combine("BOUND", y, y, y, ends)
 
 
 def moveaxis(a, source, destination):
@@ -312,14 +320,14 @@ def pad(a, widths, mode):
         return out
     out = empty_like(a, shape=padded(a.shape, widths))
     if out.size:
-        element = ELEMENTS[a.dtype.name]
+        kind = element(a.dtype)
         kernel = a.device.kernel(
             "arrays",
             "border",
             MODE=mode,
-            A=element,
-            Y=element,
-            **precision(a.dtype),
+            A=kind,
+            Y=kind,
+            **computing(summed(a)),
             **counted(out.size),
         )
         group = a.device.group(GROUP)

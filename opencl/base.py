@@ -3,14 +3,16 @@
 An algorithm solves *primitive* problems, what :mod:`cyconv.lowering` leaves over. The registry
 binds its class to a device. ``supports``, ``cost`` and ``error_bound`` are as in
 :mod:`cyconv.algorithms.base`; ``pack(w)`` and ``run(x, packed, y, bias, clamp, add)`` take views
-and only enqueue work.
+and only enqueue work. The cells of x and y may be of any type (:mod:`cyconv.opencl.cells`), packed
+weights, bias and add are of the sums'; `clamp` may be a `Requantised`.
 """
 
 from functools import lru_cache
-from math import inf, prod
+from math import prod
 
 import numpy as np
 
+from cyconv.opencl.cells import Cells, Requantised, bounds
 from cyconv.opencl.device import long8
 from cyconv.planning import cost
 
@@ -50,9 +52,8 @@ class Algorithm:
     @classmethod
     def supports(cls, problem):
         """None, or why this device's kernels cannot solve the problem."""
-        if problem.dtype.kind != "f":
-            return f"OpenCL kernels need a float or complex dtype, got {problem.dtype}"
-        if problem.dtype == np.float64 and not cls.device.float64:
+        dtypes = problem.dtype, problem.sum_dtype, problem.out_dtype
+        if np.float64 in dtypes and not cls.device.float64:
             return f"{cls.device.name} has no float64 (cl_khr_fp64)"
         if problem.rank > RANK:
             return f"OpenCL kernels take 1 to {RANK} spatial axes, got {problem.rank}"
@@ -75,7 +76,7 @@ class Algorithm:
     def seconds(cls, problem, flops, share, moved, launches=1):
         """Time of `flops` at this share of the peak and of `moved` bytes, one after the other."""
         kind = cls.kind()
-        peak = PEAK[kind] * cls.device.compute_units * 4 / problem.dtype.itemsize
+        peak = PEAK[kind] * cls.device.compute_units * 4 / problem.sum_dtype.itemsize
         return launches * LAUNCH + flops / (peak * share) + moved / BANDWIDTH[kind]
 
     @classmethod
@@ -96,13 +97,15 @@ class Algorithm:
 
     def packed_bytes(self):
         """Bytes of the buffers of packed weights."""
-        return [self.problem.dtype.itemsize * self.problem.parameters]
+        return [self.item * self.problem.parameters]
 
     def buffers(self, residual=False):
         """Bytes of every buffer of a call: operands, result, packed weights, scratch."""
         p = self.problem
-        shapes = p.x_shape, p.w_shape, *[p.y_shape] * (1 + residual)
-        sizes = [p.dtype.itemsize * prod(shape) for shape in shapes]
+        sizes = [p.dtype.itemsize * prod(shape) for shape in (p.x_shape, p.w_shape)]
+        sizes += [
+            item * prod(p.y_shape) for item in (p.out_dtype.itemsize, self.item)[: 1 + residual]
+        ]
         return [*sizes, *self.packed_bytes(), self.workspace(1)]
 
     def images(self):
@@ -136,8 +139,13 @@ class Algorithm:
 
     @property
     def wide(self):
-        """Whether the problem is one of float64."""
-        return self.problem.dtype == np.float64
+        """Whether sums have 64 bits."""
+        return self.item == 8
+
+    @property
+    def item(self):
+        """Bytes of a sum, and of a packed weight and a cell of an image's copy."""
+        return self.problem.sum_dtype.itemsize
 
     def tuned(self):
         """The tunables that are not the defaults: ``{macro: value}``."""
@@ -146,16 +154,25 @@ class Algorithm:
             defaults |= table.candidates(self.device, self.wide)[0]
         return {macro: n for macro, n in self.choice.items() if n != defaults[macro]}
 
-    def macros(self, **more):
-        """Macros that all kernels of the problem's dtype are compiled with."""
-        return {**macros(self.device, self.wide), **more}
+    def cells(self, x=None, y=None, clamp=None):
+        """The types of a kernel that reads view x and writes y; None if they are the sums'."""
+        sums = self.problem.sum_dtype
+        x, y = (None if a is None or a.dtype == sums else a.dtype for a in (x, y))
+        return Cells(sums, x, y, isinstance(clamp, Requantised))
+
+    def macros(self, x=None, y=None, clamp=None, **more):
+        """Macros of a kernel that reads view x, writes y, and leaves sums by `clamp`."""
+        return {**macros(self.device, self.cells(x, y, clamp)), **more}
 
     def epilogue(self, bias, clamp, add):
-        """The kernels' last arguments: bias or NULL, residual or NULL and how far, the bounds."""
-        low, high = clamp or (-inf, inf)
-        real = np.float64 if self.wide else np.float32
+        """The kernels' last arguments: EPILOGUE of cells.cl."""
+        bias = None if bias is None else bias.buffer
         residual = (None, np.int64(0)) if add is None else (add.array.buffer, np.int64(add.away))
-        return (None if bias is None else bias.buffer), *residual, real(low), real(high)
+        if not isinstance(clamp, Requantised):
+            return bias, *residual, *bounds(clamp, self.problem.sum_dtype)
+        info = np.iinfo(clamp.dtype)
+        ends = map(np.float32, (info.min, info.max))
+        return bias, *residual, *ends, clamp.factor.buffer, np.float32(clamp.zero)
 
 
 def three(values, missing):
@@ -165,14 +182,14 @@ def three(values, missing):
 
 
 def volume(view):
-    """Strides (n, c, d, h, w) and offset of a view, as one argument."""
+    """Strides (n, c, d, h, w) and offset of a view, and what stands for 0, as one argument."""
     n, c, *spatial = view.strides
-    return long8([n, c, *three(spatial, 0), view.offset])
+    return long8([n, c, *three(spatial, 0), view.offset, view.zero])
 
 
-def macros(device, wide):
-    """Macros of every kernel on `device`, for float64 if `wide`."""
-    return {**({"DOUBLE": 1} if wide else {}), **({"CPU": 1} if device.cpu else {})}
+def macros(device, cells):
+    """Macros of every kernel on `device`, of these types."""
+    return {**cells.macros(), **({"CPU": 1} if device.cpu else {})}
 
 
 def lanes(device, wide):

@@ -91,11 +91,10 @@ __kernel void sum_chunks(__global const real *x, __global const real *restrict w
    again as it is defined: between the rows of a plane, zeros of w met what is no part of the sum.
    out: sizes of y (d, h, w), filters, filters of a group, chunks, images. The rest as in
    direct.cl. */
-__kernel void add_chunks(__global const real *restrict partial, __global real *restrict y,
-                         __global const real *restrict x, __global const real *restrict w, long8 xs,
+__kernel void add_chunks(__global const real *restrict partial, __global Y *restrict y,
+                         __global const X *restrict x, __global const real *restrict w, long8 xs,
                          long8 ws, long8 ys, long8 in, long8 out, long8 taps, long8 step,
-                         long8 dilation, long8 pad, long begin, __global const real *restrict bias,
-                         __global const real *restrict add, long away, real low, real high) {
+                         long8 dilation, long8 pad, long begin, EPILOGUE) {
     const uint count = out.s0 * out.s1 * out.s2, k = get_global_id(1), column = get_global_id(0);
     const uint n = column / count, r = MOD(column, count), line = r / (uint)out.s2;
     const long z = line / (uint)out.s1, p = MOD(line, (uint)out.s1), q = MOD(r, (uint)out.s2);
@@ -114,9 +113,10 @@ __kernel void add_chunks(__global const real *restrict partial, __global real *r
                         const long h = p * step.s1 + b * dilation.s1 - pad.s1;
                         const long i = q * step.s2 + e * dilation.s2 - pad.s2;
                         const int inside = d >= 0 && d < in.s0 && h >= 0 && h < in.s1 && i >= 0;
-                        const real cell = inside && i < in.s2
-                                              ? x[c * xs.s1 + d * xs.s2 + h * xs.s3 + i * xs.s4]
-                                              : 0;
+                        const real cell =
+                            inside && i < in.s2
+                                ? X_AT(x, c * xs.s1 + d * xs.s2 + h * xs.s3 + i * xs.s4)
+                                : 0;
                         sum +=
                             w[ws.s5 + k * ws.s0 + c * ws.s1 + a * ws.s2 + b * ws.s3 + e * ws.s4] *
                             cell;
@@ -125,5 +125,5 @@ __kernel void add_chunks(__global const real *restrict partial, __global real *r
     const long at = ys.s5 + n * ys.s0 + k * ys.s1 + z * ys.s2 + p * ys.s3 + q * ys.s4;
     sum += bias ? bias[k] : 0;
     sum += RESIDUAL(at);
-    y[at] = CLAMP(sum, low, high);
+    STORE_Y(sum, k, y, at);
 }

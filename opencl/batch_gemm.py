@@ -71,7 +71,7 @@ class Algorithm(base.Algorithm):
         """Seconds: the products along planes, and the copy of x."""
         wide = problem.kernel[-1]
         row = wide + (problem.output_spatial[-1] - 1) * problem.stride[-1] // problem.dilation[-1]
-        moved = problem.bytes + 3 * problem.dtype.itemsize * cls._cells(problem)
+        moved = problem.bytes + 3 * problem.sum_dtype.itemsize * cls._cells(problem)
         columns = problem.batch * prod(problem.output_spatial)
         tile = TUNABLES.candidates(cls.device, False)[0]["COLUMNS"]  # not what a file says
         tiles = -(-columns // tile) * tile / max(1, columns)
@@ -94,28 +94,28 @@ class Algorithm(base.Algorithm):
         self.chunk = max(1, -(-self.segments // chunks))
         self.chunks = -(-self.segments // self.chunk)
         cells = p.channels * self.staged.plane + self.chunks * sums
-        self.workspace_per_image = cells * p.dtype.itemsize
+        self.workspace_per_image = cells * self.item
 
     def packed_bytes(self):
         """The rows, and the weights."""
         p = self.problem
         rows = p.filters * (p.channels // p.groups) * self.row
-        return [n * p.dtype.itemsize for n in (rows, p.parameters)]
+        return [n * self.item for n in (rows, p.parameters)]
 
     def pack(self, w):
         """The weights in rows as the planes have them, and themselves for repairs."""
         p, s = self.problem, self.staged
         depth = p.channels // p.groups
-        laid = arrays.empty_like(w, shape=(p.filters, depth, self.row))
+        laid = arrays.empty_like(w, p.sum_dtype, (p.filters, depth, self.row))
         arrays.fill(laid, 0)
         _, rows, columns = s.sizes
         steps = [depth * self.row, self.row, rows * columns, columns, 1][-p.rank :]
         steps = [depth * self.row, self.row, *steps]
-        cells = as_strided(laid.ghost, w.shape, [n * w.dtype.itemsize for n in steps])
+        cells = as_strided(laid.ghost, w.shape, [n * self.item for n in steps])
         laid._like(cells)[...] = w
         for table in (s.table, self._table(s.plane)):
             w.device.constant(table)  # sent now rather than by the first call
-        return laid, w.copy()
+        return laid, w.astype(p.sum_dtype)
 
     def run(self, x, packed, y, bias, clamp, add=None):
         """y = clamp(x correlated with the weights + bias + add), some images at a time."""
@@ -131,12 +131,12 @@ class Algorithm(base.Algorithm):
         p, s, device = self.problem, self.staged, x.device
         laid, w = packed
         images, depth, filters = len(x), p.channels // p.groups, p.filters // p.groups
-        s.fill(device, self.macros(), x, buffer)
-        cells = arrays.ghost((images * p.channels * s.plane,), x.dtype)
+        s.fill(device, self.macros(x), x, buffer)
+        cells = arrays.ghost((images * p.channels * s.plane,), p.sum_dtype)
         partial = arrays.View(device, buffer, cells).after((self.chunks, p.filters, images, 1))
         offsets = self.table(device, s.plane)
         columns = images * self.columns
-        kernel = self._kernel(device, "sum_chunks")
+        kernel = self._kernel(device, "sum_chunks", x, y, clamp)
         across = self._whole(-(-columns // self.choice["COLUMNS"]))
         blocks = p.groups * -(-filters // self.choice["ROWS"])
         device.launch(
@@ -162,7 +162,7 @@ class Algorithm(base.Algorithm):
             long8([s.plane, depth * s.plane, p.channels * s.plane, self.columns]),
             np.int64(partial.offset),
         )
-        kernel = self._kernel(device, "add_chunks")
+        kernel = self._kernel(device, "add_chunks", x, y, clamp)
         sizes = three(p.output_spatial, 1)
         device.launch(
             kernel,
@@ -185,8 +185,8 @@ class Algorithm(base.Algorithm):
             *self.epilogue(bias, clamp, add),
         )
 
-    def _kernel(self, device, name):
-        macros = self.macros(LANES=self.lanes, **self.choice)
+    def _kernel(self, device, name, *types):
+        macros = self.macros(*types, LANES=self.lanes, **self.choice)
         return device.kernel("batch_gemm", name, **macros)
 
     def offsets(self, _):

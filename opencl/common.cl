@@ -1,13 +1,13 @@
-/* What every kernel shares: the element type, and vectors at any address. */
+/* What every kernel shares: the type of sums, and vectors at any address. */
 
 #ifdef DOUBLE
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
-typedef double real;
 #define REAL double
-#else
-typedef float real;
+#endif
+#ifndef REAL
 #define REAL float
 #endif
+typedef REAL real;
 
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
@@ -36,12 +36,6 @@ typedef VEC unaligned __attribute__((aligned(sizeof(real))));
 #define LOAD(p) CAT(vload, LANES)(0, p)
 #define STORE(v, p) CAT(vstore, LANES)(v, 0, p)
 #endif
-
-/* y = min(max(y, low), high), which keeps NaN. */
-#define CLAMP(v, low, high) ((v) < (low) ? (low) : (v) > (high) ? (high) : (v))
-
-/* What is added to y[i] before the bounds: add[i + away], where there is one. */
-#define RESIDUAL(i) (add ? add[(i) + away] : 0)
 
 /* a mod b from the quotient, which is wanted too. */
 #define MOD(a, b) ((a) - (a) / (b) * (b))

@@ -169,11 +169,12 @@ class Device:
         note(kind, array.nbytes)
         if array.nbytes:
             with self.errors(f"upload of {array.nbytes} bytes"):
+                cells = array.reshape(-1).view(np.uint8)  # of any dtype: bfloat16 is no buffer's
                 if self.shares_memory or array.nbytes < PINNED:
-                    cl.enqueue_copy(self.queue, buffer, array, is_blocking=True)
+                    cl.enqueue_copy(self.queue, buffer, cells, is_blocking=True)
                 else:
                     with self._pinned(array.nbytes) as host:
-                        host[...] = array.reshape(-1).view(np.uint8)
+                        host[...] = cells
                         cl.enqueue_copy(self.queue, buffer, host, is_blocking=True)
         return buffer
 
@@ -200,12 +201,13 @@ class Device:
         note("download", array.nbytes)
         if array.nbytes:
             with self.errors(f"download of {array.nbytes} bytes"):
+                cells = array.reshape(-1).view(np.uint8)
                 if self.shares_memory or array.nbytes < PINNED:
-                    cl.enqueue_copy(self.queue, array, buffer, is_blocking=True)
+                    cl.enqueue_copy(self.queue, cells, buffer, is_blocking=True)
                 else:
                     with self._pinned(array.nbytes) as host:
                         cl.enqueue_copy(self.queue, host, buffer, is_blocking=True)
-                        array.reshape(-1).view(np.uint8)[...] = host
+                        cells[...] = host
         return array
 
     @contextmanager

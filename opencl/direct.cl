@@ -29,7 +29,7 @@ typedef VEC private_unaligned __attribute__((aligned(sizeof(real))));
 #define LOAD_PRIVATE(p) (*(const private_unaligned *)(p))
 
 #define ZERO(v) VEC sum##v = (VEC)(0);
-#define ADD_GLOBAL(v) sum##v += weight * LOAD(cells + v * LANES);
+#define ADD_GLOBAL(v) sum##v += weight * LESS(XS_AT(cells + v * LANES));
 #define ADD_PRIVATE(v) sum##v += weight * LOAD_PRIVATE(cells + v * LANES);
 #if LANES == 1
 #define KEEP(v) sums[v] = sum##v;
@@ -37,12 +37,12 @@ typedef VEC private_unaligned __attribute__((aligned(sizeof(real))));
 #define KEEP(v) CAT(vstore, LANES)(sum##v, v, sums);
 #endif
 
-/* xs, ys: strides of axes (n, c, d, h, w), then the offset. in, out: sizes of (d, h, w), channels
-   of a group, groups. taps, step, dilation, pad: of (d, h, w). */
-__kernel void direct(__global const real *restrict x, __global const real *restrict w,
-                     __global real *restrict y, long8 xs, long8 ys, long8 in, long8 out, long8 taps,
-                     long8 step, long8 dilation, long8 pad, __global const real *restrict bias,
-                     __global const real *restrict add, long away, real low, real high) {
+/* xs, ys: strides of axes (n, c, d, h, w), then the offset; xs: then what stands for 0. in, out:
+   sizes of (d, h, w), channels of a group, groups. taps, step, dilation, pad: of (d, h, w). */
+__kernel void direct(__global const X *restrict x, __global const real *restrict w,
+                     __global Y *restrict y, long8 xs, long8 ys, long8 in, long8 out, long8 taps,
+                     long8 step, long8 dilation, long8 pad, EPILOGUE) {
+    const real zero = xs.s6;
     const long q0 = get_global_id(0) * WIDTH;
     const long p = MOD((long)get_global_id(1), out.s1), z = get_global_id(1) / out.s1;
     const long filters = out.s3 * out.s4;
@@ -69,9 +69,9 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
                     for (long s = 0; s < taps.s2; s++) nothing += w[s] * taps.s7;
                     continue;
                 }
-                __global const real *row = x + d * xs.s2 + h * xs.s3;
+                __global const X *row = x + d * xs.s2 + h * xs.s3;
                 if (inside) {
-                    __global const real *cells = row + first;
+                    __global const X *cells = row + first;
                     for (long s = 0; s < taps.s2; s++, cells += dilation.s2) {
                         const VEC weight = (VEC)(w[s]);
                         EACH(ADD_GLOBAL)
@@ -80,7 +80,8 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
                     real copy[ROW];
                     const real *cells = copy;
                     for (long i = 0; i < reach; i++)
-                        copy[i] = first + i >= 0 && first + i < in.s2 ? row[first + i] : 0;
+                        copy[i] =
+                            first + i >= 0 && first + i < in.s2 ? LESS(X_AT(row, first + i)) : 0;
                     for (long s = 0; s < taps.s2; s++, cells += dilation.s2) {
                         const VEC weight = (VEC)(w[s]);
                         EACH(ADD_PRIVATE)
@@ -90,7 +91,7 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
                         for (long s = 0; s < taps.s2; s++) {
                             const long column = first + i * step.s2 + s * dilation.s2;
                             const int within = column >= 0 && column < in.s2;
-                            sums[i] += w[s] * (within ? row[column * xs.s4] : 0);
+                            sums[i] += w[s] * (within ? LESS(X_AT(row, column * xs.s4)) : 0);
                         }
             }
         }
@@ -100,18 +101,29 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
 
     const long at = ys.s5 + n * ys.s0 + k * ys.s1 + z * ys.s2 + p * ys.s3 + q0 * ys.s4;
     const real shift = nothing + (bias ? bias[k] : 0);
-    for (long i = 0; i < count; i++) {
-        const real value = sums[i] + shift + RESIDUAL(at + i * ys.s4);
-        y[at + i * ys.s4] = CLAMP(value, low, high);
+    long i = 0;
+#if LANES > 1
+    if (ys.s4 == 1)
+        for (; i + LANES <= count; i += LANES) {
+            const long to = at + i;
+            const VEC residual = add ? LOAD(add + to + away) : (VEC)(0);
+            const VEC value = LOAD_PRIVATE(sums + i) + shift + residual;
+            STORE_YS(value, k, y + to);
+        }
+#endif
+    for (; i < count; i++) {
+        const long to = at + i * ys.s4;
+        const real value = sums[i] + shift + RESIDUAL(to);
+        STORE_Y(value, k, y, to);
     }
 }
 
 #else /* a GPU */
 
-__kernel void direct(__global const real *restrict x, __global const real *restrict w,
-                     __global real *restrict y, long8 xs, long8 ys, long8 in, long8 out, long8 taps,
-                     long8 step, long8 dilation, long8 pad, __global const real *restrict bias,
-                     __global const real *restrict add, long away, real low, real high) {
+__kernel void direct(__global const X *restrict x, __global const real *restrict w,
+                     __global Y *restrict y, long8 xs, long8 ys, long8 in, long8 out, long8 taps,
+                     long8 step, long8 dilation, long8 pad, EPILOGUE) {
+    const real zero = xs.s6;
     const uint rows = out.s1, columns = out.s2, outputs = (uint)out.s0 * rows * columns;
     const uint filters = (uint)out.s3 * (uint)out.s4;
     const uint n = (uint)get_global_id(2) / filters, k = MOD((uint)get_global_id(2), filters);
@@ -144,7 +156,7 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
                         const int q = q0[v] + s * (int)dilation.s2;
                         const int inside = (uint)d < (uint)depth && (uint)h < (uint)height;
                         const real cell = inside && (uint)q < (uint)width
-                                              ? x[d * xs.s2 + h * xs.s3 + q * xs.s4]
+                                              ? LESS(X_AT(x, d * xs.s2 + h * xs.s3 + q * xs.s4))
                                               : 0;
                         sums[v] += weight * cell;
                     }
@@ -159,7 +171,7 @@ __kernel void direct(__global const real *restrict x, __global const real *restr
         if (i < outputs) {
             const long at = first + z * ys.s2 + p * ys.s3 + q * ys.s4;
             const real value = sums[v] + shift + RESIDUAL(at);
-            y[at] = CLAMP(value, low, high);
+            STORE_Y(value, k, y, at);
         }
     }
 }

@@ -34,7 +34,7 @@ class Algorithm(base.Algorithm):
     def cost(cls, problem, threads, allowed=4.0):
         """Seconds: a load for every product; cell by cell where the stride is not 1."""
         columns = max(1, problem.output_spatial[-1])
-        lanes = base.lanes(cls.device, problem.dtype == "float64")
+        lanes = base.lanes(cls.device, problem.sum_dtype.itemsize == 8)
         used = columns / (-(-columns // lanes) * lanes)
         share = 0.15 * used if problem.stride[-1] == 1 else 0.01
         if not cls.device.cpu:
@@ -57,14 +57,13 @@ class Algorithm(base.Algorithm):
 
     def pack(self, w):
         """The weights as they are, contiguous."""
-        return w.copy()
+        return w.astype(self.problem.sum_dtype)
 
     def run(self, x, w, y, bias, clamp, add=None):
         """y = clamp(x correlated with w + bias + add)."""
         p = self.problem
-        kernel = x.device.kernel(
-            "direct", "direct", **self.macros(LANES=self.lanes, VECTORS=self.vectors)
-        )
+        tile = {"LANES": self.lanes, "VECTORS": self.vectors}
+        kernel = x.device.kernel("direct", "direct", **self.macros(x, y, clamp, **tile))
         d, h, width = three(p.output_spatial, 1)
         groups, across = p.groups, 1 if self.device.cpu else self.device.group(GROUP)
         row, rows = (width, d * h) if self.device.cpu else (d * h * width, 1)

@@ -6,7 +6,7 @@ from cyconv.opencl import arrays, device
 from cyconv.opencl.order import ordered
 from cyconv.opencl.plan import device_of
 from cyconv.planning.plan import plan
-from cyconv.problem import Problem
+from cyconv.problem import Problem, checked_dtype
 from cyconv.problem.operands import is_on_device, native
 
 
@@ -25,12 +25,9 @@ def surrounded(x, widths):
 def converted(operation, name, x, dtype, conjugated=False):
     """A contiguous copy of the pyopencl Array `x` in `dtype`, conjugated if asked."""
     target = device_of(operation, name, x)
-    if np.dtype(dtype).kind not in "fc" or x.dtype.name not in arrays.READABLE:
-        raise TypeError(
-            f"{operation}: {name} of dtype {x.dtype} cannot become {np.dtype(dtype)} in an OpenCL "
-            "device's memory: its kernels need a float or complex dtype"
-        )
-    if np.finfo(dtype).dtype == np.float64 and not target.float64:
+    dtype = checked_dtype(operation, "dtype", dtype)
+    checked_dtype(operation, f"{name}.dtype", x.dtype)
+    if dtype.name in ("float64", "complex128") and not target.float64:
         raise ValueError(
             f"{operation}: {name} of dtype {x.dtype} is computed with in {np.dtype(dtype)}, and "
             f"{target.name} has no float64 (cl_khr_fp64)"
@@ -49,15 +46,6 @@ def converted(operation, name, x, dtype, conjugated=False):
     return out
 
 
-def hypot(a, b):
-    """``sqrt(a² + b²)`` of two pyopencl Arrays of one shape and dtype, without overflow."""
-    target = device_of("hypot", "a", a)
-    out = device.new_array(target, a.shape, a.dtype)
-    with ordered(target, (a, b)):
-        arrays.combine("HYPOT", *(arrays.of_array(target, array) for array in (a, b, out)))
-    return out
-
-
 def grad_bias(g, channel, name):
     """The sum of `g` over all axes but `channel`: a convolution with ones, one output a channel."""
     there, dtype = is_on_device(g), g.dtype.newbyteorder("=")
@@ -65,11 +53,11 @@ def grad_bias(g, channel, name):
     problem = Problem(shape, (1, 1, 1, shape[-1]), dtype, operation="conv_grad_bias")
     found = plan(problem, device=name)  # refuses a dtype even where there is nothing to add
     if not g.size and not there:
-        return np.zeros(shape[0], dtype)
+        return np.zeros(shape[0], problem.out_dtype)
     operation = problem.operation
     target = device_of(operation, "grad_output", g) if there else device.get(operation, name)
     if not g.size:
-        out = device.new_array(target, shape[:1], dtype)
+        out = device.new_array(target, shape[:1], problem.out_dtype)
         arrays.fill(arrays.of_array(target, out), 0)
         return out
     view = arrays.of_array(target, g) if there else arrays.to_device(target, native(g, dtype))

@@ -78,7 +78,8 @@ long place(uint i, long8 out, long8 pitch, long8 ys) {
 #define LEAVE(m, v)                                                              \
     {                                                                            \
         const VEC residual = add ? LOAD(add + to + v * LANES + away) : (VEC)(0); \
-        STORE(CLAMP_VEC(sum##m##_##v + shift + residual), y + to + v * LANES);   \
+        const VEC value = sum##m##_##v + shift + residual;                       \
+        STORE_YS(value, k + m, y + to + v * LANES);                              \
     }
 #define LEAVE_ROW(m)                                     \
     if (m < rows) {                                      \
@@ -86,14 +87,12 @@ long place(uint i, long8 out, long8 pitch, long8 ys) {
         const long to = first + at_once + m * ys.s1;     \
         COLUMNS(LEAVE, m)                                \
     }
-#define CLAMP_VEC(v) CLAMP(v, (VEC)(low), (VEC)(high))
 #define SPILL(m, v) row[v] = sum##m##_##v;
-#define APART_ROW(m)                                                                              \
-    if (m < rows) {                                                                               \
-        VEC row[VECTORS];                                                                         \
-        COLUMNS(SPILL, m)                                                                         \
-        leave_apart((const real *)row, places, y, first + m * ys.s1, bias, k + m, add, away, low, \
-                    high);                                                                        \
+#define APART_ROW(m)                                                                 \
+    if (m < rows) {                                                                  \
+        VEC row[VECTORS];                                                            \
+        COLUMNS(SPILL, m)                                                            \
+        leave_apart((const real *)row, places, y, first + m * ys.s1, k + m, PASSED); \
     }
 #define KEEP(m, v) sums[m * VECTORS + v] = sum##m##_##v;
 #define KEEP_ROW(m) COLUMNS(KEEP, m)
@@ -101,15 +100,14 @@ long place(uint i, long8 out, long8 pitch, long8 ys) {
 #define RESUME_ROW(m) COLUMNS(RESUME, m)
 
 /* A row's sums to places of y from `first` on. */
-void leave_apart(const real *sums, const long *places, __global real *y, long first,
-                 __global const real *bias, long k, __global const real *add, long away, real low,
-                 real high) {
+void leave_apart(const real *sums, const long *places, __global Y *y, long first, long k,
+                 EPILOGUE) {
     const real shift = bias ? bias[k] : 0;
     for (long j = 0; j < WIDTH; j++)
         if (places[j] != NOWHERE) {
             const long to = first + places[j];
             const real value = sums[j] + shift + RESIDUAL(to);
-            y[to] = CLAMP(value, low, high);
+            STORE_Y(value, k, y, to);
         }
 }
 
@@ -118,23 +116,23 @@ void leave_apart(const real *sums, const long *places, __global real *y, long fi
 #ifdef STRIP
 #define CELLS_OF(t) (strip + (t) * VECTORS)
 #define FETCH(m, v) const VEC cells##v = at[v];
-#define FILL(m, v) strip[t * VECTORS + v] = LOAD(cells + v * LANES);
+#define FILL(m, v) strip[t * VECTORS + v] = LESS(XS_AT(cells + v * LANES));
 typedef __local const VEC *cells_of_tap;
 #else
 #define CELLS_OF(t) (x + i + offset[t])
-#define FETCH(m, v) const VEC cells##v = LOAD(at + v * LANES);
-typedef __global const real *cells_of_tap;
+#define FETCH(m, v) const VEC cells##v = LESS(XS_AT(at + v * LANES));
+typedef __global const X *cells_of_tap;
 #endif
 
 /* A work item's tiles: some blocks of FILTERS filters, for some columns of WIDTH positions.
-   xs: elements to the next image and group, offset. ys: strides (n, k, d, h, w), offset.
-   size: positions, taps, filters of a group, groups; columns and blocks of a work item, taps of a
-   chunk. w: (group, block of FILTERS, tap, FILTERS). */
-__kernel void multiply_rows(__global const real *restrict x, __global const real *restrict w,
-                            __global const int *restrict offset, __global real *restrict y,
-                            long8 xs, long8 ys, long8 size, long8 out, long8 pitch,
-                            __global const real *restrict bias, __global const real *restrict add,
-                            long away, real low, real high, __local VEC *strip) {
+   xs: elements to the next image and group, offset, what stands for 0. ys: strides (n, k, d, h, w),
+   offset. size: positions, taps, filters of a group, groups; columns and blocks of a work item,
+   taps of a chunk. w: (group, block of FILTERS, tap, FILTERS). */
+__kernel void multiply_rows(__global const X *restrict x, __global const real *restrict w,
+                            __global const int *restrict offset, __global Y *restrict y, long8 xs,
+                            long8 ys, long8 size, long8 out, long8 pitch, EPILOGUE,
+                            __local VEC *strip) {
+    const real zero = xs.s3;
     const long g = MOD((long)get_global_id(2), size.s3), n = get_global_id(2) / size.s3;
     const long taps = size.s1, filters = size.s2, blocks = (filters + FILTERS - 1) / FILTERS;
     const long from_block = get_global_id(1) * size.s5, from_column = get_global_id(0) * size.s4;
@@ -159,7 +157,7 @@ __kernel void multiply_rows(__global const real *restrict x, __global const real
             from = to, to = min(from + size.s6, taps);
 #ifdef STRIP
             for (long t = 0; t < to - from; t++) {
-                __global const real *cells = x + i + offset[from + t];
+                __global const X *cells = x + i + offset[from + t];
                 COLUMNS(FILL, 0)
             }
 #endif
@@ -237,15 +235,18 @@ typedef CAT(REAL, 2) weights_t;
 #define WIDE_W 1
 typedef real weights_t;
 #endif
-#if !defined(ALIGNED) || CELLS == 1
+#if !defined(ALIGNED) || CELLS == 1 || (CELLS == 2 && !defined(SAME_X))
 #define WIDE_X 1
 typedef real cells_t;
+#define CELLS_FROM(p) X_AT(p, 0)
 #elif CELLS == 2
 #define WIDE_X 2
 typedef CAT(REAL, 2) cells_t;
+#define CELLS_FROM(p) (*(__global const cells_t *)(p))
 #else
 #define WIDE_X 4
 typedef quad cells_t;
+#define CELLS_FROM(p) XS_AT(p)
 #endif
 
 /* A warp of 32 is 8 x 4 work items: what it reads of local memory at a time lies in a row. */
@@ -269,7 +270,7 @@ typedef quad cells_t;
         _Pragma("unroll") for (uint j = 0; j < WEIGHTS / WIDE_W; j++) weights[j] = \
             panel[(at) * (TILE_K / WIDE_W) + j * GROUP];                           \
         _Pragma("unroll") for (uint j = 0; j < CELLS / WIDE_X; j++) cells[j] =     \
-            *(__global const cells_t *)(x + (uint)(shift + from[j]));              \
+            LESS(CELLS_FROM(x + (uint)(shift + from[j])));                         \
         shift = offset[(at) + TILE_T];                                             \
     }
 /* From registers to one of the chunks in local memory. RAGGED: taps end within a chunk, and the
@@ -343,10 +344,10 @@ static void sum_again(quad sums[][THREAD_P / 4], __global const real *x, __globa
    zeros to whole chunks. size: as above, then images, taps of a part of the sum (whole chunks) and
    elements of y to the next part's. */
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
-multiply_tiles(__global const real *restrict x, __global const real *restrict w,
-               __global const int *restrict offset, __global real *restrict y, long8 xs, long8 ys,
-               long8 size, long8 out, long8 pitch, __global const real *restrict bias,
-               __global const real *restrict add, long away, real low, real high) {
+multiply_tiles(__global const X *restrict x, __global const real *restrict w,
+               __global const int *restrict offset, __global Y *restrict y, long8 xs, long8 ys,
+               long8 size, long8 out, long8 pitch, EPILOGUE) {
+    const real zero = xs.s3;
     __local quad chunks[CHUNKS * CHUNK];
     const uint id = get_local_id(0), across = PLACE_ACROSS(id), down = PLACE_DOWN(id);
     const uint positions = size.s0, taps = size.s1, filters = size.s2, groups = size.s3;
@@ -429,7 +430,7 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
                 const long to = at + k * ys.s1;
                 quad value = sums[m][v] + (quad)(bias ? bias[k] : 0);
                 value += add ? *(__global const quad *)(add + to + away) : (quad)(0);
-                *(__global quad *)(y + to) = CLAMP(value, (quad)(low), (quad)(high));
+                STORE_YS(value, k, y + to);
             }
         }
 #else
@@ -448,7 +449,7 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
                         const long to = at + k * ys.s1;
                         const real value =
                             ((const real *)&sums[m][v])[e] + (bias ? bias[k] : 0) + RESIDUAL(to);
-                        y[to] = CLAMP(value, low, high);
+                        STORE_Y(value, k, y, to);
                     }
                 }
             }
@@ -466,9 +467,8 @@ multiply_tiles(__global const real *restrict x, __global const real *restrict w,
 
 /* y = clamp(sum of the parts + bias + residual). parts: (part, n, k, outputs). size: outputs of a
    plane, filters, parts, elements to the next part, where they begin. */
-__kernel void add_parts(__global const real *restrict parts, __global real *restrict y, long8 ys,
-                        long8 size, long8 out, __global const real *restrict bias,
-                        __global const real *restrict add, long away, real low, real high) {
+__kernel void add_parts(__global const real *restrict parts, __global Y *restrict y, long8 ys,
+                        long8 size, long8 out, EPILOGUE) {
     const uint i = get_global_id(0), plane = get_global_id(1), outputs = size.s0;
     const uint n = plane / (uint)size.s1, k = MOD(plane, (uint)size.s1);
     if (i >= outputs) return;
@@ -480,6 +480,6 @@ __kernel void add_parts(__global const real *restrict parts, __global real *rest
     const uint p = rest / (uint)out.s2, q = MOD(rest, (uint)out.s2);
     const long at = ys.s5 + n * ys.s0 + k * ys.s1 + z * ys.s2 + p * ys.s3 + q * ys.s4;
     sum += RESIDUAL(at);
-    y[at] = CLAMP(sum, low, high);
+    STORE_Y(sum, k, y, at);
 }
 #endif

@@ -23,6 +23,7 @@ DOWN = 64  # blocks of filters that read them before the next column's
 COPIED = 3  # blocks of filters that read a column's cells: for fewer they are not copied
 ITEM = 2**19  # products of a CPU's work item, beside which its start is nothing
 EACH = 8  # work items, at least, for each of a CPU's cores, so that the last ones end together
+SHORT = 8  # taps of a GPU's chunk that comes by way of registers: 16 need too many
 GROUP = 64  # work items that add the parts of a sum
 ITEMS = (128, 256)  # of a GPU's group, where it may have so many
 RESIDENT = 384  # work items, at least, that one of NVIDIA's multiprocessors should hold at a time
@@ -38,7 +39,7 @@ def _values(device, wide):
     return {
         "TILE_K": large,
         "TILE_P": large[:2],
-        "TILE_T": (16, 8) if tensor.copies(device, wide) else (8,),  # 16 need too many registers
+        "TILE_T": (16, SHORT) if not wide and tensor.capable(device) else (SHORT,),
         "THREAD_K": small,
         "THREAD_P": small,
     }
@@ -126,7 +127,7 @@ def narrowed(device, wide, choice, filters, positions, groups=1, taps=0, images=
 
 def no_tile(device, problem):
     """Why there is no tile for a problem's precision, or None."""
-    if TUNABLES.candidates(device, problem.dtype == np.float64):
+    if TUNABLES.candidates(device, problem.sum_dtype.itemsize == 8):
         return None
     return (
         f"{device.name} has too little for a tile: work-groups of {device.max_group} work items, "
@@ -140,10 +141,10 @@ def filled(device, wide, tile, filters):
     return -(-filters // side) * side
 
 
-def tiles_of(device, wide, choice, *variant):
-    """The tiles of one device, for float64 if `wide`, by the pairs of a choice."""
+def tiles_of(device, cells, choice, *variant):
+    """The tiles of one device, of these types, by the pairs of a choice."""
     return device.once(
-        ("tiles", wide, choice, variant), lambda: Tiles(device, wide, dict(choice), variant)
+        ("tiles", cells, choice, variant), lambda: Tiles(device, cells, dict(choice), variant)
     )
 
 
@@ -164,14 +165,14 @@ class Tiles:
     The kernel's variants are macros of a GPU's tile: ALIGNED, RAGGED, ASYNC, MATRICES.
     """
 
-    def __init__(self, device, wide, choice, variant=()):
-        self.device = device
-        self.filters, self.positions = sides(device, wide, choice)
+    def __init__(self, device, cells, choice, variant=()):
+        self.device, self.sums = device, cells.sums
+        self.filters, self.positions = sides(device, cells.wide, choice)
         self.chunk = choice.get("TILE_T", 1)
-        self._item = 8 if wide else 4
-        macros = {**base.macros(device, wide), **choice}
+        self._item = cells.sums.itemsize
+        macros = {**base.macros(device, cells), **choice}
         if device.cpu:
-            macros["LANES"] = base.lanes(device, wide)
+            macros["LANES"] = base.lanes(device, cells.wide)
         else:
             self.group = items_of(choice)
             macros |= dict.fromkeys(variant, 1)
@@ -212,12 +213,12 @@ class Tiles:
         whole, rest = divmod(filters, size)
         shape = (groups, whole + (rest > 0), -(-taps // self.chunk) * self.chunk, size)
         if self.device.cpu:
-            packed = arrays.empty_like(w, shape=shape)
+            packed = arrays.empty_like(w, self.sums, shape)
         else:
             total = prod(shape) + self.chunk * size
-            buffer = w.device.empty(total * w.dtype.itemsize)
-            packed = arrays.View(w.device, buffer, arrays.ghost(shape, w.dtype))
-            flat = arrays.View(w.device, buffer, arrays.ghost((total,), w.dtype))
+            buffer = w.device.empty(total * self._item)
+            packed = arrays.View(w.device, buffer, arrays.ghost(shape, self.sums))
+            flat = arrays.View(w.device, buffer, arrays.ghost((total,), self.sums))
             arrays.fill(flat[prod(shape) :], 0)
         if taps < shape[2]:
             arrays.fill(packed[:, :, taps:], 0)
@@ -279,7 +280,7 @@ class Tiles:
                 (columns * self.group, blocks, groups * parts),
                 (self.group, 1, 1),
                 *operands,
-                long8([*xs[:2], xs[2] + first * xs[0]]),
+                long8([*xs[:2], xs[2] + first * xs[0], *xs[3:]]),
                 long8([*ys[:5], ys[5] + first * ys[0]]),
                 long8([positions, taps, filters, groups, 0, count, taps_of_part, step]),
                 *geometry,
@@ -321,7 +322,7 @@ class Algorithm(base.Algorithm):
                 strict=True,
             )
         ]
-        return problem.channels * prod(cells) * problem.dtype.itemsize
+        return problem.channels * prod(cells) * problem.sum_dtype.itemsize
 
     @classmethod
     def cost(cls, problem, threads, allowed=4.0):
@@ -340,8 +341,8 @@ class Algorithm(base.Algorithm):
         p = self.problem
         size = p.filters // p.groups, prod(p.output_spatial)
         if self.matrices is None:
-            work = size[0], taps_of(p), self.allowed
-            self.matrices = tensor.matrices(self.device, self.wide, *work)
+            cells, work = self.cells(p), (size[0], taps_of(p), self.allowed)
+            self.matrices = tensor.matrices(self.device, cells, *work)
         self.tile = self._tile(size, p.batch)
         self.least = sides(self.device, self.wide, dict(self.tile))[1] if self.device.cpu else 1
         self.staged = Staged(p, p.stride, p.dilation, self.least)
@@ -349,11 +350,14 @@ class Algorithm(base.Algorithm):
         self.parts = max(1, -(-taps_of(p) // self.taps_of_part))
         self.planes = p.channels * self.staged.plane  # elements of an image's copy
         partial = p.filters * size[1] * self.parts if self.parts > 1 else 0
-        self.workspace_per_image = (self.planes + partial) * p.dtype.itemsize
+        self.workspace_per_image = (self.planes + partial) * self.item
 
     def _tile(self, size, images=1):
         """The tile for so many images of such a size."""
-        p, how = self.problem, (self.device, self.wide, self.choice)
+        p, choice = self.problem, self.choice
+        if "TILE_T" in choice and not tensor.copies(self.device, self.cells(p)):
+            choice = {**choice, "TILE_T": SHORT}
+        how = self.device, self.wide, choice
         return tile_for(*how, size, p.groups, taps_of(p), images, self.matrices)
 
     def _taps_of_part(self, size):
@@ -379,7 +383,7 @@ class Algorithm(base.Algorithm):
         choice = dict(self.tile)
         chunk, side = choice.get("TILE_T", 1), sides(self.device, self.wide, choice)[0]
         taps = -(-taps_of(p) // chunk) * chunk
-        return [(filters * taps + chunk * side) * p.dtype.itemsize]
+        return [(filters * taps + chunk * side) * self.item]
 
     def offsets(self, step):
         """Offsets of all taps of one group whose channels are `step` elements apart."""
@@ -389,7 +393,7 @@ class Algorithm(base.Algorithm):
     def pack(self, w):
         """Panels of weights, and the taps' offsets."""
         p, device = self.problem, w.device
-        tiles = tiles_of(device, self.wide, self.tile)
+        tiles = tiles_of(device, self.cells(), self.tile)
         panels = tiles.pack(w.reshape(p.groups, p.filters // p.groups, taps_of(p)))
         device.constant(self.staged.table)  # sent now rather than by the first call
         return panels, self.table(device, self.staged.plane)
@@ -404,34 +408,35 @@ class Algorithm(base.Algorithm):
         if lies:
             table = offsets if step == s.plane else self.table(device, step)
             if self.parts == 1:
-                where = x.buffer, [x.strides[0], step * depth, x.offset], step
+                where = x, [x.strides[0], step * depth, x.offset, x.zero], step
                 self.multiply(*where, panels, table, y, bias, clamp, add)
                 return
         for xs, ys in self.passes(x, y):
             with device.scratch(len(xs) * self.workspace_per_image) as buffer:
+                planes = arrays.ghost((len(xs) * self.planes,), p.sum_dtype)
+                planes = arrays.View(device, buffer, planes)
                 if lies:
-                    where = xs.buffer, [xs.strides[0], step * depth, xs.offset], step
+                    where = xs, [xs.strides[0], step * depth, xs.offset, xs.zero], step
                 else:
-                    s.fill(device, self.macros(), xs, buffer)
-                    table, where = offsets, (buffer, [self.planes, depth * s.plane, 0], s.plane)
+                    s.fill(device, self.macros(xs), xs, buffer)
+                    table, where = offsets, (planes, [self.planes, depth * s.plane, 0, 0], s.plane)
                 if self.parts == 1:
                     self.multiply(*where, panels, table, ys, bias, clamp, add)
                 else:
-                    self._in_parts(where, panels, table, ys, bias, clamp, add, buffer)
+                    self._in_parts(where, panels, table, ys, bias, clamp, add, planes)
 
-    def _in_parts(self, where, panels, table, y, bias, clamp, add, buffer):
+    def _in_parts(self, where, panels, table, y, bias, clamp, add, planes):
         """Enqueue the parts of the sums, laid behind the planes, and what adds them."""
-        device, images = y.device, len(y)
-        planes = arrays.View(device, buffer, arrays.ghost((images * self.planes,), y.dtype))
+        device = y.device
         partial = planes.after((self.parts, *y.shape))
         part = self.taps_of_part, y.size
-        tiles = self.multiply(*where, panels, table, partial[0], None, None, None, part)
+        variant = self.multiply(*where, panels, table, partial[0], None, None, None, part)
         outputs, group = prod(y.shape[2:]), device.group(GROUP)
         device.launch(
-            tiles.adder,
+            tiles_of(device, self.cells(where[0], y, clamp), self.tile, *variant).adder,
             (-(-outputs // group) * group, prod(y.shape[:2])),
             (group, 1),
-            buffer,
+            planes.buffer,
             y.buffer,
             base.volume(y),
             long8([outputs, y.shape[1], self.parts, y.size, partial.offset]),
@@ -439,10 +444,10 @@ class Algorithm(base.Algorithm):
             *self.epilogue(bias, clamp, add),
         )
 
-    def multiply(self, buffer, strides, step, panels, offsets, y, bias, clamp, add, part=None):
-        """Enqueue the sums over planes that are laid out, `step` elements from one to the next.
+    def multiply(self, x, strides, step, panels, offsets, y, bias, clamp, add, part=None):
+        """Enqueue the sums over planes in x's buffer, `step` elements from one to the next.
 
-        Returns the tiles that compute them.
+        Returns the variant of the tiles that compute them.
         """
         p, s = self.problem, self.staged
         depth, rows, columns = s.outputs
@@ -453,19 +458,19 @@ class Algorithm(base.Algorithm):
             pitch = (s.positions, s.positions)
         n, k, *_ = y.strides
         ys = [n, k, *three(y.strides[2:], 0), y.offset]
-        taps, variant = taps_of(p), []
+        taps, variant, cells = taps_of(p), [], self.cells(x, y, clamp)
         if not self.device.cpu:
-            fours = (s.positions, step, *strides, n, k, y.offset, y.size if part else 0)
+            fours = (s.positions, step, *strides[:3], n, k, y.offset, y.size if part else 0)
             fours += () if add is None else (add.away,)
             shifts = prod(p.kernel) == 1  # else taps are shifted by any number of cells
             if in_a_row and shifts and not any(number % 4 for number in fours):
                 variant.append("ALIGNED")
             ragged = taps % dict(self.tile)["TILE_T"] > 0
-            variant += tensor.variant(self.device, self.wide, self.matrices, ragged)
-        tiles = tiles_of(y.device, self.wide, self.tile, *variant)  # may be another than the plan's
-        tiles.run(
+            variant += tensor.variant(self.device, cells, self.matrices, ragged)
+        # Of the arrays' device, which may be another than the plan's.
+        tiles_of(y.device, cells, self.tile, *variant).run(
             y.device,
-            (buffer, panels.buffer, offsets, y.buffer),
+            (x.buffer, panels.buffer, offsets, y.buffer),
             (strides, ys),
             (s.positions, taps, p.filters // p.groups, p.groups),
             (long8([depth, rows, columns]), long8(pitch)),
@@ -473,7 +478,7 @@ class Algorithm(base.Algorithm):
             self.epilogue(bias, clamp, add),
             part,
         )
-        return tiles
+        return variant
 
     def _in_a_row(self, y):
         """Whether positions are outputs, all of them, as they lie in y."""

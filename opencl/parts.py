@@ -20,7 +20,8 @@ import numpy as np
 from cyconv.lowering.tree import Branch, Leaf
 from cyconv.opencl import arrays
 from cyconv.problem import slab
-from cyconv.problem.operands import finish
+from cyconv.problem.operands import Residual, finish
+from cyconv.runtime.halves import cast
 
 ENOUGH = 0.95  # halves that need more than this share of the whole's memory are not worth it
 ALL = slice(None)
@@ -93,11 +94,18 @@ class _Solver:
         kind, halves = self.halves(problem)
         if kind in SUMS:
             (first, xs, ws, *_), (last, xs2, ws2, *_) = halves
-            self.solve(first, x[xs], w[ws], y, None, None, None)
-            rest = np.empty_like(y)
+            sums, rest = y, np.empty_like(y, problem.sum_dtype)
+            if y.dtype != rest.dtype:  # to be rounded once, at the end
+                first, last = (replace(p, out_dtype=p.sum_dtype) for p in (first, last))
+                sums = np.empty_like(rest)
+            self.solve(first, x[xs], w[ws], sums, None, None, None)
             self.solve(last, x[xs2], w[ws2], rest, None, None, None)
-            y += rest
-            finish(y, bias, clamp, add)
+            sums += rest
+            if sums is not y and add is not None:
+                add = Residual(add.at(y), sums)
+            finish(sums, bias, clamp, add)
+            if sums is not y:
+                y[...] = cast(sums, y.dtype)
             return
         for half, xs, ws, ys, bs in halves:
             own = None if bias is None else bias[bs]
@@ -133,8 +141,8 @@ class _Solver:
         part = self.plan(problem)
         if part is not None:
             return False, load(self.target, part.buffers(self.residual))
-        shapes = map(problem.shape_of, "xwy")
-        sizes = [problem.dtype.itemsize * prod(shape) for shape in shapes]
+        sizes = [problem.dtype.itemsize * prod(problem.shape_of(role)) for role in "xw"]
+        sizes.append(problem.out_dtype.itemsize * prod(problem.y_shape))
         return True, load(self.target, sizes)
 
     def compute(self, part, x, w, y, bias, clamp, add):

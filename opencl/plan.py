@@ -9,7 +9,7 @@ from cyconv import lowering
 from cyconv.lowering.tree import Branch, Leaf
 from cyconv.opencl import arrays, device, parts
 from cyconv.opencl.order import marker, ordered
-from cyconv.opencl.registry import ON_HOST, check_name, refusal, registry_of
+from cyconv.opencl.registry import ON_HOST, check_name, converted, registry_of
 from cyconv.planning.plan import PackedConv, Plan
 from cyconv.problem import ROLES, argument_name
 from cyconv.problem.operands import (
@@ -28,6 +28,9 @@ from cyconv.runtime.parallel import check_threads
 
 class _DeviceLeaf(Leaf):
     """A primitive problem, whose algorithm enqueues kernels."""
+
+    def pack(self, w):
+        return self.algorithm.pack(w)
 
     def run(self, x, packed, y, bias, clamp, threads, add=None):
         if y.size:
@@ -64,15 +67,12 @@ class DevicePlan(Plan):
     def __init__(
         self, problem, algorithm, threads, accuracy, workspace_limit, opened, effort="estimate"
     ):
-        reason = refusal(problem)
-        if reason is not None:
-            raise ValueError(f"{problem.operation}: {reason}")
         self.__dict__.update(device=opened.asked, _registry=registry_of(opened.device))
         super().__init__(problem, algorithm, threads, accuracy, workspace_limit, opened, effort)
 
     def _lower(self, problem):
         # Four real products for a complex one: three would need a look at the result.
-        return lowering.lower(problem, strict=True, without=ON_HOST, narrow=False)
+        return lowering.lower(problem, strict=True, without=ON_HOST, stored=converted)
 
     def explain(self):
         """As :meth:`cyconv.Plan.explain`, with the device's name and the tunables measured."""
@@ -164,7 +164,7 @@ class DevicePlan(Plan):
             )
         view = arrays.of_array(target, out)
         scattered = add is not None and not view.contiguous
-        if scattered or any(is_on_device(a) and a.base_data == out.base_data for a in inputs):
+        if scattered or any(_buffer(a) == out.base_data for a in inputs if a is not None):
             view = arrays.empty_like(view)
         return out, view
 
@@ -245,10 +245,21 @@ class PackedDeviceConv(PackedConv):
 
     def __call__(self, x, out=None, threads=None, add=None):
         """As :meth:`cyconv.PackedConv.__call__`."""
+        check_threads(self.plan.problem.operation, threads)
+        target, elsewhere = self.placed(x, out, add)
+        on_device, residual = is_on_device(x), add is not None
+        if not on_device and self._kept is not None and parts.needed(self.plan, target, residual):
+            bias = None if self._bias is None else self._bias.numpy()
+            return self.plan._in_parts(target, x, self._kept, bias, self._clamp, out, add)
+        with ordered(target, (x, out, add), elsewhere):
+            return self.plan._compute(
+                target, x, self._packed, self._bias, self._clamp, out, on_device, add
+            )
+
+    def placed(self, x, out, add=None):
+        """The Device of a call with these arrays, and what must have run on other queues."""
         target, op = self._device, self.plan.problem.operation
-        check_threads(op, threads)
-        on_device = is_on_device(x)
-        if on_device:
+        if is_on_device(x):
             target = device_of(op, self.plan._name(self.plan.problem, 0), x)
         given = [("x", target)]
         for name, array in (("out", out), ("add", add)):
@@ -259,15 +270,7 @@ class PackedDeviceConv(PackedConv):
                 raise ValueError(
                     f"{op}: {name} must be of the context that the weights were packed in"
                 )
-        residual = add is not None
-        if not on_device and self._kept is not None and parts.needed(self.plan, target, residual):
-            bias = None if self._bias is None else self._bias.numpy()
-            return self.plan._in_parts(target, x, self._kept, bias, self._clamp, out, add)
-        elsewhere = () if target.queue == self._device.queue else (self._ready,)
-        with ordered(target, (x, out, add), elsewhere):
-            return self.plan._compute(
-                target, x, self._packed, self._bias, self._clamp, out, on_device, add
-            )
+        return target, () if target.queue == self._device.queue else (self._ready,)
 
     def __reduce__(self):
         raise TypeError(
@@ -286,6 +289,13 @@ class PackedDeviceConv(PackedConv):
             target.queue.finish()
 
         return call
+
+
+def _buffer(array):
+    """The memory that an array on a device lies in; of one on the host, itself."""
+    return (
+        array.buffer if isinstance(array, arrays.View) else getattr(array, "base_data", id(array))
+    )
 
 
 def device_of(operation, name, array):

@@ -42,7 +42,9 @@ def keeps_kernels(device):
 
 def source_of(stem):
     """The text of ``<stem>.cl`` after what all kernels share."""
-    shared = (FOLDER / "common.cl").read_text(encoding="utf-8")
+    shared = "".join(
+        (FOLDER / name).read_text(encoding="utf-8") for name in ("common.cl", "cells.cl")
+    )
     if stem == "winograd":
         shared += header(VARIANTS[:2])
     files = ("ptx", stem, "tensor") if stem == "implicit_gemm" else (stem,)

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from cyconv.lowering import ImageByImage, OneCell, Stored, primitives
+from cyconv.lowering import ImageByImage, Interleaved, OneCell, Stored, primitives
 from cyconv.opencl.device import get
 
 ALGORITHMS = (
@@ -12,9 +12,19 @@ ALGORITHMS = (
     "winograd",  # F(m, 3): fewer multiplications for 3 x 3 kernels of stride 1
 )
 
-ON_HOST = (ImageByImage, OneCell, Stored)
+ON_HOST = (ImageByImage, OneCell, Interleaved, Stored)
 """Rewrites of no use here: `batch_gemm` sums over the images; one cell is no product of its own
-there; kernels read one type of cells."""
+there; phases are shuffled on the host; kernels convert by themselves."""
+
+
+def converted(problem):
+    """Whether the kernels themselves read the cells of `problem` and round its sums.
+
+    Where a rule adds results, which a border's gradient does, these may not have been rounded.
+    """
+    added = problem.direction == "grad_input" and problem.padding_mode != "zeros"
+    rounded = problem.out_dtype != problem.sum_dtype
+    return problem.dtype.kind != "c" and not (added and rounded)
 
 
 class Registry:
@@ -67,21 +77,11 @@ def algorithms(problem, device="opencl"):
     True
     """
     registry = registry_of(get("algorithms", device))
-    reasons = dict.fromkeys(ALGORITHMS, refusal(problem))
-    if refusal(problem) is not None:
-        return reasons
-    for primitive in primitives(problem, ON_HOST, narrow=False):
+    reasons = dict.fromkeys(ALGORITHMS)
+    for primitive in primitives(problem, ON_HOST, converted):
         for name in ALGORITHMS:
             reasons[name] = reasons[name] or registry.get(name).supports(primitive)
     return reasons
-
-
-def refusal(problem):
-    """Why no device can begin on `problem`, or None: a dtype that kernels cannot even convert."""
-    for dtype in (problem.dtype, problem.out_dtype):
-        if dtype.name == "bfloat16":
-            return f"OpenCL kernels need a float or complex dtype, got {dtype}"
-    return None
 
 
 def check_name(operation, name):

@@ -1,16 +1,17 @@
 /* Planes of the image copied between zeros, one phase of the stride at a time. */
 
 /* s[plane, phase, z, h, w] = x[n, c, z step + lo[phase], ...], zero outside x. lo: (d, h, w) of
-   every phase. xs: strides (n, c, d, h, w), offset. in: sizes of x (d, h, w) and channels. size: of
-   a phase (d, h, w), elements to the next plane, how many zeros follow the last phase. run: columns
-   to a work item. */
-__kernel void stage(__global const real *restrict x, __global real *restrict s,
+   every phase. xs: strides (n, c, d, h, w), offset, what stands for 0. in: sizes of x (d, h, w) and
+   channels. size: of a phase (d, h, w), elements to the next plane, how many zeros follow the last
+   phase. run: columns to a work item. */
+__kernel void stage(__global const X *restrict x, __global real *restrict s,
                     __global const int *restrict lo, long8 xs, long8 in, long8 size, long8 step,
                     long run) {
     const uint plane = get_global_id(2), n = plane / (uint)in.s3;
     const uint slice = (uint)size.s0 * (uint)size.s1, phase = get_global_id(1) / slice;
     const uint line = MOD((uint)get_global_id(1), slice), z = line / (uint)size.s1;
     const uint r = MOD(line, (uint)size.s1);
+    const real zero = xs.s6;
     lo += phase * 3;
     const long d = z * step.s0 + lo[0], h = r * step.s1 + lo[1];
     const long tail = get_global_id(1) + 1 == get_global_size(1) ? size.s4 : 0;
@@ -29,16 +30,16 @@ __kernel void stage(__global const real *restrict x, __global real *restrict s,
     for (long i = begin; i < first; i++) s[i] = 0;
     long i = first;
     if (stride == 1)
-        for (; i < last; i++) s[i] = x[i];
+        for (; i < last; i++) s[i] = LESS(X_AT(x, i));
 #if defined(CPU) && LANES > 1
     if (stride == 2)
         for (; i + LANES < last; i += LANES) { /* not the last one: a cell follows it in x */
             VEC even;
-            even.lo = LOAD(x + 2 * i).even;
-            even.hi = LOAD(x + 2 * i + LANES).even;
+            even.lo = LESS(XS_AT(x + 2 * i)).even;
+            even.hi = LESS(XS_AT(x + 2 * i + LANES)).even;
             STORE(even, s + i);
         }
 #endif
-    for (; i < last; i++) s[i] = x[i * stride];
+    for (; i < last; i++) s[i] = LESS(X_AT(x, i * stride));
     for (; i < end; i++) s[i] = 0;
 }

@@ -6,6 +6,8 @@ stand for one of float32 (``tensor.cl``): within "balanced", but other bits than
 own instructions. So who may use them is decided by a whole problem, and its parts keep to that.
 """
 
+import numpy as np
+
 from cyconv.planning import cost
 
 CAPABILITY = 8, 0  # from which on a device has these instructions
@@ -15,20 +17,26 @@ TAPS = 32  # in shorter sums a product's rounding is not hidden behind those of 
 SIDES = 64, 128  # of the tile, whichever is which: 128 work items with 168 registers
 
 
-def copies(device, wide):
-    """Whether a device's tiles are filled by copies that nobody waits for."""
-    return not (device.cpu or wide) and (
-        device.capability >= CAPABILITY and device.local_memory >= LOCAL
-    )
+def capable(device):
+    """Whether a device has these instructions, and the local memory for what they bring."""
+    return not device.cpu and device.capability >= CAPABILITY and device.local_memory >= LOCAL
 
 
-def matrices(device, wide, filters, taps, allowed):
+def copies(device, cells):
+    """Whether tiles of these :class:`Cells` are filled by copies that nobody waits for.
+
+    What is to be widened on the way goes through registers.
+    """
+    return capable(device) and cells.sums == np.float32 and cells.x is None
+
+
+def matrices(device, cells, filters, taps, allowed):
     """Whether a problem of so many filters and taps is multiplied by matrices.
 
     `allowed` : the error, in multiples of direct summation's.
     """
     return (
-        copies(device, wide)
+        copies(device, cells)
         and allowed >= cost.BALANCED
         and filters >= FILTERS
         and taps >= TAPS
@@ -43,9 +51,9 @@ def tile(choice):
     return tuple(sorted({**dict(choice), **sides, "THREAD_K": 8, "THREAD_P": 8}.items()))
 
 
-def variant(device, wide, by_matrices, ragged):
+def variant(device, cells, by_matrices, ragged):
     """The macros of the kernel's variant; `ragged` where taps end within a chunk."""
-    if not copies(device, wide):
+    if not copies(device, cells):
         return ("RAGGED",) if ragged else ()
     return ("ASYNC", "MATRICES") if by_matrices else ("ASYNC",)
 

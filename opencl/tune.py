@@ -7,7 +7,7 @@ import numpy as np
 
 from cyconv import lowering
 from cyconv.opencl.plan import DevicePlan
-from cyconv.opencl.registry import ON_HOST, registry_of
+from cyconv.opencl.registry import ON_HOST, converted, registry_of
 from cyconv.planning import tuning
 from cyconv.problem.operands import DeviceError
 
@@ -22,7 +22,7 @@ def primitives(problems):
     """The different primitive problems of `problems`, by their work."""
     found = {}
     for problem in problems:
-        for primitive in lowering.primitives(problem, ON_HOST, narrow=False):
+        for primitive in lowering.primitives(problem, ON_HOST, converted):
             if primitive.flops:
                 found[primitive] = primitive.flops
     return sorted(found, key=found.get)
@@ -66,7 +66,7 @@ def tune(opened, problems, workspace_limit):
         layers = representative(cls, problems)
         if not layers:
             continue
-        wide = layers[0].dtype == np.float64
+        wide = layers[0].sum_dtype.itemsize == 8
         row = {"algorithm": name, "dtype": str(layers[0].dtype), "ratio": None}
         if table.valid(table.recorded(opened.device, wide), opened.device, wide):
             choice, source = table.chosen(opened.device, wide), "tuning file"

@@ -61,7 +61,7 @@ INLINE void read_row(__global const real *at, long w, long length, real *row) {
 /* v[point, c, t] = (B^T d B)[point] of tile `first + t` of plane c, tiles counted over all images.
    xs: strides (n, c, d, h, w), offset. in: H, W, padding above and left. tiles: down, across, the
    first, how many, and how many v has room for. */
-__kernel void transform_input(__global const real *restrict x, __global real *restrict v, long8 xs,
+__kernel void transform_input(__global const X *restrict x, __global real *restrict v, long8 xs,
                               long8 in, long8 tiles) {
     const long block = get_global_id(0) * LANES, c = get_global_id(1);
     const long planes = get_global_size(1);
@@ -73,7 +73,7 @@ __kernel void transform_input(__global const real *restrict x, __global real *re
         const uint line = tile / across, n = line / down;
         const long h = (long)(MOD(line, down) * M) - in.s2;
         const long w = (long)(MOD(tile, across) * M) - in.s3;
-        __global const real *at = x + xs.s5 + n * xs.s0 + c * xs.s1 + h * xs.s3 + w * xs.s4;
+        __global const X *at = x + xs.s5 + n * xs.s0 + c * xs.s1 + h * xs.s3 + w * xs.s4;
 #ifdef ALIGNED
         UNROLL for (int i = 0; i < ALPHA; i++) {
             const int inside = block < tiles.s3 && h + i >= 0 && h + i < in.s0;
@@ -85,12 +85,12 @@ __kernel void transform_input(__global const real *restrict x, __global real *re
         else if (h >= 0 && w >= 0 && h + ALPHA <= in.s0 && w + ALPHA <= in.s1)
             for (int i = 0; i < ALPHA; i++)
                 for (int j = 0; j < ALPHA; j++)
-                    lane[(i * ALPHA + j) * LANES] = at[i * xs.s3 + j * xs.s4];
+                    lane[(i * ALPHA + j) * LANES] = X_AT(at, i * xs.s3 + j * xs.s4);
         else
             for (int i = 0; i < ALPHA; i++)
                 for (int j = 0; j < ALPHA; j++) {
                     const int inside = h + i >= 0 && h + i < in.s0 && w + j >= 0 && w + j < in.s1;
-                    lane[(i * ALPHA + j) * LANES] = inside ? at[i * xs.s3 + j * xs.s4] : 0;
+                    lane[(i * ALPHA + j) * LANES] = inside ? X_AT(at, i * xs.s3 + j * xs.s4) : 0;
                 }
 #endif
     }
@@ -100,7 +100,7 @@ __kernel void transform_input(__global const real *restrict x, __global real *re
 }
 
 /* The defining sum of one output: for one that the transforms made infinite or NaN. */
-static real defined(__global const real *x, __global const real *w, long8 xs, long8 in, long p,
+static real defined(__global const X *x, __global const real *w, long8 xs, long8 in, long p,
                     long q) {
     real sum = 0;
     for (long c = 0; c < in.s4; c++)
@@ -108,7 +108,7 @@ static real defined(__global const real *x, __global const real *w, long8 xs, lo
             for (long s = 0; s < R; s++, w++) {
                 const long h = p + r - in.s2, i = q + s - in.s3;
                 const int inside = h >= 0 && h < in.s0 && i >= 0 && i < in.s1;
-                sum += *w * (inside ? x[c * xs.s1 + h * xs.s3 + i * xs.s4] : 0);
+                sum += *w * (inside ? X_AT(x, c * xs.s1 + h * xs.s3 + i * xs.s4) : 0);
             }
     return sum;
 }
@@ -116,11 +116,10 @@ static real defined(__global const real *x, __global const real *w, long8 xs, lo
 /* y = clamp(A^T m A + bias + residual) of the tiles of filter k. ys: strides (n, k, d, h, w),
    offset. in: as above, then channels of a group. out: sizes of y, filters of a group. offset: of
    m. */
-__kernel void transform_output(__global const real *restrict m, __global real *restrict y, long8 ys,
-                               long8 out, long8 tiles, __global const real *restrict x,
+__kernel void transform_output(__global const real *restrict m, __global Y *restrict y, long8 ys,
+                               long8 out, long8 tiles, __global const X *restrict x,
                                __global const real *restrict w, long8 xs, long8 in, long offset,
-                               __global const real *restrict bias,
-                               __global const real *restrict add, long away, real low, real high) {
+                               EPILOGUE) {
     const long block = get_global_id(0) * LANES, k = get_global_id(1);
     const long filters = get_global_size(1);
     vec points[POINTS], outputs[M * M];
@@ -153,7 +152,7 @@ __kernel void transform_output(__global const real *restrict m, __global real *r
             if (p + i < out.s0 && q + j < out.s1) {
                 const long at = first + i * ys.s3 + j * ys.s4;
                 const real value = sum + shift + RESIDUAL(at);
-                y[at] = CLAMP(value, low, high);
+                STORE_Y(value, k, y, at);
                 if (!(sum - sum == 0)) repaired |= 1u << (i * M + j);
             }
         }
@@ -164,7 +163,7 @@ __kernel void transform_output(__global const real *restrict m, __global real *r
                 const real sum = defined(x + xs.s5 + n * xs.s0 + k / (uint)out.s2 * in.s4 * xs.s1,
                                          w, xs, in, p + i / M, q + i % M);
                 const real value = sum + shift + RESIDUAL(at);
-                y[at] = CLAMP(value, low, high);
+                STORE_Y(value, k, y, at);
             }
     }
 }

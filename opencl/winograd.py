@@ -53,6 +53,8 @@ class Algorithm(base.Algorithm):
         reason = super().supports(problem)
         if reason is not None:
             return reason
+        if problem.sum_dtype.kind != "f":
+            return f"winograd needs a float dtype on an OpenCL device, got {problem.dtype}"
         if problem.kernel != (3, 3):
             size = " x ".join(map(str, problem.kernel))
             return f"winograd needs a 3 x 3 kernel on an OpenCL device, got {size}"
@@ -88,8 +90,9 @@ class Algorithm(base.Algorithm):
         padded = -(-tiles // unit) * unit
         filters = -(-p.filters // p.groups // 6) * 6 * p.groups
         flops = 2 * points * padded * filters * p.channels // p.groups
-        planes = (p.channels + p.filters) * padded * points * p.dtype.itemsize
-        weights = points * p.parameters // 9 * p.dtype.itemsize
+        item = p.sum_dtype.itemsize
+        planes = (p.channels + p.filters) * padded * points * item
+        weights = points * p.parameters // 9 * item
         return cls.seconds(p, flops, 0.75, p.bytes + planes * TRANSFORM + weights * STREAMED, 3)
 
     def layout(self):
@@ -102,14 +105,14 @@ class Algorithm(base.Algorithm):
         size, depth = (p.filters // p.groups, self.down * self.across), p.channels // p.groups
         how = self.device, self.wide
         if self.matrices is None:
-            self.matrices = tensor.matrices(*how, size[0], depth, self.allowed)
+            self.matrices = tensor.matrices(self.device, self.cells(), size[0], depth, self.allowed)
         groups = self.points * p.groups
         self.tile = tile_for(*how, self.choice, size, groups, 0, matrices=self.matrices)
         # Whole vectors and groups of the transforms, and no less than a CPU's tile.
         wide = self.wide
         self.unit = sides(self.device, wide, dict(self.tile))[1] if self.device.cpu else GROUP
         self.tiles = p.batch * self.down * self.across
-        tile = self.points * (p.channels + p.filters) * p.dtype.itemsize
+        tile = self.points * (p.channels + p.filters) * self.item
         most = max(FEWEST if self.device.cpu else 2**14, WORKSPACE // max(1, tile))
         most = min(most, max(self.unit, self.workspace_limit // max(1, tile)))
         most = min(most, 2**31 // max(1, p.channels // p.groups) - 1)  # of 32-bit offsets
@@ -127,7 +130,7 @@ class Algorithm(base.Algorithm):
         """The weights, transformed ones and their panels."""
         p = self.problem
         filters = p.groups * filled(self.device, self.wide, self.tile, p.filters // p.groups)
-        depth, item, choice = p.channels // p.groups, p.dtype.itemsize, dict(self.tile)
+        depth, item, choice = p.channels // p.groups, self.item, dict(self.tile)
         chunk, side = choice.get("TILE_T", 1), sides(self.device, self.wide, choice)[0]
         panels = self.points * filters * -(-depth // chunk) * chunk + chunk * side
         return [item * n for n in (p.parameters, self.points * p.filters * depth, panels)]
@@ -136,21 +139,21 @@ class Algorithm(base.Algorithm):
         """The workspace is one pass's."""
         return 1
 
-    def _kernel(self, device, name, aligned=False):
+    def _kernel(self, device, name, *types, aligned=False):
         lanes, variant = self.choice["LANES"], {"ALIGNED": 1} if aligned else {}
-        macros = self.macros(LANES=lanes, M=self.m, **variant)
+        macros = self.macros(*types, LANES=lanes, M=self.m, **variant)
         return device.kernel("winograd", name, **macros), lanes
 
     def _fours(self, view, *others):
-        """Whether a GPU's rows of `view` are whole fours of elements at multiples of 16 bytes."""
+        """Whether a GPU's rows of `view` are whole fours of floats at multiples of 16 bytes."""
         numbers = (view.shape[-1], *view.strides[:-1], view.offset, *others)
         fours = view.strides[-1] == 1 and not any(number % 4 for number in numbers)
-        return fours and self.m == 4 and not (self.device.cpu or self.wide)
+        return fours and self.m == 4 and not self.device.cpu and view.dtype == np.float32
 
     def pack(self, w):
         """Panels of transformed weights, and the weights for repairs."""
         p = self.problem
-        w = w.copy()
+        w = w.astype(p.sum_dtype)
         kernel, lanes = self._kernel(w.device, "transform_weights")
         count = p.parameters // 9
         shape = (self.points * p.groups, p.filters // p.groups, p.channels // p.groups)
@@ -158,7 +161,7 @@ class Algorithm(base.Algorithm):
         group = 1 if self.device.cpu else self.device.group(GROUP)
         size = -(-count // (lanes * group)) * group
         w.device.launch(kernel, (size,), (group,), w.buffer, points.buffer, np.int64(count))
-        panels = tiles_of(w.device, self.wide, self.tile).pack(points)
+        panels = tiles_of(w.device, self.cells(), self.tile).pack(points)
         self.table(w.device, self.room)  # sent now rather than by the first call
         return panels, w
 
@@ -169,7 +172,9 @@ class Algorithm(base.Algorithm):
     def run(self, x, packed, y, bias, clamp, add=None):
         """y = clamp(x correlated with the weights + bias + add)."""
         with x.device.scratch(self.workspace_per_image) as buffer:
-            v = arrays.View(x.device, buffer, arrays.ghost(self._shape(x.shape[1]), x.dtype))
+            v = arrays.View(
+                x.device, buffer, arrays.ghost(self._shape(x.shape[1]), self.problem.sum_dtype)
+            )
             products = v.after(self._shape(y.shape[1]))
             for first in range(0, self.tiles, self.room):
                 self._pass(x, packed, y, bias, clamp, add, v, products, first)
@@ -187,8 +192,9 @@ class Algorithm(base.Algorithm):
         edge = [lo for lo, _ in p.padding]
         depth, filters = p.channels // p.groups, p.filters // p.groups
         inputs = long8([*p.spatial, *edge, depth])
+        types = x, y, clamp
         aligned = edge[1] == 1 and self._fours(x)
-        kernel, lanes = self._kernel(device, "transform_input", aligned)
+        kernel, lanes = self._kernel(device, "transform_input", *types, aligned=aligned)
         group = (1 if self.device.cpu else max(1, device.group(GROUP) // lanes), 1)
         device.launch(
             kernel,
@@ -203,8 +209,8 @@ class Algorithm(base.Algorithm):
         variant = []
         if not self.device.cpu:  # rooms and columns are multiples of GROUP
             ragged = depth % dict(self.tile)["TILE_T"] > 0
-            variant = ["ALIGNED", *tensor.variant(device, self.wide, self.matrices, ragged)]
-        tiles_of(device, self.wide, self.tile, *variant).run(
+            variant = ["ALIGNED", *tensor.variant(device, self.cells(), self.matrices, ragged)]
+        tiles_of(device, self.cells(), self.tile, *variant).run(
             device,
             (v.buffer, panels.buffer, self.table(device, self.room), products.buffer),
             ([0, depth * self.room, 0], [0, self.room, 0, 0, 1, products.offset]),
@@ -214,7 +220,7 @@ class Algorithm(base.Algorithm):
             self.epilogue(None, None, None),
         )
         aligned = self._fours(y, *(() if add is None else (add.away,)))
-        kernel, lanes = self._kernel(device, "transform_output", aligned)
+        kernel, lanes = self._kernel(device, "transform_output", *types, aligned=aligned)
         m = products.buffer
         device.launch(
             kernel,

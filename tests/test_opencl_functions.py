@@ -89,6 +89,8 @@ DTYPES = [
     ("int16", "float32"),
     ("uint8", "float32"),
     ("int32", "float64"),
+    ("uint8", "int32"),
+    ("int64", "int16"),
     ("complex64", "complex128"),
 ]
 
@@ -109,13 +111,58 @@ def test_operands_of_two_dtypes_meet_on_the_device(mine, other, there, device):
 
 
 def test_dtypes_that_do_not_meet_there_are_refused(there, device):
-    x = there(draw(2, 4, 9, 10, dtype=np.int32))
-    with pytest.raises(ValueError, match="conv2d: OpenCL kernels need a float or complex dtype"):
-        cyconv.conv2d(x, W.astype(np.int16), device=device)
-    with pytest.raises((TypeError, ValueError), match="kernels need a float or complex dtype"):
-        cyconv.conv_vjp(x, W.astype(np.int16), G.astype(np.int16), device=device)
     with pytest.raises(TypeError, match="conv2d: x must be an Array with a queue"):
         cyconv.conv2d(there(X.astype(np.float16)).with_queue(None), W, device=device)
+
+
+@pytest.mark.parametrize("colours", [False, True], ids=["grey", "RGB"])
+@pytest.mark.parametrize("out_dtype", [None, "uint8"])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float16", "int32"])
+def test_images_of_numpy_are_sent_as_they_are_and_come_back_filtered(
+    dtype, out_dtype, colours, device
+):
+    """Whatever lies between: two passes, two derivatives and their root, a rounding."""
+    if dtype == "int32":
+        double(device)
+    image = np.random.default_rng(20261128).integers(0, 100, (20, 22, *(3,) * colours))
+    image = image.astype(dtype)
+    for function, arguments in (
+        (filters.apply, ("box",)),
+        (filters.apply, ("sharpen",)),
+        (filters.gradient, ("scharr",)),
+        (filters.gradient_magnitude, ()),
+    ):
+        how = {"out_dtype": out_dtype, "mode": "symmetric"}
+        if arguments == ("box",):
+            how["separable"] = True
+        with cyconv.opencl.log() as events:
+            got = function(image, *arguments, **how, device=device)
+        got, expected = np.asarray(got), np.asarray(function(image, *arguments, **how))
+        assert max(size for kind, size in events if kind == "upload") == image.nbytes
+        assert sum(size for kind, size in events if kind == "download") == got.nbytes
+        assert got.dtype == expected.dtype
+        one = 1 if np.dtype(expected.dtype).kind in "iu" else 1e-4  # of sums near a half
+        apart = abs(got.astype("f8") - expected)
+        assert (apart <= one + 1e-3 * abs(expected)).all()
+        assert (apart > 1e-3 * abs(expected) + 1e-4).mean() < 0.02
+
+
+@pytest.mark.parametrize("out_dtype", ["uint8", "int16", "int32", "float16", None])
+def test_results_of_filters_are_rounded_to_nearest_and_clipped(out_dtype, there, device):
+    image = np.array([[-0.5, 0.5, 1.5, 2.5, -300, 300, 1e5, 1e30]], np.float32)
+    one = np.ones((1, 1), np.float32)
+    got = filters.apply(there(image), one, device=device, out_dtype=out_dtype)
+    assert isinstance(got, array.Array)
+    with np.errstate(over="ignore"):
+        expected = filters.apply(image, one, out_dtype=out_dtype)
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got.get(), expected)
+
+
+def test_filters_refuse_missing_cells_on_a_device(there, device):
+    for image in (X[0, 0], there(X[0, 0])):
+        with pytest.raises(ValueError, match=r"filters\.apply: missing must be None on a device"):
+            filters.apply(image, "box", missing="omit", device=device)
 
 
 @pytest.mark.parametrize("colours", [False, True], ids=["grey", "RGB"])

@@ -112,7 +112,7 @@ def test_other_dtypes(dtype, device, monkeypatch):
         x, w = x * (1 - 2j), w * (2 + 1j)
         x, w = x.astype(dtype), w.astype(dtype)
     expected = cyconv.conv2d(x, w, padding=1)
-    shrink(monkeypatch, device, 80_000)
+    shrink(monkeypatch, device, 20_000 * x.itemsize)
     with opencl.log() as events:
         y = cyconv.conv2d(x, w, padding=1, device=device, accuracy="strict")
     assert downloads(events) > 1

@@ -6,12 +6,12 @@ from cyconv.algorithms.recall import recalled
 from cyconv.api import conv2d
 from cyconv.planning.plan import plan
 from cyconv.problem import Problem
-from cyconv.problem.operands import as_array, check_on_host, is_on_device
+from cyconv.problem.operands import as_array, check_on_host
 
 from .arguments import borders, check_how, check_image_shape, check_real
 from .kernels import GRADIENTS, get_kernel
 from .separable import check_kernel, factors
-from .tiles import filtered, is_native, pair_is_faster, stored
+from .tiles import filtered, is_native, pair_is_faster, stored, target_of
 
 #: What `conv2d` also takes, and `plan` needs to know.
 _HOW = ("algorithm", "device", "threads", "accuracy", "workspace_limit")
@@ -33,20 +33,11 @@ def _planes_shape(image):
     return (image.shape[2] if image.ndim == 3 else 1, 1, *image.shape[:2])
 
 
-def _planes(operation, image):
+def _planes(image):
     """`image` as (C, 1, H, W), in the dtype its sums are taken in."""
     dtype = np.result_type(image, np.float32)
     planes = image[None] if image.ndim == 2 else image.transpose((2, 0, 1))
-    return (planes if planes.dtype == dtype else _contiguous(operation, planes, dtype))[:, None]
-
-
-def _contiguous(operation, planes, dtype):
-    """A copy in C order, where they lie."""
-    if is_on_device(planes):
-        from cyconv.opencl.functions import converted
-
-        return converted(operation, "image", planes, dtype)
-    return planes.astype(dtype, order="C")
+    return (planes if planes.dtype == dtype else planes.astype(dtype, order="C"))[:, None]
 
 
 def _seconds(problem, accuracy, workspace_limit, device):
@@ -135,18 +126,29 @@ def passes(image, kernel, *, mode="reflect", separable=None, **how):
     return _chain(operation, image, stacks, mode)
 
 
-def _run(operation, image, stacks, mode, how):
-    planes = _planes(operation, image)
-    for problem, weights in _chain(operation, image, stacks, mode):
+def _run(operation, image, stacks, mode, finish, out_dtype, how):
+    """The images that the convolutions with `stacks` make, one after the other, by any algorithm.
+
+    As many as the last stack has kernels, or by `finish` "hypot" one.
+    """
+    chain = _chain(operation, image, stacks, mode)
+    if how.get("device", "cpu") != "cpu":
+        from cyconv.opencl import filters
+
+        dtype = target_of(operation, out_dtype, np.result_type(image, np.float32))
+        return filters.filtered(operation, image, chain, finish, dtype, how)
+    planes = _planes(image)
+    for problem, weights in chain:
         planes = conv2d(planes, weights, padding=problem.padding, padding_mode=mode, **how)
-    return planes
+    results = [_image(planes[:, i], image.ndim) for i in range(planes.shape[1])]
+    if finish == "hypot":
+        results = [np.hypot(*results)]
+    return [stored(operation, y, out_dtype) for y in results]
 
 
-def _image(operation, planes, ndim):
+def _image(planes, ndim):
     """(C, H, W) back to (H, W) or (H, W, C)."""
-    if ndim == 2:
-        return planes[0]
-    return _contiguous(operation, planes.transpose((1, 2, 0)), planes.dtype)
+    return planes[0] if ndim == 2 else np.ascontiguousarray(planes.transpose((1, 2, 0)))
 
 
 @recalled
@@ -216,8 +218,7 @@ def apply(
     kernels = _kernels(operation, image, kernel, mode, separable, how)
     if is_native(image, mode, how):
         return filtered(operation, image, (kernels,), mode, "each", out_dtype, how)
-    planes = _run(operation, image, kernels, mode, how)[:, 0]
-    return stored(operation, _image(operation, planes, image.ndim), out_dtype)
+    return _run(operation, image, kernels, mode, "each", out_dtype, how)[0]
 
 
 @recalled
@@ -246,9 +247,7 @@ def gradient(image, kernel="sobel", *, mode="reflect", out_dtype=None, **how):
     if is_native(image, mode, how):
         branches = tuple((k,) for k in kernels)
         return tuple(filtered(operation, image, branches, mode, "each", out_dtype, how))
-    y = _run(operation, image, (np.stack(kernels),), mode, how)
-    parts = (_image(operation, y[:, i], image.ndim) for i in range(2))
-    return tuple(stored(operation, part, out_dtype) for part in parts)
+    return tuple(_run(operation, image, (np.stack(kernels),), mode, "each", out_dtype, how))
 
 
 @recalled
@@ -267,9 +266,4 @@ def gradient_magnitude(image, kernel="sobel", *, mode="reflect", out_dtype=None,
     if is_native(image, mode, how):
         branches = tuple((k,) for k in kernels)
         return filtered(operation, image, branches, mode, "hypot", out_dtype, how)
-    gx, gy = gradient(image, kernel, mode=mode, **how)
-    if is_on_device(gx):
-        from cyconv.opencl.functions import hypot
-
-        return stored(operation, hypot(gx, gy), out_dtype)
-    return stored(operation, np.hypot(gx, gy), out_dtype)
+    return _run(operation, image, (np.stack(kernels),), mode, "hypot", out_dtype, how)[0]

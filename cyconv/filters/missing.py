@@ -124,6 +124,8 @@ def normalized_grad(
 
 def omitting(operation, image, kernel, mode, min_weight, out_dtype, how):
     """:func:`cyconv.filters.apply` where cells are missing: the mean, times the kernel's sum."""
+    if how.pop("device", "cpu") != "cpu":
+        raise ValueError(f"{operation}: missing must be None on a device, got 'omit'")
     channels = np.ndim(image) == 3
     x, there, kernel = _operands(operation, image, kernel, None, channels, how)
     check_image_shape(operation, x)

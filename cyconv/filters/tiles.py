@@ -10,7 +10,6 @@ from cyconv.algorithms import chains
 from cyconv.algorithms.bordered import tiles
 from cyconv.lowering.borders import SCIPY_NAMES
 from cyconv.planning.cost import check_accuracy
-from cyconv.problem.operands import is_on_device
 from cyconv.runtime.parallel import check_threads
 
 from .arguments import borders, is_real
@@ -58,7 +57,7 @@ def filtered(operation, image, branches, mode, finish, out_dtype, how):
     check_accuracy(operation, accuracy)
     threads = check_threads(operation, threads)
     dtype = np.result_type(image, np.float32)
-    target = _target(operation, out_dtype, dtype)
+    target = target_of(operation, out_dtype, dtype)
     held = target if chains.holds(target) else np.dtype(np.float32)
     many = len(branches) > 1 and finish == "each"
     y = np.empty((len(branches), *image.shape) if many else image.shape, held)
@@ -106,20 +105,15 @@ def stored(operation, y, out_dtype):
     """`y` in `out_dtype`: integers rounded to nearest, and clipped to what they hold."""
     if out_dtype is None:
         return y
-    target = _target(operation, out_dtype, y.dtype)
-    if is_on_device(y):
-        if target != y.dtype:
-            raise TypeError(
-                f"{operation}: out_dtype must be {y.dtype} for an image on a device, got {target}"
-            )
-        return y
+    target = target_of(operation, out_dtype, y.dtype)
     if target.kind in "iu":
         limits = np.iinfo(target)
         y = np.clip(np.rint(y), limits.min, limits.max)
     return y.astype(target)
 
 
-def _target(operation, out_dtype, default):
+def target_of(operation, out_dtype, default):
+    """The dtype of the result, checked."""
     if out_dtype is None:
         return default
     target = np.dtype(out_dtype)

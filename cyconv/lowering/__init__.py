@@ -30,6 +30,7 @@ __all__ = [
     "KERNEL_DTYPES",
     "RULES",
     "ImageByImage",
+    "Interleaved",
     "OneCell",
     "Stored",
     "is_narrow",
@@ -58,11 +59,11 @@ RULES = (
 )  # fmt: skip
 
 
-def lower(problem, strict=False, without=(), narrow=True):
+def lower(problem, strict=False, without=(), stored=is_narrow):
     """The first rule that applies to `problem`, or None if it is primitive.
 
-    `strict` forbids rewrites that add to the error, `without` the rules that it holds; `narrow`
-    says that algorithms read integers of 8 and 16 bits.
+    `strict` forbids rewrites that add to the error, `without` the rules that it holds; `stored`
+    says of which problems algorithms read and write the cells as they are stored.
     """
     if is_primitive(problem):
         return None
@@ -71,7 +72,7 @@ def lower(problem, strict=False, without=(), narrow=True):
             continue
         if rule is Cast and (
             (Stored not in without and Stored.applies(problem))  # to convert is left to the kernels
-            or (narrow and is_narrow(problem))
+            or stored(problem)
         ):
             continue
         return (ComplexStrict if strict and rule is Complex else rule)(problem)
@@ -93,11 +94,11 @@ def is_primitive(problem):
     )
 
 
-def primitives(problem, without=(), narrow=True):
+def primitives(problem, without=(), stored=is_narrow):
     """The primitive problems that `problem` becomes."""
-    rule = lower(problem, without=without, narrow=narrow)
+    rule = lower(problem, without=without, stored=stored)
     if rule is None:
         yield problem
     else:
         for child in rule.children:
-            yield from primitives(child, without, narrow)
+            yield from primitives(child, without, stored)
