@@ -236,7 +236,7 @@ def test_channels_last(algorithm, case, dtype, letters):
 def deep(rng, draw, kernel=(3, 3)):
     """64 channels: the data of the accuracy tests.
 
-    So many filters fill no vectors, in which `direct` would add up blocks of channels, more exactly.
+    So many filters fill no vectors, in which `direct` would sum blocks of channels, more exactly.
     """
     x, w = draw(rng, (2, 64, 28, 28)), draw(rng, (18, 64, *kernel))
     return x.astype(np.float32), w.astype(np.float32)
