@@ -152,7 +152,8 @@ cdef Strips strips(Algorithm algorithm):
 cdef bint fetches(const geometry_t *g, int itemsize):
     """Whether the next rows of an image are fetched while products are taken: it lies beyond the
     second-level cache, and the stride skips rows. What follows in memory comes by itself."""
-    return (g.h.stride > 1 and g.outer_rank == 0 and g.C * g.h.kernel * g.w.kernel >= TAPS and g.w.x_stride == 1
+    return (g.h.stride > 1 and g.outer_rank == 0 and g.w.x_stride == 1
+            and g.C * g.h.kernel * g.w.kernel >= TAPS
             and g.G * g.C * g.h.in_ * g.w.in_ * itemsize > machine.caches().l2 // 2)
 
 
