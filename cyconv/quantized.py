@@ -223,7 +223,7 @@ def _packed(operation, x, x_zero, w, w_zero, bias, geometry, data_format, how):
     if how[1] != "cpu":
         from cyconv.opencl.quantized import pack
 
-        return pack(found, w, w_zero, bias), x, int(x_zero)
+        return pack(found, x, w, w_zero, bias), x, int(x_zero)
     bias = check_bias(found.problem, bias)
     return PackedConv(found, centred(w, w_zero, dtype), bias, None), x, int(x_zero)
 

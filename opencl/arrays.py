@@ -170,12 +170,13 @@ def of_array(device, array):
 
 
 def summed(out, *operands):
-    """The dtype in which cells of these views are computed with."""
+    """The dtype in which cells of these views, or their parts, are computed with."""
     dtypes = {view.dtype for view in (out, *operands)}
     if all(dtype.kind in "iu" for dtype in dtypes):
         bits = 64 if out.dtype.itemsize == 8 else 32
         return np.dtype(f"uint{bits}" if out.dtype.name == f"uint{bits}" else f"int{bits}")
-    return np.dtype(np.float64 if np.float64 in dtypes else np.float32)
+    wide = any(dtype.char in "dD" for dtype in dtypes)
+    return np.dtype(np.float64 if wide else np.float32)
 
 
 def counted(size):

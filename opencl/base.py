@@ -34,6 +34,7 @@ class Algorithm:
     tunables = ()  # the tables of the kernels that it runs, its own first
     all_or_nothing = False
     least = None
+    tile = None  # that panels of weights are packed for
     workspace_per_image = 0
 
     def __init__(self, problem, workspace_limit=cost.WORKSPACE_LIMIT, _=None, allowed=4.0):

@@ -189,7 +189,7 @@ class Tiles:
             if "ASYNC" not in self._macros:
                 raise
         note("refused", "implicit_gemm")
-        self.device.capability = 0, 0  # of what is planned from now on
+        self.device.capability = 0, 0
         self._macros = tensor.plain(self._macros)
         return self.device.kernel("implicit_gemm", name, **self._macros)
 
@@ -200,8 +200,9 @@ class Tiles:
 
     @cached_property
     def adder(self):
-        """Of the parts of a sum, compiled with the kernel."""
-        return self.device.kernel("implicit_gemm", "add_parts", **self._macros)
+        """Of the parts of a sum; it has none of a vendor's instructions."""
+        macros = tensor.plain(self._macros) if "ASYNC" in self._macros else self._macros
+        return self.device.kernel("implicit_gemm", "add_parts", **macros)
 
     def pack(self, w):
         """(groups, filters, taps) as (groups, block, tap, filter of the block), the rest zero.
@@ -478,6 +479,8 @@ class Algorithm(base.Algorithm):
             self.epilogue(bias, clamp, add),
             part,
         )
+        # What a driver refused on one queue it refuses of what is planned from now on.
+        self.device.capability = min(self.device.capability, y.device.capability)
         return variant
 
     def _in_a_row(self, y):

@@ -148,7 +148,7 @@ class _Solver:
     def compute(self, part, x, w, y, bias, clamp, add):
         """One part, there and back."""
         target = self.target
-        key = (w.__array_interface__["data"], w.shape, w.strides, part.one())
+        key = (w.__array_interface__["data"], w.shape, w.strides, part.one(), part.tile)
         if self.packed[0] != key:
             self.packed = (None, None)  # frees the last before the next
             self.packed = (key, part.pack(arrays.to_device(target, w)))

@@ -9,10 +9,10 @@ from cyconv.opencl.plan import PackedDeviceConv
 from cyconv.problem.operands import is_on_device, native
 
 
-def pack(plan, w, zero, bias):
-    """The weights less their zero point, one or one for each filter, packed for `plan`."""
+def pack(plan, x, w, zero, bias):
+    """The weights less their zero point, one or one for each filter, packed for `plan` of x."""
     problem = plan.problem
-    target = plan._device(problem, (1, w), bias=bias)
+    target = plan._device(problem, (0, x), (1, w), bias=bias)
     with ordered(target, (w, bias)):
         cells = arrays.empty(target, w.shape, np.int32)
         zeros = arrays.to_device(target, zero.reshape(zero.shape + (1,) * (w.ndim - 1) * zero.ndim))

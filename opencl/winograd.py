@@ -148,7 +148,8 @@ class Algorithm(base.Algorithm):
         """Whether a GPU's rows of `view` are whole fours of floats at multiples of 16 bytes."""
         numbers = (view.shape[-1], *view.strides[:-1], view.offset, *others)
         fours = view.strides[-1] == 1 and not any(number % 4 for number in numbers)
-        return fours and self.m == 4 and not self.device.cpu and view.dtype == np.float32
+        plain = {view.dtype, self.problem.sum_dtype} == {np.dtype(np.float32)}
+        return fours and plain and self.m == 4 and not self.device.cpu
 
     def pack(self, w):
         """Panels of transformed weights, and the weights for repairs."""
@@ -219,6 +220,8 @@ class Algorithm(base.Algorithm):
             1,
             self.epilogue(None, None, None),
         )
+        # As implicit_gemm says it.
+        self.device.capability = min(self.device.capability, device.capability)
         aligned = self._fours(y, *(() if add is None else (add.away,)))
         kernel, lanes = self._kernel(device, "transform_output", *types, aligned=aligned)
         m = products.buffer

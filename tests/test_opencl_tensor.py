@@ -235,6 +235,23 @@ def test_a_driver_that_refuses_has_the_plain_kernel(device, monkeypatch):
     np.testing.assert_array_equal(plan(x, w), y)
 
 
+def test_a_driver_that_refuses_while_a_call_goes_on_in_parts(device, monkeypatch):
+    found = modelled(device, monkeypatch, "#ifdef ASYNC\n#error no PTX here\n#endif\n" + PTX)
+    problem = cyconv.Problem((8, 37, 8, 8), (200, 37, 1, 1))
+    x, w, _ = whole_numbers(problem)
+    plan = planned(found, problem)
+    monkeypatch.setattr(found, "max_buffer", x.nbytes // 3)
+    np.testing.assert_array_equal(plan(x, w), reference(problem, x, w))
+
+
+def test_a_driver_that_refuses_and_sums_of_halves_in_parts(device, monkeypatch):
+    found = modelled(device, monkeypatch, "#ifdef ASYNC\n#error no PTX here\n#endif\n" + PTX)
+    x, w, _ = whole_numbers(LONG)
+    problem = replace(LONG, out_dtype="float16")
+    y = planned(found, problem)(x, w)
+    np.testing.assert_array_equal(y, reference(LONG, x, w).astype("f2"))
+
+
 def test_the_instructions_themselves(device, monkeypatch):
     found = door.get("test", device)
     if found.capability < tensor.CAPABILITY:

@@ -98,6 +98,42 @@ def test_winograd_of_halves(dtype, kind):
     np.testing.assert_allclose(y.astype("f4"), expected, rtol=eps, atol=1e-4)
 
 
+@pytest.mark.parametrize("algorithm", ["auto", *EXACT, "winograd"])
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("border", ["zeros", "reflect"])
+def test_doubles_keep_their_digits(algorithm, dtype, border, kind):
+    wide(dtype, kind)
+    rng = np.random.default_rng(20261129)
+    x, w, bias = (rng.standard_normal(s) for s in ((2, 24, 13, 12), (7, 24, 3, 3), (7,)))
+    if dtype in COMPLEX:
+        x, w = x - 1j * x[::-1], w + 1j * w[::-1]
+    how = {"padding": 1, "padding_mode": border}
+    expected = cyconv.conv2d(x, w, bias, algorithm="direct", **how)
+    y = cyconv.conv2d(x, w, bias, algorithm=algorithm, device=kind, **how)
+    assert np.abs(y - expected).max() <= 1e-12 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("types", [("float32", "float64"), ("float64", "float32")], ids=str)
+def test_winograd_between_floats(types, kind):
+    """Of one precision in memory and another in the sums, on rows of whole fours of cells."""
+    wide("float64", kind)
+    rng = np.random.default_rng(20261129)
+    x, w = (rng.standard_normal(s).astype(types[0]) for s in ((1, 16, 24, 24), (16, 16, 3, 3)))
+    how = {"padding": 1, "out_dtype": types[1]}
+    expected = cyconv.conv2d(x, w, algorithm="direct", **how)
+    y = cyconv.conv2d(x, w, algorithm="winograd", accuracy="fast", device=kind, **how)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=2e-6)
+
+
+def test_images_of_wide_integers_keep_them(device):
+    wide("float64", device)
+    image = np.full((9, 11), 2**24 + 1, np.int32)
+    kernel = np.zeros((3, 3))
+    kernel[1, 1] = 1
+    y = cyconv.filters.apply(image, kernel, out_dtype="int32", device=device)
+    np.testing.assert_array_equal(y, image)
+
+
 @pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "int32", "uint32"])
 @pytest.mark.parametrize("out_dtype", ["int64", "int16", "float64", "bfloat16"])
 def test_results_of_other_types(dtype, out_dtype, device):
