@@ -268,6 +268,14 @@ class Device:
             kernel.set_args(*arguments)
             cl.enqueue_nd_range_kernel(self.queue, kernel, size, group)
 
+    def without_instructions(self):
+        """None of the maker's own in what is planned from now on, for any queue: this driver does
+        not compile them.
+        """
+        for other in {self, *_known.values(), *_queues.values()}:
+            if other.key == self.key:
+                other.capability = 0, 0
+
     @contextmanager
     def errors(self, doing):
         """OpenCL's errors as Python's, with the device's name and what can be done."""

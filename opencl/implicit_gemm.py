@@ -189,7 +189,7 @@ class Tiles:
             if "ASYNC" not in self._macros:
                 raise
         note("refused", "implicit_gemm")
-        self.device.capability = 0, 0
+        self.device.without_instructions()
         self._macros = tensor.plain(self._macros)
         return self.device.kernel("implicit_gemm", name, **self._macros)
 
@@ -479,8 +479,6 @@ class Algorithm(base.Algorithm):
             self.epilogue(bias, clamp, add),
             part,
         )
-        # What a driver refused on one queue it refuses of what is planned from now on.
-        self.device.capability = min(self.device.capability, y.device.capability)
         return variant
 
     def _in_a_row(self, y):

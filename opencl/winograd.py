@@ -220,8 +220,6 @@ class Algorithm(base.Algorithm):
             1,
             self.epilogue(None, None, None),
         )
-        # As implicit_gemm says it.
-        self.device.capability = min(self.device.capability, device.capability)
         aligned = self._fours(y, *(() if add is None else (add.away,)))
         kernel, lanes = self._kernel(device, "transform_output", *types, aligned=aligned)
         m = products.buffer

@@ -225,12 +225,16 @@ def test_who_may_not_multiply_by_matrices(device, monkeypatch):
 
 def test_a_driver_that_refuses_has_the_plain_kernel(device, monkeypatch):
     found = modelled(device, monkeypatch, "#ifdef ASYNC\n#error no PTX here\n#endif\n" + PTX)
+    another = door.Device(found.queue)  # as of a caller's queue
+    another.capability = found.capability
+    monkeypatch.setitem(door._queues, "another", another)
     x, w, _ = whole_numbers(APART)
     plan = planned(found, APART)
     with cyconv.opencl.log() as events:
         y = plan(x, w)
     np.testing.assert_array_equal(y, reference(APART, x, w))
     assert events.count(("refused", "implicit_gemm")) == 1
+    assert another.capability == (0, 0)
     assert not algorithm_of(found, APART).matrices
     np.testing.assert_array_equal(plan(x, w), y)
 

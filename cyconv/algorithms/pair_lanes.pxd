@@ -22,5 +22,5 @@ cdef struct Lanes:
     ptrdiff_t together           # blocks of channels, of one piece of work
 
 
-cdef weights_in_lanes(cnp.ndarray w, ptrdiff_t lanes)
+cdef rows_of_pairs(cnp.ndarray w, ptrdiff_t lanes)
 cdef int run_lanes(Lanes *c, int threads, size_t workspace, double seconds) except -1

@@ -41,14 +41,12 @@ cdef int run_lanes(Lanes *c, int threads, size_t workspace, double seconds) exce
     return 0
 
 
-cdef weights_in_lanes(cnp.ndarray w, ptrdiff_t lanes):
-    """(blocks, rows of pairs, S, lanes) of pairs, in 32 bits each, from w (channels, R, S)."""
+cdef rows_of_pairs(cnp.ndarray w, ptrdiff_t lanes):
+    """The rows of w (channels, R, S) whose neighbours are pairs: of even outputs, then of the
+    others, which have a row of zeros first; zeros fill the last pair and block of channels."""
     channels, R, S = w.shape[0], w.shape[1], w.shape[2]
     even, odd = (R + 1) // 2, (R + 2) // 2
     rows = np.zeros((ceil_div(channels, lanes) * lanes, 2 * (even + odd), S), np.int16)
     rows[:channels, :R] = w
     rows[:channels, 2 * even + 1 : 2 * even + 1 + R] = w
-    pairs = rows[:, 1::2].astype("u4") << np.uint32(16)
-    pairs |= rows[:, ::2].view("u2")
-    blocks = pairs.reshape(-1, lanes, even + odd, S)
-    return np.ascontiguousarray(np.moveaxis(blocks, 1, -1))
+    return rows

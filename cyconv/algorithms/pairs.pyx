@@ -29,7 +29,7 @@ from cyconv.problem.sizes cimport Sizes
 from cyconv.runtime.parallel cimport divide, parallel_for, piece_t
 from cyconv.algorithms.base cimport Algorithm as Base
 from cyconv.algorithms.base cimport Packed, ceil_div, epilogue, fill, from_row
-from cyconv.algorithms.pair_lanes cimport Lanes, run_lanes, weights_in_lanes
+from cyconv.algorithms.pair_lanes cimport Lanes, rows_of_pairs, run_lanes
 from cyconv.algorithms.strips cimport (
     MOST_RUNS,
     Strips,
@@ -391,9 +391,10 @@ cdef class Pairs(Base):
         return pack_blocks(self, joined, self.planes, 1 if self.of_plane else self.g.K)
 
     def pack_lanes(self, w):
-        """Pairs of rows of weights, channels beside each other."""
-        cdef cnp.ndarray pairs = weights_in_lanes(
-            w.reshape(len(w), *w.shape[-2:]), self.p.lanes)
+        """[block of channels][row of pairs][tap][channel]"""
+        rows = join(rows_of_pairs(w.reshape(len(w), *w.shape[-2:]), self.p.lanes), 1)
+        blocks = rows.reshape(-1, self.p.lanes, *rows.shape[1:])
+        cdef cnp.ndarray pairs = np.ascontiguousarray(np.moveaxis(blocks, 1, -1))
         cdef Packed packed = self.new_packed((<object>pairs).size, (w,))
         memcpy(packed.panels.data, cnp.PyArray_DATA(pairs), (<object>pairs).nbytes)
         return packed
